@@ -1,0 +1,35 @@
+/* The platform: threads, clock, files, processor count. The only room with platform ifdefs. */
+#ifndef MM__BASE_OS_H
+#define MM__BASE_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+double mm__os_now(void);               /* monotonic seconds */
+int mm__os_cores(void);                /* physical cores this process may use, >= 1 */
+uint64_t mm__os_rss(void);             /* resident bytes, 0 when unknown */
+
+typedef struct mm__mutex { _Alignas(8) unsigned char opaque[64]; } mm__mutex;
+typedef struct mm__cond { _Alignas(8) unsigned char opaque[64]; } mm__cond;
+typedef struct mm__thread { _Alignas(8) unsigned char opaque[16]; } mm__thread;
+
+bool mm__mutex_init(mm__mutex *m);
+void mm__mutex_destroy(mm__mutex *m);
+void mm__mutex_lock(mm__mutex *m);
+void mm__mutex_unlock(mm__mutex *m);
+bool mm__cond_init(mm__cond *c);
+void mm__cond_destroy(mm__cond *c);
+void mm__cond_wait(mm__cond *c, mm__mutex *m);
+void mm__cond_broadcast(mm__cond *c);
+bool mm__thread_start(mm__thread *t, void (*fn)(void *), void *arg);
+void mm__thread_join(mm__thread *t);
+void mm__os_pause(void);               /* spin hint */
+
+/* Files; -1 and errno on failure. */
+int mm__os_open(const char *path);
+void mm__os_close(int fd);
+int64_t mm__os_size(int fd);           /* regular files only, else -1 */
+int64_t mm__os_pread(int fd, void *dst, size_t n, uint64_t offset); /* short only at the end of the file */
+
+#endif
