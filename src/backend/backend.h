@@ -1,0 +1,80 @@
+/* What the graph needs from a device. A backend owns memory and runs lists of calls; nothing above this header knows
+ * which backend it is. Tensors are constants (weights, uploaded once, possibly repacked) or states (KV caches). */
+#ifndef MM__BACKEND_BACKEND_H
+#define MM__BACKEND_BACKEND_H
+
+#include "../base/alloc.h"
+#include "../base/log.h"
+#include "../op/op.h"
+#include <stdatomic.h>
+
+typedef struct mm__backend mm__backend;
+
+/* How a constant will be read; decides its form on the device. */
+#define MM__USE_VECTOR 1u /* norms, biases, small tables: becomes F32 */
+#define MM__USE_LINEAR 2u /* weight of LINEAR */
+#define MM__USE_ROWS 4u   /* table of ROWS */
+
+typedef struct mm__tensor {
+    mm__backend *backend;
+    mm__dtype dtype;      /* as kernels see it */
+    mm__shape shape;
+    void *data;           /* host-visible row-major data, or NULL when only `packed` exists */
+    void *packed;         /* the backend's own form, or NULL */
+    size_t bytes;         /* memory it takes */
+} mm__tensor;
+
+/* Pulls rows [row, row + n) of the source, in file order, contiguous, in the source dtype. */
+typedef struct mm__upload {
+    const char *name;     /* for messages */
+    mm__dtype dtype;
+    mm__shape shape;
+    unsigned use;
+    mm_status (*read)(void *ctx, int64_t row, int64_t n, void *dst, mm_error *err);
+    void *ctx;
+} mm__upload;
+
+/* Work memory of one session; grows, never shrinks. */
+typedef struct mm__arena {
+    mm__backend *backend;
+    void *data;
+    size_t bytes;
+} mm__arena;
+
+typedef struct mm__backend_ops {
+    const char *name;
+    void (*destroy)(mm__backend *b);
+    mm_status (*upload)(mm__backend *b, const mm__upload *u, mm__tensor **out, mm_error *err);
+    /* Zeroed state. */
+    mm_status (*state)(mm__backend *b, mm__dtype t, mm__shape s, mm__tensor **out, mm_error *err);
+    void (*tensor_free)(mm__tensor *t);
+    mm_status (*arena_reserve)(mm__backend *b, mm__arena *a, size_t bytes, mm_error *err);
+    void (*arena_free)(mm__arena *a);
+    bool (*supports)(mm__backend *b, const mm__call *call);
+    /* Bytes of scratch the call needs beside its views (shared by all calls of a list: the largest counts). */
+    size_t (*scratch)(mm__backend *b, const mm__call *call);
+    /* Runs the calls in order. `scratch` has the largest size asked for. *cancel (may be NULL) is polled at least every few
+     * milliseconds: MM_E_CANCELLED. */
+    mm_status (*run)(mm__backend *b, const mm__call *calls, size_t n, void *scratch, const atomic_int *cancel, mm_error *err);
+    /* Host <-> device memory of arena and states; plain copies on the CPU. */
+    mm_status (*write)(mm__backend *b, void *device, const void *host, size_t bytes, mm_error *err);
+    mm_status (*read)(mm__backend *b, const void *device, void *host, size_t bytes, mm_error *err);
+    /* One line: name, what it runs on. */
+    void (*describe)(mm__backend *b, char *buf, size_t cap);
+} mm__backend_ops;
+
+struct mm__backend {
+    const mm__backend_ops *ops;
+    mm__mem *mem;
+    mm__log log;
+    bool exact;           /* precision of everything uploaded and run */
+};
+
+/* "cpu" or "auto"; MM_E_DEVICE names an unknown device. */
+mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads, bool exact, mm__backend **out,
+                             mm_error *err);
+void mm__backend_destroy(mm__backend *b);
+/* Describes device `index` of this machine without opening it; false past the last. */
+bool mm__backend_list(uint32_t index, char *buf, size_t cap);
+
+#endif
