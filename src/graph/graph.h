@@ -46,7 +46,7 @@ mm__node *mm__mul(mm__graph *g, mm__node *a, mm__node *b);
 mm__node *mm__scale(mm__graph *g, mm__node *x, float scale, float offset);
 mm__node *mm__activate(mm__graph *g, mm__node *x, mm__act act);
 mm__node *mm__glu(mm__graph *g, mm__node *x, mm__act act);
-mm__node *mm__rope(mm__graph *g, mm__node *x, mm__node *pos, mm__node *inv_freq, bool interleaved, float scale);
+mm__node *mm__rotate(mm__graph *g, mm__node *x, mm__node *pos, mm__node *inv_freq, bool interleaved, float scale);
 mm__node *mm__kv_write(mm__graph *g, mm__node *cache, mm__node *x, mm__node *slot);
 mm__node *mm__attend(mm__graph *g, mm__node *q, mm__node *k, mm__node *v, mm__node *span, mm__node *bias, mm__node *pos,
                      const mm__args *args);
