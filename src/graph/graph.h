@@ -68,6 +68,8 @@ mm__node *mm__stage(mm__graph *g, mm__node *x, const char *fmt, ...) __attribute
 /* Keeps every stage whose full name equals one of the patterns ("*": all) readable after a run. Before planning. The
  * array is borrowed until planning is done. */
 void mm__graph_watch(mm__graph *g, const char *const *patterns, size_t n);
+/* True once mm__graph_watch was called: parts then emit what fusion would hide. Call mm__graph_watch before emitting. */
+bool mm__graph_watching(const mm__graph *g);
 size_t mm__graph_watched(const mm__graph *g);
 mm__node *mm__graph_watched_at(const mm__graph *g, size_t i, const char **name);
 

@@ -12,6 +12,8 @@ typedef struct mm__linear {
     int64_t in, out;
 } mm__linear;
 mm__node *mm__linear_fwd(mm__graph *g, const mm__linear *l, mm__node *x, mm__act act, mm__node *residual);
+/* As above without act. The product alone is the stage `stage`; the addition stays fused unless the graph is watched. */
+mm__node *mm__linear_staged(mm__graph *g, const mm__linear *l, mm__node *x, mm__node *residual, const char *stage);
 
 /* ---- norm ---- */
 typedef enum mm__norm_kind { MM__NORM_LAYER, MM__NORM_RMS } mm__norm_kind;
@@ -29,6 +31,7 @@ typedef struct mm__mlp {
     mm__act act;
     bool gated;
 } mm__mlp;
+mm__node *mm__mlp_hidden(mm__graph *g, const mm__mlp *m, mm__node *x); /* what `down` reads */
 mm__node *mm__mlp_fwd(mm__graph *g, const mm__mlp *m, mm__node *x, mm__node *residual);
 
 /* ---- rotary positions ---- */
