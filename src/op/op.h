@@ -55,6 +55,8 @@ typedef struct mm__call {
     bool wait;                    /* must not start before every earlier call of the list has finished */
 } mm__call;
 
+static inline bool mm__call_has(const mm__call *c, int i) { return c->in[i].data || c->packed[i]; }
+
 const char *mm__op_name(mm__op op);
 int mm__op_inputs(mm__op op);
 int mm__op_in_place(mm__op op);
