@@ -32,14 +32,23 @@ typedef struct mm__loader {
     const mm__weights *weights;
     mm__scheme scheme;
     const char *prefixes[8];          /* NULL-terminated; {""} when none */
-    const char *roots[8];             /* set by the part; {""} when none */
+    const char *roots[8];             /* HF scheme only: set by the part; {""} when none */
     const mm__names *names;           /* set by the part; ends with key NULL */
     mm_status status;                 /* first error */
     mm_error error;
 } mm__loader;
 
-/* A copy of `ld` for another part: other table, fresh status. */
+/* A copy of `ld` for another part: other table, fresh status. prefixes NULL-terminated, at most 7, or NULL: none. */
 mm__loader mm__loader_for(const mm__loader *ld, const mm__config *config, const char *const *prefixes);
+/* The first error, described in err; MM_OK when there was none. */
+mm_status mm__loader_status(const mm__loader *ld, mm_error *err);
+/* Records an error of the part's own (the first one sticks). */
+void mm__loader_fail(mm__loader *ld, mm_status code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Hyper-parameters with the loader's sticky error; arguments as mm__config_int and mm__config_num. After an error they
+ * return lo, so derived sizes stay in range. */
+int32_t mm__loader_int(mm__loader *ld, const char *json, const char *gguf, int32_t fallback, int32_t lo, int32_t hi);
+double mm__loader_num(mm__loader *ld, const char *json, const char *gguf, double fallback, double lo, double hi);
+mm__act mm__loader_act(mm__loader *ld, const char *json, const char *fallback);
 
 #define MM__LOAD_OPTIONAL 1u  /* absent: NULL, no error */
 #define MM__LOAD_ADD_ONE 2u   /* 1 + w (norms stored as an offset), HF scheme only: GGUF stores the sum */
@@ -57,9 +66,10 @@ const mm__tensor *mm__load(mm__loader *ld, const char *key, int32_t layer, const
 /* Rows [from, from + n) of a stored tensor whose full first axis is `of`. */
 const mm__tensor *mm__load_part(mm__loader *ld, const char *key, int32_t layer, const char *suffix, mm__shape shape, int64_t from,
                                 int64_t of, unsigned use, unsigned flags);
-/* A vector or small table as F32 in host memory (also for computing constants at load); n elements. */
+/* A vector or small table as F32 in host memory (also for computing constants at load); n elements. The caller frees it
+ * with mm__free(ld->mem, ..). */
 float *mm__load_host(mm__loader *ld, const char *key, int32_t layer, const char *suffix, int64_t n, unsigned flags);
-/* A constant computed by the part. */
+/* A constant computed by the part; data are copied. */
 const mm__tensor *mm__store_vector(mm__loader *ld, const char *name, const float *data, mm__shape shape);
 
 /* W [out,in] (+ bias). */

@@ -1,6 +1,8 @@
 /* What a part is. Parts come in three kinds - encoders, bridges, decoders; each is one file that owns one architecture:
  * it reads hyper-parameters, names its tensors, and emits its graph. A part never knows which product it serves.
- * registry.def in each room lists the parts; find functions below pick one by the identifier a file states. */
+ * registry.def in each room lists the parts, one line MM__PART(name) for each; the part's table is the global constant
+ * mm__decoder_<name>, mm__encoder_<name> or mm__bridge_<name>. The functions at the end of this header pick one by the
+ * identifier a file states. */
 #ifndef MM__PART_PART_H
 #define MM__PART_PART_H
 
@@ -86,6 +88,7 @@ typedef struct mm__encoder_in {
 
 typedef struct mm__encoder_ops {
     const char *name;
+    int kind;                 /* MM__ENC_* */
     const char *const *json_types;
     const char *const *gguf_archs;
     mm_status (*create)(mm__loader *ld, mm__encoder **out, mm_error *err);
