@@ -1,0 +1,84 @@
+/* Two encoders and a dot product: CLIP (Radford et al. 2021, softmax over texts) and SigLIP (Zhai et al. 2023, a sigmoid
+ * for each pair). */
+#include "assembly.h"
+
+#include "../base/error.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool is_sigmoid(const mm__source *s)
+{
+    return strcmp(mm__source_type(s), "siglip") == 0;
+}
+
+static bool match(const mm__source *s)
+{
+    return s->kind == MM__SRC_HF && (strcmp(mm__source_type(s), "clip") == 0 || is_sigmoid(s));
+}
+
+static mm__node *image_rows(mm__assembly *a, mm__graph *g, mm__node *pixels)
+{
+    mm__encoder_in in = {.pixels = pixels};
+    mm__features f = {0};
+    mm__scope_push(g, "vision");
+    mm_status st = a->vision->ops->forward(a->vision, g, &in, &f);
+    mm__scope_pop(g);
+    if (st != MM_OK) return mm__graph_fail(g, st, "the image encoder failed");
+    return f.projected ? f.projected : f.pooled;
+}
+
+static const mm__names scalar_names[] = {
+    {"logit_scale", {[MM__NAMES_HF] = "logit_scale"}},
+    {"logit_bias", {[MM__NAMES_HF] = "logit_bias"}},
+    {NULL, {NULL}},
+};
+
+static mm_status load_scalars(mm__assembly *a, const mm__source *s, bool sigmoid, mm_error *err)
+{
+    static const char *const prefixes[] = {"", NULL};
+    mm__loader ld = mm__assembly_loader(a, s, "", prefixes);
+    ld.names = scalar_names;
+    float *scale = mm__load_host(&ld, "logit_scale", 0, "", 1, 0);
+    float *bias = sigmoid ? mm__load_host(&ld, "logit_bias", 0, "", 1, 0) : NULL;
+    if (scale) a->score.scale = expf(*scale);
+    if (bias) a->score.bias = *bias;
+    a->score.sigmoid = sigmoid;
+    mm__free(a->mem, scale);
+    mm__free(a->mem, bias);
+    if (ld.status != MM_OK && err) *err = ld.error;
+    return ld.status;
+}
+
+static mm__loader tower(mm__assembly *a, const mm__source *s, const char *path, const char *type)
+{
+    static const char *const prefixes[] = {"", NULL};
+    mm__loader ld = mm__assembly_loader(a, s, path, prefixes);
+    ld.config.arch = type;
+    return ld;
+}
+
+static mm_status create(mm__assembly *a, mm__source *s, mm_error *err)
+{
+    const bool sigmoid = is_sigmoid(s);
+    a->tasks = MM__TASK_SCORE | MM__TASK_EMBED;
+    a->modalities = MM__IN_TEXT | MM__IN_IMAGE;
+    mm__loader vision = tower(a, s, "vision_config", sigmoid ? "siglip_vision_model" : "clip_vision_model");
+    mm__loader text = tower(a, s, "text_config", sigmoid ? "siglip_text_model" : "clip_text_model");
+    mm_status st = mm__encoder_create(&vision, MM__ENC_IMAGE, &a->vision, err);
+    if (st == MM_OK) st = mm__encoder_create(&text, MM__ENC_TEXT, &a->text, err);
+    if (st == MM_OK) st = load_scalars(a, s, sigmoid, err);
+    if (st == MM_OK) st = mm__assembly_text(a, s, err);
+    if (st != MM_OK) return st;
+    const int32_t size = a->vision->info.image_size;
+    mm__image_policy fallback = {.fit = MM__FIT_SHORTEST, .shortest = size, .crop_width = size, .crop_height = size,
+                                 .resample = MM__RESAMPLE_BICUBIC, .rescale = 1.0f / 255, .normalize = 1,
+                                 .mean = {0.48145466f, 0.4578275f, 0.40821073f}, .std = {0.26862954f, 0.26130258f, 0.27577711f}};
+    if (sigmoid)
+        fallback = (mm__image_policy){.fit = MM__FIT_EXACT, .width = size, .height = size, .resample = MM__RESAMPLE_BICUBIC,
+                                      .rescale = 1.0f / 255, .normalize = 1, .mean = {0.5f, 0.5f, 0.5f}, .std = {0.5f, 0.5f, 0.5f}};
+    return mm__assembly_image_policy(a, s, &fallback, err);
+}
+
+const mm__assembly_ops mm__assembly_dual_encoder = {
+    .name = "dual_encoder", .match = match, .create = create, .image_rows = image_rows};

@@ -1,0 +1,290 @@
+/* Opening a model path: recognise the kind, open weights, read the JSON side files that exist. Nothing is interpreted
+ * here; a missing optional file leaves an empty mm__doc. One cleanup path: mm__source_close accepts half-made sources. */
+#include "source.h"
+
+#include "../base/error.h"
+
+#include <string.h>
+
+#define SIDE_FILE_LIMIT ((size_t)100 << 20)
+#define TEMPLATE_LIMIT ((size_t)1 << 20)
+
+static void doc_free(mm__mem *mem, mm__doc *d)
+{
+    mm__json_free(d->doc);
+    mm__free(mem, d->path);
+}
+
+void mm__source_close(mm__source *s)
+{
+    if (!s) return;
+    for (int i = 0; i < s->n_parts; i++) mm__source_close(s->part[i]);
+    mm__source_close(s->mmproj);
+    mm__weights_destroy(s->weights);
+    mm__gguf_close(s->gguf);
+    mm__ggml_bin_free(s->bin);
+    mm__doc *docs[] = {&s->config,  &s->preprocessor, &s->tokenizer, &s->tokenizer_config, &s->special_tokens,
+                       &s->generation, &s->processor};
+    for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) doc_free(s->mem, docs[i]);
+    mm__free(s->mem, s->chat_template);
+    mm__free(s->mem, s->spm_path);
+    mm__free(s->mem, s->path);
+    mm__free(s->mem, s->dir);
+    mm__free(s->mem, s);
+}
+
+static mm_status doc_read(mm__source *s, const char *dir, const char *name, mm__doc *out, mm_error *err)
+{
+    mm_status st = MM_OK;
+    char *text = NULL;
+    size_t len;
+    out->path = mm__path_join(s->mem, dir, name);
+    if (!out->path) return mm__nomem(err, name);
+    if (mm__path_kind(out->path) != MM__PATH_FILE) return MM_OK;
+    if ((st = mm__read_file(s->mem, out->path, SIDE_FILE_LIMIT, &text, &len, err)) != MM_OK) return st;
+    st = mm__json_parse(s->mem, text, len, out->path, &out->doc, err);
+    mm__free(s->mem, text);
+    if (st == MM_OK) out->root = mm__json_root(out->doc);
+    return st;
+}
+
+static bool has_file(mm__source *s, const char *name)
+{
+    char *p = mm__path_join(s->mem, s->dir, name);
+    bool r = p && mm__path_kind(p) == MM__PATH_FILE;
+    mm__free(s->mem, p);
+    return r;
+}
+
+static mm_status read_template(mm__source *s, mm_error *err)
+{
+    if (!has_file(s, "chat_template.jinja")) return MM_OK;
+    char *p = mm__path_join(s->mem, s->dir, "chat_template.jinja");
+    if (!p) return mm__nomem(err, "a path");
+    size_t len;
+    mm_status st = mm__read_file(s->mem, p, TEMPLATE_LIMIT, &s->chat_template, &len, err);
+    mm__free(s->mem, p);
+    return st;
+}
+
+static mm_status read_side_files(mm__source *s, mm_error *err)
+{
+    const struct {
+        const char *name;
+        mm__doc *doc;
+    } files[] = {{"config.json", &s->config},
+                 {"preprocessor_config.json", &s->preprocessor},
+                 {"tokenizer.json", &s->tokenizer},
+                 {"tokenizer_config.json", &s->tokenizer_config},
+                 {"special_tokens_map.json", &s->special_tokens},
+                 {"generation_config.json", &s->generation},
+                 {"processor_config.json", &s->processor}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        mm_status st = doc_read(s, s->dir, files[i].name, files[i].doc, err);
+        if (st != MM_OK) return st;
+    }
+    const char *spm[] = {"spiece.model", "tokenizer.model"};
+    for (size_t i = 0; i < 2 && !s->spm_path; i++)
+        if (has_file(s, spm[i]) && !(s->spm_path = mm__path_join(s->mem, s->dir, spm[i]))) return mm__nomem(err, "a path");
+    return read_template(s, err);
+}
+
+static mm_status open_dir(mm__source *s, mm_error *err)
+{
+    mm_status st = read_side_files(s, err);
+    if (st != MM_OK) return st;
+    if (has_file(s, "model.bin")) {
+        char *p = mm__path_join(s->mem, s->dir, "model.bin");
+        if (!p) return mm__nomem(err, "a path");
+        s->kind = MM__SRC_CT2;
+        st = mm__ct2_open(s->mem, p, s->weights, s->spec, err);
+        mm__free(s->mem, p);
+        return st;
+    }
+    s->kind = MM__SRC_HF;
+    if (!s->config.root)
+        return mm__fail(err, MM_E_FORMAT, "%s: the directory has no config.json, so it is no model directory", s->path);
+    return mm__safetensors_add_dir(s->mem, s->dir, s->weights, err);
+}
+
+/* The projector file of a GGUF: "mmproj*.gguf" in the same directory. */
+static mm_status open_mmproj(mm__source *s, mm_error *err)
+{
+    char *p = mm__path_find(s->mem, s->dir, "mmproj", ".gguf");
+    if (!p) return MM_OK;
+    mm_status st = MM_OK;
+    if (strcmp(mm__path_base(p), mm__path_base(s->path)) != 0) st = mm__source_open(s->mem, p, &s->mmproj, err);
+    mm__free(s->mem, p);
+    return st;
+}
+
+static mm_status open_gguf(mm__source *s, mm_error *err)
+{
+    s->kind = MM__SRC_GGUF;
+    mm_status st = mm__gguf_open(s->mem, s->path, &s->gguf, err);
+    if (st == MM_OK) st = mm__gguf_add_weights(s->gguf, s->weights, err);
+    if (st != MM_OK) return st;
+    if (strncmp(mm__path_base(s->path), "mmproj", 6) == 0) return MM_OK;
+    return open_mmproj(s, err);
+}
+
+static bool safe_relative(const char *path)
+{
+    return path[0] && path[0] != '/' && !strchr(path, '\\');
+}
+
+static mm_status open_part(mm__source *s, const char *role, const mm__json *spec, mm_error *err)
+{
+    const int max = (int)(sizeof s->part / sizeof *s->part);
+    if (s->n_parts == max) return mm__fail(err, MM_E_LIMIT, "%s: a manifest has at most %d parts", s->path, max);
+    const char *rel = mm__json_str(mm__json_get(spec, "path"), NULL, "");
+    if (!safe_relative(rel))
+        return mm__fail(err, MM_E_FORMAT, "%s: parts.%s.path must be a relative path", s->path, role);
+    char *p = mm__path_join(s->mem, s->dir, rel);
+    if (!p) return mm__nomem(err, "a path");
+    mm_status st = mm__source_open(s->mem, p, &s->part[s->n_parts], err);
+    mm__free(s->mem, p);
+    if (st != MM_OK) return st;
+    mm__source *part = s->part[s->n_parts];
+    s->part_role[s->n_parts] = role;
+    s->part_json[s->n_parts] = spec;
+    s->n_parts++;
+    const mm__json *config = mm__json_get(spec, "config");
+    if (mm__json_kind(config) == MM__JSON_OBJECT) part->config.root = config;
+    if (mm__json_kind(config) == MM__JSON_STRING) {
+        doc_free(s->mem, &part->config);
+        part->config = (mm__doc){0};
+        st = doc_read(part, s->dir, mm__json_str(config, NULL, ""), &part->config, err);
+        if (st == MM_OK && !part->config.root)
+            st = mm__fail(err, MM_E_IO, "%s: parts.%s.config names a file that does not exist", s->path, role);
+    }
+    return st;
+}
+
+static mm_status open_manifest(mm__source *s, mm_error *err)
+{
+    s->kind = MM__SRC_MANIFEST;
+    mm_status st = doc_read(s, s->dir, mm__path_base(s->path), &s->config, err);
+    if (st != MM_OK) return st;
+    if (mm__json_int(mm__json_get(s->config.root, "libmm"), 0) != 1)
+        return mm__fail(err, MM_E_FORMAT, "%s: a manifest starts with \"libmm\": 1", s->path);
+    const mm__json *parts = mm__json_get(s->config.root, "parts");
+    for (size_t i = 0; i < mm__json_count(parts); i++) {
+        const char *role;
+        const mm__json *spec = mm__json_member(parts, i, &role, NULL);
+        if (!spec) return mm__fail(err, MM_E_FORMAT, "%s: \"parts\" must be an object", s->path);
+        if ((st = open_part(s, role, spec, err)) != MM_OK) return st;
+    }
+    const mm__json *image = mm__json_get(s->config.root, "image");
+    if (mm__json_kind(image) == MM__JSON_OBJECT) s->preprocessor.root = image;
+    if (mm__json_kind(image) == MM__JSON_STRING)
+        st = doc_read(s, s->dir, mm__json_str(image, NULL, ""), &s->preprocessor, err);
+    return st;
+}
+
+static bool ends_with(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && strcmp(s + n - m, suffix) == 0;
+}
+
+static mm_status open_file(mm__source *s, mm_error *err)
+{
+    if (ends_with(s->path, ".mm.json")) return open_manifest(s, err);
+    mm__io *io;
+    mm_status st = mm__io_open_path(s->mem, s->path, &io, err);
+    if (st != MM_OK) return st;
+    uint8_t magic[4] = {0};
+    if (mm__io_size(io) >= 4) st = mm__io_read(io, 0, magic, 4, err);
+    bool ggml = st == MM_OK && mm__ggml_bin_is(io);
+    mm__io_close(io);
+    if (st != MM_OK) return st;
+    if (memcmp(magic, "GGUF", 4) == 0) return open_gguf(s, err);
+    if (ggml) {
+        s->kind = MM__SRC_GGML;
+        return mm__ggml_bin_open(s->mem, s->path, s->weights, &s->bin, err);
+    }
+    if (ends_with(s->path, ".safetensors")) {
+        s->kind = MM__SRC_TENSORS;
+        return mm__safetensors_add(s->mem, s->path, s->weights, err);
+    }
+    return mm__fail(err, MM_E_FORMAT,
+                    "%s: not a model file (expected GGUF, a ggml .bin, .safetensors or a *.mm.json manifest)", s->path);
+}
+
+mm_status mm__source_open(mm__mem *mem, const char *path, mm__source **out, mm_error *err)
+{
+    *out = NULL;
+    int kind = mm__path_kind(path);
+    if (kind == MM__PATH_NONE)
+        return mm__fail(err, MM_E_IO, "%s: no such file or directory; check the path", path);
+    mm__source *s = mm__zalloc(mem, sizeof *s);
+    if (!s) return mm__nomem(err, "a model source");
+    mm_status st;
+    s->mem = mem;
+    s->path = mm__strdup(mem, path);
+    s->dir = kind == MM__PATH_DIR ? mm__strdup(mem, path) : mm__path_dir(mem, path);
+    if (!s->path || !s->dir) {
+        st = mm__nomem(err, "a model source");
+        goto fail;
+    }
+    if ((st = mm__weights_create(mem, &s->weights, err)) != MM_OK) goto fail;
+    st = kind == MM__PATH_DIR ? open_dir(s, err) : open_file(s, err);
+    if (st != MM_OK) goto fail;
+    *out = s;
+    return MM_OK;
+fail:
+    mm__source_close(s);
+    return st;
+}
+
+mm__scheme mm__source_scheme(const mm__source *s)
+{
+    switch (s->kind) {
+    case MM__SRC_GGUF: return MM__NAMES_GGUF;
+    case MM__SRC_GGML: return MM__NAMES_GGML;
+    case MM__SRC_CT2: return MM__NAMES_CT2;
+    default: return MM__NAMES_HF;
+    }
+}
+
+mm__config mm__source_config(const mm__source *s)
+{
+    mm__config c = {.source = s->path, .json = s->config.root, .gguf = s->gguf, .arch = ""};
+    if (s->gguf) {
+        mm__gguf_value v = mm__gguf_get(s->gguf, "general.architecture");
+        if (v.kind == MM__GGUF_STR) c.arch = v.s;
+    } else {
+        c.arch = mm__json_str(mm__json_get(s->config.root, "model_type"), NULL, "");
+    }
+    return c;
+}
+
+const char *mm__source_format(const mm__source *s)
+{
+    switch (s->kind) {
+    case MM__SRC_HF: return "huggingface";
+    case MM__SRC_GGUF: return s->mmproj ? "gguf+mmproj" : "gguf";
+    case MM__SRC_GGML: return "ggml";
+    case MM__SRC_CT2: return "ctranslate2";
+    case MM__SRC_TENSORS: return "safetensors";
+    case MM__SRC_MANIFEST: return "manifest";
+    }
+    return "?";
+}
+
+int mm__source_part(const mm__source *s, const char *role)
+{
+    for (int i = 0; i < s->n_parts; i++)
+        if (strcmp(s->part_role[i], role) == 0) return i;
+    return -1;
+}
+
+uint64_t mm__source_bytes(const mm__source *s)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < mm__weights_count(s->weights); i++) total += mm__weights_at(s->weights, i)->bytes;
+    if (s->mmproj) total += mm__source_bytes(s->mmproj);
+    for (int i = 0; i < s->n_parts; i++) total += mm__source_bytes(s->part[i]);
+    return total;
+}
