@@ -85,7 +85,7 @@ static mm_status read_offsets(const reader *r, const char *name, const mm__json 
 static mm_status read_entry(const reader *r, const char *name, size_t name_len, const mm__json *v, extent *e)
 {
     mm__shape shape;
-    uint64_t count, bits;
+    uint64_t count = 0, bits;
     const char *dtype = mm__json_str(mm__json_get(v, "dtype"), NULL, NULL);
     if (mm__json_kind(v) != MM__JSON_OBJECT || !dtype) return bad_entry(r, name, "it has no dtype");
     mm_status st = read_shape(r, name, mm__json_get(v, "shape"), &shape, &count);
@@ -176,7 +176,7 @@ mm_status mm__safetensors_add(mm__mem *mem, const char *path, mm__weights *w, mm
 {
     reader r = {.w = w, .err = err};
     char *text = NULL;
-    size_t len;
+    size_t len = 0;
     mm__json_doc *doc = NULL;
     mm_status st = mm__io_open_path(mem, path, &r.io, err);
     if (!st) st = mm__weights_own_io(w, r.io, err);
@@ -221,7 +221,7 @@ static mm_status add_shards(mm__mem *mem, const char *dir, const char *index, co
 static mm_status add_index(mm__mem *mem, const char *dir, const char *index, mm__weights *w, mm_error *err)
 {
     char *text = NULL;
-    size_t len;
+    size_t len = 0;
     mm__json_doc *doc = NULL;
     mm_status st = mm__read_file(mem, index, MAX_INDEX, &text, &len, err);
     if (!st) st = mm__json_parse(mem, text, len, index, &doc, err);
