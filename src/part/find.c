@@ -1,18 +1,8 @@
 /* Which part a file asks for. The lists come from registry.def of each room, one line per part; every part defines
  * mm__<room>_<name>. A JSON configuration states model_type, a GGUF file general.architecture. */
-#include "part.h"
+#include "registry.h"
 #include "../base/error.h"
 #include <string.h>
-
-#define MM__PART(name) extern const mm__decoder_ops mm__decoder_##name;
-#include "../decoder/registry.def"
-#undef MM__PART
-#define MM__PART(name) extern const mm__encoder_ops mm__encoder_##name;
-#include "../encoder/registry.def"
-#undef MM__PART
-#define MM__PART(name) extern const mm__bridge_ops mm__bridge_##name;
-#include "../bridge/registry.def"
-#undef MM__PART
 
 static const mm__decoder_ops *const decoders[] = {
 #define MM__PART(name) &mm__decoder_##name,

@@ -3,7 +3,7 @@
  * the way to the backend; only what has to be computed on (offsets, integer weights with a scale) becomes float here.
  *
  * Names. Name = prefix + root + alternative + suffix, all combinations in order, first hit wins. Suffixes are written
- * ".weight" and ".bias"; the CT2 scheme separates with '/', and old normalisation layers say gamma and beta.
+ * ".weight" and ".bias" (an alternative ending with '=' takes none); the CT2 scheme separates with '/', and old normalisation layers say gamma and beta.
  * Integer weights (CT2): row r of w is q / scale[r], the scale stored beside the weight under its name + "_scale". */
 #include "store.h"
 #include "../base/ckd.h"
@@ -102,10 +102,10 @@ static const mm__names *names_of(const mm__loader *ld, const char *key)
     return NULL;
 }
 
-/* Appends text with "%d" replaced by the layer; stops at '|'. False when it does not fit. */
+/* Appends text with "%d" replaced by the layer; stops at '|' and '='. False when it does not fit. */
 static bool put(char *buf, size_t *at, const char *text, int32_t layer)
 {
-    while (*text && *text != '|') {
+    while (*text && *text != '|' && *text != '=') {
         if (text[0] == '%' && text[1] == 'd') {
             int k = snprintf(buf + *at, NAME_MAX_BYTES - *at, "%d", (int)layer);
             if (k < 0 || (size_t)k >= NAME_MAX_BYTES - *at) return false;
@@ -135,7 +135,7 @@ static const mm__weight *find_alternative(const mm__loader *ld, const char *alt,
     static const char *const no_root[2] = {"", NULL};
     const char *const *roots = ld->scheme == MM__NAMES_HF && ld->roots[0] ? ld->roots : no_root;
     const char *sfx[2];
-    suffixes(ld->scheme, suffix, sfx);
+    suffixes(ld->scheme, alt[strcspn(alt, "|=")] == '=' ? "" : suffix, sfx);
     for (int p = 0; p < 8 && ld->prefixes[p]; p++)
         for (int r = 0; r < 8 && roots[r]; r++)
             for (int i = 0; i < (sfx[0] == sfx[1] ? 1 : 2); i++) {
@@ -444,7 +444,8 @@ mm__linear mm__load_linear_stack(mm__loader *ld, const char *fused, const char *
             ok = w && make_piece(ld, &s, i, w, mm__shape2(outs[i], in), 0, outs[i], flags);
         }
         if (ok) {
-            l.w[l.n_w++] = mm__store_add(&s, s.piece[0].weight->name, mm__shape2(l.out, in), MM__USE_LINEAR, &e);
+            unsigned use = MM__USE_LINEAR | (flags & MM__LOAD_ROWS ? MM__USE_ROWS : 0u);
+            l.w[l.n_w++] = mm__store_add(&s, s.piece[0].weight->name, mm__shape2(l.out, in), use, &e);
             note(ld, l.w[0] ? MM_OK : e.code, &e);
         }
         mm__source_free(&s);

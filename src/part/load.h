@@ -1,7 +1,7 @@
 /* From names in files to constants on the device. A part declares a table that maps its canonical keys to the names each
  * naming scheme uses; the loader tries prefixes (given by the assembly, e.g. "language_model.") x roots (given by the
- * part, e.g. "model.") x alternatives ('|'). '%d' in a name is the layer. The first error sticks; after it every call
- * returns NULL, so a part checks once at the end.
+ * part, e.g. "model.") x alternatives ('|'). '%d' in a name is the layer; an alternative that ends with '=' takes no
+ * suffix. The first error sticks; after it every call returns NULL, so a part checks once at the end.
  *
  * Every constant belongs to the store and lives as long as it does. */
 #ifndef MM__PART_LOAD_H
