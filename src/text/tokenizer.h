@@ -86,7 +86,7 @@ bool mm__tokenizer_adds_bos(const mm__tokenizer *t);
 
 /* Streaming detokenizer: appends the bytes one id contributes, given what came before (`state` starts zeroed). The bytes
  * may end inside a character; with MM__TOKENIZE_SPECIAL special tokens are spelled out. */
-typedef struct mm__detok { bool started; } mm__detok;
+typedef struct mm__detok { bool started, blank; } mm__detok; /* blank: one is due in front of the next token */
 mm_status mm__detokenize_next(const mm__tokenizer *t, mm__detok *state, int32_t id, unsigned flags, mm__buf *out);
 mm_status mm__detokenize(const mm__tokenizer *t, const int32_t *ids, size_t n, unsigned flags, mm__buf *out);
 

@@ -1,0 +1,309 @@
+/* The pipeline: text in, ids out, and the small queries around it. Stages and models live in their own files; here is
+ * the order in which they meet the text, the scratch memory of one call, and the life of the object.
+ *
+ * Cost: linear passes for every stage plus O(n log n) merging within a piece. Memory is proportional to the longest
+ * piece, not to the number of pieces. */
+#include "tokenizer_impl.h"
+
+/* ---- id lists ---- */
+
+void mm__ids_init(mm__ids *ids, mm__mem *mem)
+{
+    memset(ids, 0, sizeof *ids);
+    ids->mem = mem;
+}
+
+void mm__ids_free(mm__ids *ids)
+{
+    mm__free(ids->mem, ids->data);
+    mm__ids_init(ids, ids->mem);
+}
+
+bool mm__ids_push(mm__ids *ids, int32_t id)
+{
+    if (ids->failed || !mm__grow(ids->mem, &ids->data, ids->len, &ids->cap, sizeof *ids->data)) {
+        ids->failed = true;
+        return false;
+    }
+    ids->data[ids->len++] = id;
+    return true;
+}
+
+bool mm__ids_append(mm__ids *ids, const int32_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!mm__ids_push(ids, p[i])) return false;
+    return !ids->failed;
+}
+
+/* ---- encoding ---- */
+
+mm_status mm__model_encode(mm__encode *e, const char *s, size_t n)
+{
+    switch (e->t->kind) {
+    case MM__MODEL_BPE: return mm__bpe_encode(e, s, n);
+    case MM__MODEL_UNIGRAM: return mm__unigram_encode(e, s, n);
+    default: return mm__wordpiece_encode(e, s, n);
+    }
+}
+
+/* One segment without raw added tokens. */
+static mm_status encode_segment(mm__encode *e, const char *s, size_t n, bool first)
+{
+    const mm__tokenizer *t = e->t;
+    mm_status st = MM_OK;
+    if (t->n_norm) {
+        st = mm__normalize(e->mem, t->norm, t->n_norm, s, n, &e->norm, &e->spare, e->err);
+        s = mm__buf_str(&e->norm);
+        n = e->norm.len;
+    }
+    size_t at = 0, start, end;
+    int32_t id;
+    while (st == MM_OK && t->has_normal && mm__added_next(t, &t->normal, s, n, at, e->flags, &start, &end, &id)) {
+        st = mm__pretok_run(e, s + at, start - at, first && at == 0);
+        if (st == MM_OK && !mm__ids_push(e->out, id)) st = mm__nomem(e->err, "token ids");
+        at = end;
+    }
+    return st == MM_OK ? mm__pretok_run(e, s + at, n - at, first && at == 0) : st;
+}
+
+static mm_status encode_text(mm__encode *e, const char *s, size_t n)
+{
+    const mm__tokenizer *t = e->t;
+    size_t at = 0, start, end;
+    int32_t id;
+    mm_status st = MM_OK;
+    while (st == MM_OK && t->has_raw && mm__added_next(t, &t->raw, s, n, at, e->flags, &start, &end, &id)) {
+        if (start > at) st = encode_segment(e, s + at, start - at, at == 0);
+        if (st == MM_OK && !mm__ids_push(e->out, id)) st = mm__nomem(e->err, "token ids");
+        at = end;
+    }
+    return st == MM_OK && at < n ? encode_segment(e, s + at, n - at, at == 0) : st;
+}
+
+static void encode_init(mm__encode *e, const mm__tokenizer *t, unsigned flags, mm__ids *out, mm_error *err)
+{
+    memset(e, 0, sizeof *e);
+    e->t = t;
+    e->mem = t->mem;
+    e->out = out;
+    e->err = err;
+    e->flags = flags;
+    mm__buf_init(&e->norm, e->mem);
+    mm__buf_init(&e->spare, e->mem);
+    mm__buf_init(&e->word, e->mem);
+    for (size_t i = 0; i < MM__TOKENIZER_OPS; i++) mm__buf_init(&e->edit[i], e->mem);
+}
+
+static void encode_free(mm__encode *e)
+{
+    mm__free(e->mem, e->sym);
+    mm__free(e->mem, e->heap);
+    mm__free(e->mem, e->best);
+    mm__buf_free(&e->norm);
+    mm__buf_free(&e->spare);
+    mm__buf_free(&e->word);
+    for (size_t i = 0; i < MM__TOKENIZER_OPS; i++) {
+        mm__buf_free(&e->edit[i]);
+        mm__regex_run_free(e->run[i]);
+    }
+}
+
+/* One text, repaired first when the model cannot hold stray bytes. */
+static mm_status encode_one(mm__encode *e, const char *s, size_t n)
+{
+    mm__buf fixed;
+    mm_status st;
+    if (n > MM__TEXT_MAX) return mm__fail(e->err, MM_E_LIMIT, "a text of %zu bytes exceeds %zu", n, (size_t)MM__TEXT_MAX);
+    if (!n) return MM_OK;
+    if (e->t->keeps_bytes || mm__utf8_valid(s, n)) return encode_text(e, s, n);
+    mm__buf_init(&fixed, e->mem);
+    mm__utf8_repair(s, n, &fixed);
+    st = fixed.failed ? mm__nomem(e->err, "repairing text") : encode_text(e, mm__buf_str(&fixed), fixed.len);
+    mm__buf_free(&fixed);
+    return st;
+}
+
+/* A template; texts[i] is sequence i. Segments go to `types` when asked for. */
+static mm_status encode_template(mm__encode *e, const mm__post *part, size_t n, const char *const *text, const size_t *len,
+                                 mm__ids *types)
+{
+    mm_status st = MM_OK;
+    for (size_t i = 0; i < n && st == MM_OK; i++) {
+        size_t before = e->out->len;
+        if (part[i].seq >= 0) st = encode_one(e, text[part[i].seq], len[part[i].seq]);
+        else if (!mm__ids_push(e->out, part[i].id)) st = mm__nomem(e->err, "token ids");
+        for (size_t k = before; types && k < e->out->len && st == MM_OK; k++)
+            if (!mm__ids_push(types, part[i].type)) st = mm__nomem(e->err, "token ids");
+    }
+    return st;
+}
+
+static const mm__post bare_single[] = {{.seq = 0}};
+static const mm__post bare_pair[] = {{.seq = 0}, {.seq = 1, .type = 1}};
+
+mm_status mm__tokenize(const mm__tokenizer *t, const char *text, size_t len, unsigned flags, mm__ids *out, mm_error *err)
+{
+    mm__encode e;
+    encode_init(&e, t, flags, out, err);
+    bool around = (flags & MM__TOKENIZE_AROUND) && t->n_single;
+    mm_status st = encode_template(&e, around ? t->single : bare_single, around ? t->n_single : 1, &text, &len, NULL);
+    encode_free(&e);
+    return st;
+}
+
+mm_status mm__tokenize_pair(const mm__tokenizer *t, const char *a, size_t a_len, const char *b, size_t b_len, mm__ids *out,
+                            mm__ids *types, mm_error *err)
+{
+    mm__encode e;
+    const char *text[2] = {a, b};
+    size_t len[2] = {a_len, b_len};
+    encode_init(&e, t, MM__TOKENIZE_AROUND, out, err);
+    mm_status st = encode_template(&e, t->n_pair ? t->pair : bare_pair, t->n_pair ? t->n_pair : 2, text, len, types);
+    encode_free(&e);
+    return st;
+}
+
+/* ---- queries ---- */
+
+size_t mm__tokenizer_size(const mm__tokenizer *t) { return t->tokens.n; }
+
+int32_t mm__tokenizer_id(const mm__tokenizer *t, const char *token, size_t len) { return mm__tokens_find(&t->tokens, token, len); }
+
+const char *mm__tokenizer_token(const mm__tokenizer *t, int32_t id, size_t *len)
+{
+    size_t n;
+    if (id < 0 || (size_t)id >= t->tokens.n || !(t->tokens.attr[id] & MM__ATTR_PRESENT)) return NULL;
+    return mm__tokens_str(&t->tokens, id, len ? len : &n);
+}
+
+bool mm__tokenizer_is_special(const mm__tokenizer *t, int32_t id)
+{
+    return id >= 0 && (size_t)id < t->tokens.n && (t->tokens.attr[id] & MM__ATTR_SPECIAL);
+}
+
+int32_t mm__tokenizer_special(const mm__tokenizer *t, const char *name)
+{
+    const struct { const char *name; int32_t id; } all[] = {{"bos", t->bos}, {"eos", t->eos}, {"unk", t->unk},
+                                                            {"pad", t->pad}, {"cls", t->cls}, {"sep", t->sep}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!strcmp(all[i].name, name)) return all[i].id;
+    return -1;
+}
+
+bool mm__tokenizer_adds_bos(const mm__tokenizer *t)
+{
+    return t->bos >= 0 && t->n_single && t->single[0].seq < 0 && t->single[0].id == t->bos;
+}
+
+/* ---- life ---- */
+
+mm_status mm__tokenizer_new(mm__mem *mem, mm__tokenizer **out, mm_error *err)
+{
+    mm__tokenizer *t = mm__zalloc(mem, sizeof *t);
+    if (!t) return mm__nomem(err, "a tokenizer");
+    t->mem = mem;
+    t->bos = t->eos = t->unk = t->pad = t->cls = t->sep = -1;
+    t->bpe.unk = t->unigram.unk = t->wordpiece.unk = -1;
+    *out = t;
+    return MM_OK;
+}
+
+void mm__tokenizer_destroy(mm__tokenizer *t)
+{
+    if (!t) return;
+    mm__mem *mem = t->mem;
+    for (size_t i = 0; i < t->n_norm; i++) mm__norm_free(&t->norm[i], mem);
+    for (size_t i = 0; i < t->n_pretok; i++) {
+        mm__regex_free(t->pretok[i].regex);
+        mm__free(mem, t->pretok[i].text.s);
+    }
+    for (size_t i = 0; i < t->n_decode; i++) {
+        mm__free(mem, t->decode[i].pattern.s);
+        mm__free(mem, t->decode[i].content.s);
+    }
+    void *blocks[] = {t->norm, t->pretok, t->decode, t->single, t->pair, t->added, t->bpe.pair_key, t->bpe.pair, t->bpe.rank,
+                      t->bpe.prefix.s, t->bpe.suffix.s, t->unigram.score};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mm__free(mem, blocks[i]);
+    mm__trie *tries[] = {&t->raw, &t->normal, &t->unigram.trie, &t->wordpiece.start, &t->wordpiece.inner};
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) mm__trie_free(tries[i]);
+    mm__tokens_free(&t->tokens);
+    mm__free(mem, t);
+}
+
+/* ---- building ---- */
+
+bool mm__text_set(mm__mem *mem, mm__text *t, const char *s, size_t n)
+{
+    char *copy = mm__alloc(mem, n + 1);
+    if (!copy) return false;
+    memcpy(copy, s, n);
+    copy[n] = '\0';
+    mm__free(mem, t->s);
+    t->s = copy;
+    t->n = n;
+    return true;
+}
+
+/* Appends a zeroed element to one of the short operation arrays, allocated whole at first use. */
+static void *add_op(mm__mem *mem, void **ops, size_t *n, size_t each)
+{
+    if (*n >= MM__TOKENIZER_OPS) return NULL;
+    if (!*ops && !(*ops = mm__calloc(mem, MM__TOKENIZER_OPS, each))) return NULL;
+    return (char *)*ops + each * (*n)++;
+}
+
+mm__norm *mm__tokenizer_add_norm(mm__tokenizer *t, mm__norm_kind kind)
+{
+    void *ops = t->norm;
+    mm__norm *op = add_op(t->mem, &ops, &t->n_norm, sizeof *op);
+    t->norm = ops;
+    if (op) op->kind = kind;
+    return op;
+}
+
+mm__pretok *mm__tokenizer_add_pretok(mm__tokenizer *t)
+{
+    void *ops = t->pretok;
+    mm__pretok *op = add_op(t->mem, &ops, &t->n_pretok, sizeof *op);
+    t->pretok = ops;
+    return op;
+}
+
+mm__decode *mm__tokenizer_add_decode(mm__tokenizer *t, mm__decode_kind kind)
+{
+    void *ops = t->decode;
+    mm__decode *op = add_op(t->mem, &ops, &t->n_decode, sizeof *op);
+    t->decode = ops;
+    if (op) op->kind = kind;
+    return op;
+}
+
+bool mm__tokenizer_add_post(mm__tokenizer *t, bool pair, int seq, int32_t id, int32_t type)
+{
+    void *ops = pair ? t->pair : t->single;
+    mm__post *op = add_op(t->mem, &ops, pair ? &t->n_pair : &t->n_single, sizeof *op);
+    if (pair) t->pair = ops;
+    else t->single = ops;
+    if (op) *op = (mm__post){.seq = (int8_t)seq, .id = id, .type = type};
+    return op != NULL;
+}
+
+bool mm__tokenizer_simple_post(mm__tokenizer *t, int32_t bos, int32_t eos)
+{
+    bool ok = true;
+    for (int pair = 0; pair < 2; pair++)
+        for (int seq = 0; seq <= pair; seq++) {
+            if (bos >= 0) ok = ok && mm__tokenizer_add_post(t, pair, -1, bos, seq);
+            ok = ok && mm__tokenizer_add_post(t, pair, seq, 0, seq);
+            if (eos >= 0) ok = ok && mm__tokenizer_add_post(t, pair, -1, eos, seq);
+        }
+    return ok;
+}
+
+bool mm__tokenizer_add_added(mm__tokenizer *t, mm__added_token a)
+{
+    if (!mm__grow(t->mem, &t->added, t->n_added, &t->cap_added, sizeof *t->added)) return false;
+    t->added[t->n_added++] = a;
+    return true;
+}
