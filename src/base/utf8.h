@@ -14,5 +14,7 @@ size_t mm__utf8_encode(uint32_t cp, char out[4]);
 bool mm__utf8_valid(const char *s, size_t n);
 /* Length of the longest prefix of s[0..n) that does not end inside a character (an unfinished tail is left out). */
 size_t mm__utf8_complete(const char *s, size_t n);
+/* Makes s[0..n) fit for a terminal or a log, in place: control characters and invalid bytes become '?'. */
+void mm__utf8_printable(char *s, size_t n);
 
 #endif

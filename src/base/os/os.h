@@ -8,11 +8,13 @@
 
 double mm__os_now(void);               /* monotonic seconds */
 int mm__os_cores(void);                /* physical cores this process may use, >= 1 */
+int mm__os_cpus(void);                 /* logical processors this process may use, >= 1 */
 uint64_t mm__os_rss(void);             /* resident bytes, 0 when unknown */
+uint64_t mm__os_random(void);          /* unpredictable bits for hash seeds; not for keys */
 
 typedef struct mm__mutex { _Alignas(8) unsigned char opaque[64]; } mm__mutex;
 typedef struct mm__cond { _Alignas(8) unsigned char opaque[64]; } mm__cond;
-typedef struct mm__thread { _Alignas(8) unsigned char opaque[16]; } mm__thread;
+typedef struct mm__thread { _Alignas(8) unsigned char opaque[32]; } mm__thread; /* stays in place until joined */
 
 bool mm__mutex_init(mm__mutex *m);
 void mm__mutex_destroy(mm__mutex *m);
@@ -22,14 +24,18 @@ bool mm__cond_init(mm__cond *c);
 void mm__cond_destroy(mm__cond *c);
 void mm__cond_wait(mm__cond *c, mm__mutex *m);
 void mm__cond_broadcast(mm__cond *c);
+/* The new thread receives no signals of the host. */
 bool mm__thread_start(mm__thread *t, void (*fn)(void *), void *arg);
 void mm__thread_join(mm__thread *t);
 void mm__os_pause(void);               /* spin hint */
 
-/* Files; -1 and errno on failure. */
+/* Files; -1 and errno on failure. Opening never blocks, not even on a pipe. */
 int mm__os_open(const char *path);
 void mm__os_close(int fd);
 int64_t mm__os_size(int fd);           /* regular files only, else -1 */
 int64_t mm__os_pread(int fd, void *dst, size_t n, uint64_t offset); /* short only at the end of the file */
+int mm__os_is_dir(const char *path);   /* 1 directory, 0 something else, -1 nothing there */
+/* Calls each(arg, name) for every entry of a directory except "." and "..", in no particular order. */
+bool mm__os_list(const char *dir, void (*each)(void *arg, const char *name), void *arg);
 
 #endif

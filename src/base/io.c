@@ -1,0 +1,206 @@
+/* Exact reads by absolute position, from a file or from borrowed bytes.
+ *
+ * The size is taken once, at open. A read has to lie inside it, checked without overflow; when the file has shrunk since,
+ * the short read is an error too. There is no shared position and no buffer, so any number of threads may read one
+ * handle. Two kinds of trouble are told apart: a range beyond the end means that the content lies about itself
+ * (MM_E_FORMAT), a failing system call means that the medium does (MM_E_IO). */
+#include "io.h"
+#include "ckd.h"
+#include "error.h"
+#include "os/os.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+struct mm__io {
+    mm__mem *mem;
+    const unsigned char *bytes; /* NULL: read from fd */
+    int fd;
+    uint64_t size;
+    char *name;
+};
+
+/* A handle without source. NULL when memory is short. */
+static mm__io *make(mm__mem *mem, const char *name)
+{
+    mm__io *io = mm__zalloc(mem, sizeof *io);
+    if (!io) return NULL;
+    io->mem = mem;
+    io->fd = -1;
+    io->name = mm__strdup(mem, name);
+    if (io->name) return io;
+    mm__io_close(io);
+    return NULL;
+}
+
+mm_status mm__io_open_path(mm__mem *mem, const char *path, mm__io **out, mm_error *err)
+{
+    *out = NULL;
+    mm__io *io = make(mem, path);
+    if (!io) return mm__nomem(err, "a file handle");
+    mm_status st = MM_OK;
+    int64_t size = -1;
+    io->fd = mm__os_open(path);
+    if (io->fd < 0)
+        st = mm__fail_os(err, MM_E_IO, errno, "%s: cannot be opened; check the path and its permissions", path);
+    else if ((size = mm__os_size(io->fd)) < 0)
+        st = mm__fail_os(err, MM_E_IO, errno, "%s: is not a regular file; give the path of a file", path);
+    if (st != MM_OK) {
+        mm__io_close(io);
+        return st;
+    }
+    io->size = (uint64_t)size;
+    *out = io;
+    return MM_OK;
+}
+
+mm_status mm__io_open_memory(mm__mem *mem, const void *bytes, size_t len, const char *name, mm__io **out, mm_error *err)
+{
+    *out = NULL;
+    mm__io *io = make(mem, name ? name : "memory");
+    if (!io) return mm__nomem(err, "a memory handle");
+    io->bytes = len ? bytes : (const void *)"";
+    io->size = len;
+    *out = io;
+    return MM_OK;
+}
+
+void mm__io_close(mm__io *io)
+{
+    if (!io) return;
+    mm__os_close(io->fd);
+    mm__free(io->mem, io->name);
+    mm__free(io->mem, io);
+}
+
+uint64_t mm__io_size(const mm__io *io) { return io->size; }
+const char *mm__io_name(const mm__io *io) { return io->name; }
+
+mm_status mm__io_read(mm__io *io, uint64_t offset, void *dst, size_t n, mm_error *err)
+{
+    uint64_t end;
+    if (!mm__ckd_add64(offset, n, &end) || end > io->size)
+        return mm__fail(err, MM_E_FORMAT,
+                        "%s: %zu bytes at offset %" PRIu64 " are needed but the file ends at %" PRIu64
+                        "; it is damaged or was not copied completely",
+                        io->name, n, offset, io->size);
+    if (n == 0) return MM_OK;
+    if (io->bytes) {
+        memcpy(dst, io->bytes + offset, n);
+        return MM_OK;
+    }
+    const int64_t got = mm__os_pread(io->fd, dst, n, offset);
+    if (got < 0)
+        return mm__fail_os(err, MM_E_IO, errno, "%s: reading %zu bytes at offset %" PRIu64 " failed", io->name, n, offset);
+    if ((uint64_t)got != n)
+        return mm__fail(err, MM_E_IO, "%s: became shorter while being read (%" PRId64 " of %zu bytes at offset %" PRIu64 ")",
+                        io->name, got, n, offset);
+    return MM_OK;
+}
+
+mm_status mm__io_read_all(mm__mem *mem, mm__io *io, size_t limit, char **out, size_t *len, mm_error *err)
+{
+    *out = NULL;
+    if (len) *len = 0;
+    if (io->size > limit || io->size >= SIZE_MAX)
+        return mm__fail(err, MM_E_LIMIT, "%s: has %" PRIu64 " bytes, at most %zu are accepted for this kind of file", io->name,
+                        io->size, limit);
+    const size_t n = (size_t)io->size;
+    char *data = mm__alloc(mem, n + 1);
+    if (!data) return mm__nomem(err, io->name);
+    const mm_status st = mm__io_read(io, 0, data, n, err);
+    if (st != MM_OK) {
+        mm__free(mem, data);
+        return st;
+    }
+    data[n] = 0;
+    *out = data;
+    if (len) *len = n;
+    return MM_OK;
+}
+
+mm_status mm__read_file(mm__mem *mem, const char *path, size_t limit, char **out, size_t *len, mm_error *err)
+{
+    mm__io *io;
+    *out = NULL;
+    if (len) *len = 0;
+    mm_status st = mm__io_open_path(mem, path, &io, err);
+    if (st != MM_OK) return st;
+    st = mm__io_read_all(mem, io, limit, out, len, err);
+    mm__io_close(io);
+    return st;
+}
+
+int mm__path_kind(const char *path)
+{
+    const int dir = mm__os_is_dir(path);
+    return dir < 0 ? MM__PATH_NONE : dir ? MM__PATH_DIR : MM__PATH_FILE;
+}
+
+char *mm__path_join(mm__mem *mem, const char *dir, const char *name)
+{
+    const size_t a = strlen(dir), b = strlen(name);
+    const size_t slash = a && dir[a - 1] != '/' ? 1 : 0;
+    size_t bytes;
+    if (!mm__ckd_add(a, b, &bytes) || !mm__ckd_add(bytes, slash + 1, &bytes)) return NULL;
+    char *path = mm__alloc(mem, bytes);
+    if (!path) return NULL;
+    memcpy(path, dir, a);
+    if (slash) path[a] = '/';
+    memcpy(path + a + slash, name, b + 1);
+    return path;
+}
+
+char *mm__path_dir(mm__mem *mem, const char *path)
+{
+    const char *base = mm__path_base(path);
+    size_t n = (size_t)(base - path);
+    if (n == 0) return mm__strdup(mem, ".");
+    while (n > 1 && path[n - 1] == '/') n--;
+    return mm__strndup(mem, path, n);
+}
+
+const char *mm__path_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+bool mm__path_safe_name(const char *name)
+{
+    if (!name || !name[0] || name[0] == '.') return false;
+    size_t n = 0;
+    for (; name[n]; n++) {
+        const char c = name[n];
+        const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (n >= 255 || !(word || c == '.' || c == '_' || c == '-')) return false;
+    }
+    return true;
+}
+
+typedef struct finder {
+    mm__mem *mem;
+    const char *prefix, *suffix;
+    char *best;
+    bool failed;
+} finder;
+
+static void consider(void *arg, const char *name)
+{
+    finder *f = arg;
+    const size_t n = strlen(name), a = strlen(f->prefix), b = strlen(f->suffix);
+    if (f->failed || n < a || n - a < b) return;
+    if (memcmp(name, f->prefix, a) != 0 || memcmp(name + n - b, f->suffix, b) != 0) return;
+    if (f->best && strcmp(name, f->best) >= 0) return;
+    char *copy = mm__strdup(f->mem, name);
+    f->failed = !copy;
+    mm__free(f->mem, f->best);
+    f->best = copy;
+}
+
+char *mm__path_find(mm__mem *mem, const char *dir, const char *prefix, const char *suffix)
+{
+    finder f = {mem, prefix ? prefix : "", suffix ? suffix : "", NULL, false};
+    mm__os_list(dir, consider, &f);
+    return f.best;
+}

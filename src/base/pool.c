@@ -1,0 +1,157 @@
+/* The thread pool: n - 1 workers and the caller, one barrier for everything.
+ *
+ *     worker:  meet; fn(arg, ith, n); meet; meet; ...      (waiting for work is waiting at the barrier)
+ *     caller:  set fn, arg; meet; fn(arg, 0, n); meet
+ *
+ * The barrier counts arrivals; the last one turns `phase`, everybody else waits for the turn. They spin for SPIN_SECONDS
+ * (operators of a decode step follow each other within microseconds), then sleep on a condition, so an idle pool costs
+ * nothing. Whoever goes to sleep first announces itself in `sleepers` and then looks at `phase` again; the last arrival
+ * turns `phase` and then looks at `sleepers`. All four accesses are sequentially consistent, so one of the two sees the
+ * other, and the system call is saved when nobody sleeps. With more threads than processors nobody spins.
+ *
+ * The partition is fixed by (ith, nth) alone: nothing is stolen, nothing depends on timing. */
+#include "pool.h"
+#include "ckd.h"
+#include "error.h"
+#include "os/os.h"
+#include <stdatomic.h>
+
+#define SPIN_SECONDS 40e-6
+#define MAX_THREADS 1024
+
+typedef struct worker {
+    mm__pool *pool;
+    int ith;
+    mm__thread thread;
+} worker;
+
+struct mm__pool {
+    mm__mem *mem;
+    worker *workers; /* n - 1 of them */
+    int n;           /* threads, the caller included; fixed once the workers pass `lock` for the first time */
+    bool spin;
+    bool quit;       /* written and read between meetings */
+    mm__pool_fn fn;
+    void *arg;
+    mm__mutex turn;  /* held during a run */
+    mm__mutex lock;  /* for `awake` */
+    mm__cond awake;
+    _Alignas(64) _Atomic int arrived;
+    _Alignas(64) _Atomic unsigned phase;
+    _Alignas(64) _Atomic int sleepers;
+};
+
+/* Waits until `phase` has left `seen`. */
+static void await_turn(mm__pool *pool, unsigned seen)
+{
+    if (pool->spin) {
+        const double until = mm__os_now() + SPIN_SECONDS;
+        do {
+            for (int i = 0; i < 32; i++) {
+                if (atomic_load_explicit(&pool->phase, memory_order_acquire) != seen) return;
+                mm__os_pause();
+            }
+        } while (mm__os_now() < until);
+    }
+    mm__mutex_lock(&pool->lock);
+    atomic_fetch_add(&pool->sleepers, 1);
+    while (atomic_load(&pool->phase) == seen) mm__cond_wait(&pool->awake, &pool->lock);
+    atomic_fetch_sub(&pool->sleepers, 1);
+    mm__mutex_unlock(&pool->lock);
+}
+
+void mm__pool_barrier(mm__pool *pool)
+{
+    if (pool->n == 1) return;
+    const unsigned seen = atomic_load(&pool->phase);
+    if (atomic_fetch_add(&pool->arrived, 1) + 1 < pool->n) {
+        await_turn(pool, seen);
+        return;
+    }
+    atomic_store(&pool->arrived, 0);
+    atomic_store(&pool->phase, seen + 1);
+    if (atomic_load(&pool->sleepers) > 0) {
+        mm__mutex_lock(&pool->lock);
+        mm__cond_broadcast(&pool->awake);
+        mm__mutex_unlock(&pool->lock);
+    }
+}
+
+static void worker_main(void *arg)
+{
+    worker *w = arg;
+    mm__pool *pool = w->pool;
+    mm__mutex_lock(&pool->lock); /* held by the creator until n is known */
+    mm__mutex_unlock(&pool->lock);
+    for (;;) {
+        mm__pool_barrier(pool);
+        if (pool->quit) return;
+        pool->fn(pool->arg, w->ith, pool->n);
+        mm__pool_barrier(pool);
+    }
+}
+
+static void start_workers(mm__pool *pool, int n_threads)
+{
+    mm__mutex_lock(&pool->lock);
+    for (int i = 1; i < n_threads; i++) {
+        worker *w = &pool->workers[i - 1];
+        w->pool = pool;
+        w->ith = i;
+        if (!mm__thread_start(&w->thread, worker_main, w)) break;
+        pool->n = i + 1;
+    }
+    pool->spin = pool->n <= mm__os_cpus();
+    mm__mutex_unlock(&pool->lock);
+}
+
+mm_status mm__pool_create(mm__mem *mem, int n_threads, mm__pool **out, mm_error *err)
+{
+    bool turn = false, lock = false;
+    *out = NULL;
+    if (n_threads < 1 || n_threads > MAX_THREADS)
+        return mm__fail(err, MM_E_ARG, "thread pool: %d threads asked for, 1 to %d are possible", n_threads, MAX_THREADS);
+    mm__pool *pool = mm__zalloc(mem, sizeof *pool);
+    if (!pool) return mm__nomem(err, "the thread pool");
+    pool->mem = mem;
+    pool->n = 1;
+    pool->workers = mm__calloc(mem, (size_t)n_threads, sizeof *pool->workers);
+    if (!pool->workers) goto fail;
+    if (!(turn = mm__mutex_init(&pool->turn)) || !(lock = mm__mutex_init(&pool->lock))) goto fail;
+    if (!mm__cond_init(&pool->awake)) goto fail;
+    start_workers(pool, n_threads);
+    *out = pool;
+    return MM_OK;
+fail:
+    if (lock) mm__mutex_destroy(&pool->lock);
+    if (turn) mm__mutex_destroy(&pool->turn);
+    mm__free(mem, pool->workers);
+    mm__free(mem, pool);
+    return mm__nomem(err, "the thread pool");
+}
+
+void mm__pool_destroy(mm__pool *pool)
+{
+    if (!pool) return;
+    pool->quit = true;
+    mm__pool_barrier(pool);
+    for (int i = 1; i < pool->n; i++) mm__thread_join(&pool->workers[i - 1].thread);
+    mm__cond_destroy(&pool->awake);
+    mm__mutex_destroy(&pool->lock);
+    mm__mutex_destroy(&pool->turn);
+    mm__free(pool->mem, pool->workers);
+    mm__free(pool->mem, pool);
+}
+
+int mm__pool_size(const mm__pool *pool) { return pool->n; }
+
+void mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg)
+{
+    mm__mutex_lock(&pool->turn);
+    pool->fn = fn;
+    pool->arg = arg;
+    mm__pool_barrier(pool);
+    fn(arg, 0, pool->n);
+    mm__pool_barrier(pool);
+    mm__mutex_unlock(&pool->turn);
+}
