@@ -1,0 +1,328 @@
+/* The decoder side: two kinds of graphs over one pair of caches. A prompt goes through graphs of up to CHUNK rows, built
+ * for the chunk and dropped; a token goes through the step graph, which lives as long as the session. Both read what varies
+ * (ids, positions, spans) from small inputs. */
+#include "lm.h"
+
+#include "../base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CHUNK 512
+
+typedef struct forward {
+    mm__graph *g;
+    mm__step step;
+    mm__node *ids, *media, *media_at, *logits;
+    int32_t n_rows, n_media;
+} forward;
+
+struct mm__lm {
+    mm__mem *mem;
+    mm__assembly *a;
+    mm__decoder *d;
+    mm__kv *kv, *cross;
+    int32_t n_ctx, n_past, n_cross;
+    mm__arena arena;
+    forward one;              /* the step graph; g NULL until the first step */
+    int32_t *scratch;         /* ids [n_scratch], then spans [n_scratch, 2] of one chunk */
+    size_t n_scratch;
+    int32_t seen[2];          /* memory the last prompt row attends to; tokens that follow see the same */
+    bool has_seen;
+};
+
+void mm__lm_destroy(mm__lm *lm)
+{
+    if (!lm) return;
+    mm__graph_destroy(lm->one.g);
+    mm__kv_destroy(lm->kv);
+    mm__kv_destroy(lm->cross);
+    if (lm->arena.backend) lm->arena.backend->ops->arena_free(&lm->arena);
+    mm__free(lm->mem, lm->scratch);
+    mm__free(lm->mem, lm);
+}
+
+mm_status mm__lm_create(mm__assembly *a, int32_t n_ctx, mm__lm **out, mm_error *err)
+{
+    *out = NULL;
+    mm__lm *lm = mm__zalloc(a->mem, sizeof *lm);
+    if (!lm) return mm__nomem(err, "a session");
+    lm->mem = a->mem;
+    lm->a = a;
+    lm->d = a->decoder;
+    lm->n_ctx = n_ctx;
+    lm->arena.backend = a->backend;
+    mm_status st = mm__kv_create(a->backend, lm->d->info.kv, lm->d->info.n_layer, n_ctx, &lm->kv, err);
+    if (st != MM_OK) mm__lm_destroy(lm);
+    else *out = lm;
+    return st;
+}
+
+int32_t mm__lm_past(const mm__lm *lm) { return lm->n_past; }
+int32_t mm__lm_context(const mm__lm *lm) { return lm->n_ctx; }
+size_t mm__lm_arena_bytes(const mm__lm *lm) { return lm->arena.bytes; }
+
+size_t mm__lm_kv_bytes(const mm__lm *lm)
+{
+    return lm->kv->bytes + (lm->cross ? lm->cross->bytes : 0);
+}
+
+void mm__lm_truncate(mm__lm *lm, int32_t n_past)
+{
+    if (n_past < lm->n_past) lm->n_past = n_past;
+}
+
+/* ---- building ---- */
+
+static bool is_long(const mm__lm *lm, int32_t n_rows)
+{
+    const int32_t original = lm->d->info.ctx_original;
+    return original > 0 && lm->n_past + n_rows > original;
+}
+
+static mm_status emit(mm__lm *lm, forward *f, bool all_logits, const char *scope, mm_error *err)
+{
+    mm__graph *g = f->g;
+    const mm__lm_info *info = &lm->d->info;
+    mm_status st = mm__step_emit(g, lm->kv, lm->cross, f->n_rows, info->window > 0, &f->step, err);
+    if (st != MM_OK) return st;
+    f->step.long_context = is_long(lm, f->n_rows);
+    mm__scope_push(g, "%s", scope);
+    f->ids = mm__input(g, MM__I32, mm__shape1(f->n_rows), "input_ids");
+    mm__node *x = lm->d->ops->embed(lm->d, g, f->ids);
+    if (f->n_media) {
+        f->media = mm__input(g, MM__F32, mm__shape2(f->n_media, info->n_embd), "media_rows");
+        f->media_at = mm__input(g, MM__I32, mm__shape1(f->n_media), "media_at");
+        x = mm__splice(g, x, f->media, f->media_at);
+    }
+    mm__node *h = lm->d->ops->forward(lm->d, g, x, &f->step);
+    if (h && !all_logits) h = mm__split_rows(g, h, f->n_rows - 1, 1);
+    f->logits = lm->d->ops->head(lm->d, g, h);
+    mm__scope_pop(g);
+    mm__stage(g, f->logits, "logits");
+    if (f->logits) mm__output(g, f->logits);
+    return mm__graph_status(g, err);
+}
+
+static mm_status build(mm__lm *lm, forward *f, int32_t n_rows, int32_t n_media, bool all_logits, const mm__lm_watch *watch,
+                       const char *scope, mm_error *err)
+{
+    *f = (forward){.n_rows = n_rows, .n_media = n_media};
+    mm_status st = mm__graph_create(lm->a->backend, &f->g, err);
+    if (st != MM_OK) return st;
+    if (watch) mm__graph_watch(f->g, watch->patterns, watch->n);
+    if ((st = emit(lm, f, all_logits, scope, err)) == MM_OK) st = mm__graph_plan(f->g, err);
+    if (st != MM_OK) {
+        mm__graph_destroy(f->g);
+        f->g = NULL;
+    }
+    return st;
+}
+
+/* ---- filling ---- */
+
+static mm_status need_scratch(mm__lm *lm, size_t rows, mm_error *err)
+{
+    if (rows <= lm->n_scratch) return MM_OK;
+    int32_t *p = mm__calloc(lm->mem, rows, 3 * sizeof *p);
+    if (!p) return mm__nomem(err, "a chunk");
+    mm__free(lm->mem, lm->scratch);
+    lm->scratch = p;
+    lm->n_scratch = rows;
+    return MM_OK;
+}
+
+/* Spans of the cross-attention memory for each row: the most recent medium, all of it, or nothing. */
+static const int32_t *cross_spans(mm__lm *lm, const mm__row *rows, int32_t n, const mm__lm_media *media)
+{
+    if (!lm->cross) return NULL;
+    if (!media || !media->spans) return lm->has_seen && n == 1 ? lm->seen : NULL;
+    int32_t *span = lm->scratch + lm->n_scratch;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t m = rows[i].sees;
+        span[2 * i] = m >= 0 ? media->spans[m][0] : 0;
+        span[2 * i + 1] = m >= 0 ? media->spans[m][0] + media->spans[m][1] : 0;
+    }
+    memcpy(lm->seen, span + 2 * (n - 1), sizeof lm->seen);
+    lm->has_seen = true;
+    return span;
+}
+
+static mm_status write_media(mm__lm *lm, const forward *f, const mm__row *rows, const mm__lm_media *media, mm_error *err)
+{
+    const size_t width = (size_t)lm->d->info.n_embd;
+    float *data = mm__calloc(lm->mem, (size_t)f->n_media, width * sizeof *data);
+    int32_t *at = mm__calloc(lm->mem, (size_t)f->n_media, sizeof *at);
+    mm_status st = MM_OK;
+    if (!data || !at) {
+        st = mm__nomem(err, "media rows");
+        goto done;
+    }
+    size_t m = 0;
+    for (int32_t i = 0; i < f->n_rows; i++) {
+        if (rows[i].medium < 0) continue;
+        memcpy(data + m * width, media->data[rows[i].medium] + (size_t)rows[i].media_row * width, width * sizeof *data);
+        at[m++] = i;
+    }
+    st = mm__graph_write(f->g, f->media, data, m * width * sizeof *data, err);
+    if (st == MM_OK) st = mm__graph_write(f->g, f->media_at, at, m * sizeof *at, err);
+done:
+    mm__free(lm->mem, data);
+    mm__free(lm->mem, at);
+    return st;
+}
+
+static mm_status run(mm__lm *lm, forward *f, const mm__row *rows, const mm__lm_media *media, const atomic_int *cancel, mm_error *err)
+{
+    mm_status st = need_scratch(lm, (size_t)f->n_rows, err);
+    if (st == MM_OK) st = mm__graph_bind(f->g, &lm->arena, err);
+    if (st != MM_OK) return st;
+    const int32_t n_vocab = lm->d->info.n_vocab;
+    for (int32_t i = 0; i < f->n_rows; i++) {
+        lm->scratch[i] = rows[i].id < 0 || rows[i].medium >= 0 ? 0 : rows[i].id;
+        if (lm->scratch[i] >= n_vocab)
+            return mm__fail(err, MM_E_ARG, "token id %d is outside the model's vocabulary of %d", rows[i].id, n_vocab);
+    }
+    st = mm__graph_write(f->g, f->ids, lm->scratch, (size_t)f->n_rows * sizeof *lm->scratch, err);
+    if (st == MM_OK && f->n_media) st = write_media(lm, f, rows, media, err);
+    const int32_t *spans = cross_spans(lm, rows, f->n_rows, media);
+    if (st == MM_OK) st = mm__step_write(f->g, &f->step, lm->n_past, 0, lm->d->info.window, lm->n_cross, spans, err);
+    if (st == MM_OK) st = mm__graph_run(f->g, cancel, err);
+    if (st == MM_OK) lm->n_past += f->n_rows;
+    return st;
+}
+
+static mm_status read_logits(const mm__lm *lm, const forward *f, int64_t row, float *out, mm_error *err)
+{
+    const size_t n = (size_t)lm->d->info.n_vocab;
+    const int64_t rows = mm__rows(f->logits);
+    if (rows == 1) return mm__graph_read(f->g, f->logits, out, n * sizeof *out, err);
+    float *all = mm__calloc(lm->mem, (size_t)rows, n * sizeof *all);
+    if (!all) return mm__nomem(err, "logits");
+    mm_status st = mm__graph_read(f->g, f->logits, all, (size_t)rows * n * sizeof *all, err);
+    if (st == MM_OK) memcpy(out, all + (size_t)row * n, n * sizeof *out);
+    mm__free(lm->mem, all);
+    return st;
+}
+
+static mm_status room(const mm__lm *lm, size_t n, mm_error *err)
+{
+    if (n <= (size_t)(lm->n_ctx - lm->n_past)) return MM_OK;
+    return mm__fail(err, MM_E_CONTEXT, "the context of %d positions is full (%d held, %zu more needed); open a session with a larger one",
+                    lm->n_ctx, lm->n_past, n);
+}
+
+static bool watches_logits(const mm__lm_watch *w)
+{
+    for (size_t i = 0; w && i < w->n; i++)
+        if (strcmp(w->patterns[i], "*") == 0 || strcmp(w->patterns[i], "logits") == 0) return true;
+    return false;
+}
+
+mm_status mm__lm_prefill(mm__lm *lm, const mm__row *rows, size_t n, const mm__lm_media *media, const mm__lm_watch *watch,
+                         const char *scope, const atomic_int *cancel, float *logits, mm_error *err)
+{
+    mm_status st = room(lm, n, err);
+    const size_t chunk = watch ? n : CHUNK; /* a watched stage is one tensor over the whole prompt */
+    for (size_t at = 0; st == MM_OK && at < n; at += chunk) {
+        const int32_t t = (int32_t)(n - at < chunk ? n - at : chunk);
+        int32_t n_media = 0;
+        for (int32_t i = 0; i < t; i++) n_media += rows[at + (size_t)i].medium >= 0;
+        forward f;
+        if ((st = build(lm, &f, t, n_media, watches_logits(watch), watch, scope, err)) != MM_OK) break;
+        st = run(lm, &f, rows + at, media, cancel, err);
+        if (st == MM_OK && at + chunk >= n) st = read_logits(lm, &f, mm__rows(f.logits) - 1, logits, err);
+        if (st == MM_OK && watch) st = watch->deliver(watch->user, f.g, err);
+        mm__graph_destroy(f.g);
+    }
+    return st;
+}
+
+mm_status mm__lm_step(mm__lm *lm, int32_t id, const atomic_int *cancel, float *logits, mm_error *err)
+{
+    mm_status st = room(lm, 1, err);
+    if (st != MM_OK) return st;
+    if (lm->one.g && lm->one.step.long_context != is_long(lm, 1)) {
+        mm__graph_destroy(lm->one.g);
+        lm->one.g = NULL;
+    }
+    if (!lm->one.g && (st = build(lm, &lm->one, 1, 0, true, NULL, "", err)) != MM_OK) return st;
+    const mm__row row = {id, -1, 0, -1};
+    if ((st = run(lm, &lm->one, &row, NULL, cancel, err)) != MM_OK) return st;
+    return read_logits(lm, &lm->one, 0, logits, err);
+}
+
+mm_status mm__lm_logits_all(mm__lm *lm, const int32_t *ids, size_t n, const mm__lm_watch *watch, const char *scope,
+                            const atomic_int *cancel, float *logits, mm_error *err)
+{
+    mm_status st = room(lm, n, err);
+    if (st != MM_OK) return st;
+    mm__row *rows = mm__calloc(lm->mem, n, sizeof *rows);
+    if (!rows) return mm__nomem(err, "rows");
+    for (size_t i = 0; i < n; i++) rows[i] = (mm__row){ids[i], -1, 0, -1};
+    forward f;
+    if ((st = build(lm, &f, (int32_t)n, 0, true, watch, scope, err)) == MM_OK) {
+        st = run(lm, &f, rows, NULL, cancel, err);
+        if (st == MM_OK) st = mm__graph_read(f.g, f.logits, logits, n * (size_t)lm->d->info.n_vocab * sizeof *logits, err);
+        if (st == MM_OK && watch) st = watch->deliver(watch->user, f.g, err);
+        mm__graph_destroy(f.g);
+    }
+    mm__free(lm->mem, rows);
+    return st;
+}
+
+/* ---- cross-attention memory ---- */
+
+static mm_status need_cross(mm__lm *lm, int32_t n, mm_error *err)
+{
+    if (lm->cross && lm->cross->n_ctx >= n) return MM_OK;
+    mm__graph_destroy(lm->one.g); /* it points into the old cache */
+    lm->one.g = NULL;
+    mm__kv_destroy(lm->cross);
+    lm->cross = NULL;
+    return mm__kv_create(lm->a->backend, lm->d->info.cross, lm->d->info.n_layer, n, &lm->cross, err);
+}
+
+static mm_status cross_run(mm__lm *lm, mm__graph *g, const float *rows, int32_t n, const atomic_int *cancel, mm_error *err)
+{
+    const size_t width = (size_t)lm->d->info.cross_width;
+    mm__node *memory = mm__input(g, MM__F32, mm__shape2(n, (int64_t)width), "memory");
+    mm__node *slot = mm__input(g, MM__I32, mm__shape1(n), "slot");
+    lm->d->ops->cross(lm->d, g, memory, lm->cross, slot);
+    mm_status st = mm__graph_status(g, err);
+    if (st == MM_OK) st = mm__graph_plan(g, err);
+    if (st == MM_OK) st = mm__graph_bind(g, &lm->arena, err);
+    if (st == MM_OK) st = need_scratch(lm, (size_t)n, err);
+    if (st != MM_OK) return st;
+    for (int32_t i = 0; i < n; i++) lm->scratch[i] = i;
+    st = mm__graph_write(g, memory, rows, (size_t)n * width * sizeof *rows, err);
+    if (st == MM_OK) st = mm__graph_write(g, slot, lm->scratch, (size_t)n * sizeof *lm->scratch, err);
+    return st == MM_OK ? mm__graph_run(g, cancel, err) : st;
+}
+
+mm_status mm__lm_cross(mm__lm *lm, const float *rows, int32_t n, const atomic_int *cancel, mm_error *err)
+{
+    mm_status st = need_cross(lm, n > 0 ? n : 1, err);
+    lm->n_cross = 0;
+    lm->has_seen = false;
+    if (st != MM_OK || n == 0) return st;
+    mm__graph *g;
+    if ((st = mm__graph_create(lm->a->backend, &g, err)) != MM_OK) return st;
+    st = cross_run(lm, g, rows, n, cancel, err);
+    if (st == MM_OK) lm->n_cross = n;
+    mm__graph_destroy(g);
+    return st;
+}
+
+mm_status mm__lm_plan(mm__lm *lm, size_t *arena, mm_error *err)
+{
+    forward f;
+    mm_status st = MM_OK;
+    if (lm->d->info.cross && !lm->cross) st = need_cross(lm, 1, err);
+    const int32_t t = lm->n_ctx < CHUNK ? lm->n_ctx : CHUNK;
+    if (st == MM_OK && (st = build(lm, &f, t, 0, false, NULL, "", err)) == MM_OK) {
+        *arena = mm__graph_bytes(f.g);
+        mm__graph_destroy(f.g);
+    }
+    return st;
+}

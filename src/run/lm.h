@@ -1,0 +1,49 @@
+/* The decoder side of a session: KV caches, the work arena, and graphs over them. Rows go in, logits come out; what the
+ * rows mean is the caller's business. */
+#ifndef MM__RUN_LM_H
+#define MM__RUN_LM_H
+
+#include "../assembly/assembly.h"
+
+/* One position of a prompt: a token, or row `media_row` of a medium standing at a token's place. */
+typedef struct mm__row {
+    int32_t id;               /* -1: no token stands here */
+    int32_t medium;           /* -1: none */
+    int32_t media_row;
+    int32_t sees;             /* cross-attended media: index of the most recent medium, -1: none */
+} mm__row;
+
+typedef struct mm__lm mm__lm;
+
+mm_status mm__lm_create(mm__assembly *a, int32_t n_ctx, mm__lm **out, mm_error *err);
+void mm__lm_destroy(mm__lm *lm);
+int32_t mm__lm_past(const mm__lm *lm);      /* positions held */
+int32_t mm__lm_context(const mm__lm *lm);
+void mm__lm_truncate(mm__lm *lm, int32_t n_past);
+size_t mm__lm_kv_bytes(const mm__lm *lm);
+size_t mm__lm_arena_bytes(const mm__lm *lm);
+
+/* Arena bytes of the largest graph: one chunk of a prompt. */
+mm_status mm__lm_plan(mm__lm *lm, size_t *arena, mm_error *err);
+
+/* Called with a run graph when stages are watched; delivers them. */
+typedef mm_status (*mm__watch_fn)(void *user, mm__graph *g, mm_error *err);
+typedef struct mm__lm_watch { const char *const *patterns; size_t n; mm__watch_fn deliver; void *user; } mm__lm_watch;
+
+/* Media rows of one call: data[medium] is [rows, n_embd]. spans: for cross-attended media, first memory row and count by
+ * medium. */
+typedef struct mm__lm_media { const float **data; int32_t (*spans)[2]; size_t n; } mm__lm_media;
+
+/* Appends n rows in chunks and leaves the logits of the last row in `logits` [n_vocab]. On cancellation the positions of
+ * completed chunks stay. scope: "decoder" or "" around the stages. */
+mm_status mm__lm_prefill(mm__lm *lm, const mm__row *rows, size_t n, const mm__lm_media *media, const mm__lm_watch *watch,
+                         const char *scope, const atomic_int *cancel, float *logits, mm_error *err);
+/* Appends one token; its graph is built once and re-bound. */
+mm_status mm__lm_step(mm__lm *lm, int32_t id, const atomic_int *cancel, float *logits, mm_error *err);
+/* Appends tokens and leaves all their logits, [n, n_vocab]. watch may be NULL. */
+mm_status mm__lm_logits_all(mm__lm *lm, const int32_t *ids, size_t n, const mm__lm_watch *watch, const char *scope,
+                            const atomic_int *cancel, float *logits, mm_error *err);
+/* Makes rows [n, cross_width] the memory that cross-attention reads, replacing what was there. */
+mm_status mm__lm_cross(mm__lm *lm, const float *rows, int32_t n, const atomic_int *cancel, mm_error *err);
+
+#endif

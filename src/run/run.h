@@ -1,0 +1,32 @@
+/* The room's face towards api/: sessions and what they take. */
+#ifndef MM__RUN_RUN_H
+#define MM__RUN_RUN_H
+
+#include "../assembly/assembly.h"
+#include "feed.h"
+
+typedef struct mm__session mm__session;
+
+typedef struct mm__session_options {
+    uint32_t n_ctx, max_tokens, top_k, top_logprobs, flags;
+    uint64_t seed;
+    float temperature, top_p, min_p, repeat_penalty;
+} mm__session_options;
+
+mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, const mm__session_options *opt,
+                             mm__session **out, mm_error *err);
+void mm__session_destroy(mm__session *s);
+mm_status mm__session_set(mm__session *s, const char *key, const char *value, mm_error *err);
+mm_status mm__session_feed(mm__session *s, const mm__feed *in, mm_error *err);
+mm_status mm__session_next(mm__session *s, mm_event *out, mm_error *err);
+void mm__session_cancel(mm__session *s);
+void mm__session_reset(mm__session *s);
+mm_status mm__session_stat(const mm__session *s, const char *key, double *out, mm_error *err);
+
+typedef struct mm__plan { uint64_t weights, kv, arena; } mm__plan;
+/* Memory a session of n_ctx positions will take. */
+mm_status mm__session_plan(mm__mem *mem, mm__assembly *a, uint32_t n_ctx, mm__plan *out, mm_error *err);
+/* Renders messages (OpenAI layout) with the model's chat template. */
+mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, size_t len, bool add_prompt, mm__buf *out, mm_error *err);
+
+#endif

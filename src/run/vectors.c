@@ -1,0 +1,187 @@
+/* Playing encoders: unit vectors of texts and pictures (embed), and probabilities of texts for pictures (score). */
+#include "session.h"
+
+#include "../base/error.h"
+
+#include <math.h>
+#include <string.h>
+
+static void normalise(float *v, int32_t n)
+{
+    double sum = 0;
+    for (int32_t i = 0; i < n; i++) sum += (double)v[i] * v[i];
+    const double norm = sqrt(sum);
+    for (int32_t i = 0; norm > 0 && i < n; i++) v[i] = (float)(v[i] / norm);
+}
+
+/* ---- texts ---- */
+
+/* Ids of a text as the encoder wants them: cut to its positions with the end token kept, padded when it always pads. */
+static mm_status text_ids(mm__session *s, const char *text, size_t len, mm__ids *ids, int32_t *pool_row, mm_error *err)
+{
+    const mm__encoder_info *info = &s->a->text->info;
+    mm_status st = mm__tokenize(s->a->tokenizer, text, len, MM__TOKENIZE_AROUND, ids, err);
+    if (st != MM_OK) return st;
+    if (!ids->len) return mm__fail(err, MM_E_ARG, "the text is empty; feed some text");
+    if (ids->len > (size_t)info->max_rows) {
+        ids->data[info->max_rows - 1] = ids->data[ids->len - 1];
+        ids->len = (size_t)info->max_rows;
+    }
+    while (ids->len < (size_t)info->pad_to)
+        if (!mm__ids_push(ids, info->pad_id)) return mm__nomem(err, "token ids");
+    *pool_row = (int32_t)ids->len - 1;
+    for (size_t i = 0; info->pool_id >= 0 && i < ids->len; i++)
+        if (ids->data[i] == info->pool_id) {
+            *pool_row = (int32_t)i;
+            break;
+        }
+    return MM_OK;
+}
+
+static mm__node *pool(mm__session *s, mm__graph *g, const mm__features *f)
+{
+    switch (s->a->pool) {
+    case 1: return mm__mean_rows(g, f->last);
+    case 2: return mm__split_rows(g, f->last, 0, 1);
+    default: return f->projected ? f->projected : f->pooled;
+    }
+}
+
+static mm_status run_text(mm__session *s, mm__graph *g, const mm__ids *ids, int32_t pool_row, float **out, int32_t *n, mm_error *err)
+{
+    mm__encoder *e = s->a->text;
+    mm__encoder_in in = {.ids = mm__input(g, MM__I32, mm__shape1((int64_t)ids->len), "input_ids")};
+    if (e->info.pool_id != -2) in.pool_row = mm__input(g, MM__I32, mm__shape1(1), "pool_row");
+    mm__features f = {0};
+    const char *scope = s->a->vision ? "text" : "";
+    mm__scope_push(g, "%s", scope);
+    mm_status st = e->ops->forward(e, g, &in, &f);
+    mm__scope_pop(g);
+    if (f.last) mm__stage(g, f.last, "last_hidden_state");
+    mm__node *v = pool(s, g, &f);
+    if (v) mm__output(g, v);
+    if (st != MM_OK || (st = mm__encoder_prepare(s, g, err)) != MM_OK) return st != MM_OK ? st : mm__graph_status(g, err);
+    st = mm__graph_write(g, in.ids, ids->data, ids->len * sizeof *ids->data, err);
+    if (st == MM_OK && in.pool_row) st = mm__graph_write(g, in.pool_row, &pool_row, sizeof pool_row, err);
+    if (st == MM_OK) st = mm__watch_run(s, g, err);
+    if (st != MM_OK) return st;
+    *n = (int32_t)mm__cols(v);
+    if (!(*out = mm__calloc(s->mem, (size_t)*n, sizeof **out))) return mm__nomem(err, "a vector");
+    if ((st = mm__graph_read(g, v, *out, (size_t)*n * sizeof **out, err)) != MM_OK) {
+        mm__free(s->mem, *out);
+        *out = NULL;
+    }
+    return st;
+}
+
+static mm_status text_vector(mm__session *s, const char *text, size_t len, float **out, int32_t *n, mm_error *err)
+{
+    mm__ids ids;
+    mm__graph *g = NULL;
+    int32_t pool_row = 0;
+    *out = NULL;
+    if (!s->a->text) return mm__fail(err, MM_E_UNSUPPORTED, "this model makes no vectors of text");
+    mm__ids_init(&ids, s->mem);
+    mm_status st = text_ids(s, text, len, &ids, &pool_row, err);
+    if (st == MM_OK) st = mm__graph_create(s->a->backend, &g, err);
+    if (st == MM_OK) {
+        mm__watch_apply(s, g);
+        st = run_text(s, g, &ids, pool_row, out, n, err);
+    }
+    mm__graph_destroy(g);
+    mm__ids_free(&ids);
+    if (st == MM_OK) normalise(*out, *n);
+    return st;
+}
+
+static mm_status piece_vector(mm__session *s, const mm__piece *p, float **out, int32_t *n, mm_error *err)
+{
+    *out = NULL;
+    if (p->medium < 0) return text_vector(s, p->text, p->len, out, n, err);
+    const mm__medium *m = &s->media[p->medium];
+    if (m->kind != MM__ITEM_IMAGE || !s->a->vision) return mm__fail(err, MM_E_UNSUPPORTED, "this model makes no vectors of sound");
+    mm_status st = mm__media_vector(s, m->pixels, out, n, err);
+    if (st == MM_OK) normalise(*out, *n);
+    return st;
+}
+
+/* ---- tasks ---- */
+
+typedef struct vector { float *v; int32_t n; bool image; } vector;
+
+static mm_status all_vectors(mm__session *s, vector **out, size_t *count, mm_error *err)
+{
+    size_t n = 0;
+    for (size_t i = s->fed_messages; i < s->n_messages; i++) n += s->messages[i].n;
+    *count = 0;
+    if (!n) return mm__fail(err, MM_E_ARG, "the input is empty; feed a text or a picture");
+    if (!(*out = mm__calloc(s->mem, n, sizeof **out))) return mm__nomem(err, "vectors");
+    for (size_t i = s->fed_messages; i < s->n_messages; i++)
+        for (size_t j = 0; j < s->messages[i].n; j++) {
+            const mm__piece *p = &s->messages[i].pieces[j];
+            vector *v = &(*out)[(*count)++];
+            v->image = p->medium >= 0;
+            mm_status st = piece_vector(s, p, &v->v, &v->n, err);
+            if (st != MM_OK) return st;
+        }
+    return MM_OK;
+}
+
+static mm_status push_vectors(mm__session *s, const vector *v, size_t n, mm_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        mm__event *e = mm__queue_push(&s->events, MM_EVENT_VECTOR, v[i].image ? "image" : "text", v[i].image ? 5 : 4);
+        if (!mm__event_values(&s->events, e, v[i].v, (size_t)v[i].n)) return mm__nomem(err, "an event");
+        e->pub.index = (uint32_t)i;
+    }
+    return MM_OK;
+}
+
+/* logit = scale * cosine + bias; softmax over the texts, or a sigmoid of each. */
+static void probabilities(const mm__score_policy *p, const vector *image, const vector *v, size_t n, float *out)
+{
+    double top = -INFINITY, sum = 0;
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (v[i].image) continue;
+        double dot = 0;
+        for (int32_t j = 0; j < image->n; j++) dot += (double)image->v[j] * v[i].v[j];
+        out[k] = (float)(p->scale * dot + p->bias);
+        if (out[k] > top) top = out[k];
+        k++;
+    }
+    for (size_t i = 0; i < k && !p->sigmoid; i++) sum += exp(out[i] - top);
+    for (size_t i = 0; i < k; i++) out[i] = (float)(p->sigmoid ? 1 / (1 + exp(-(double)out[i])) : exp(out[i] - top) / sum);
+}
+
+static mm_status push_scores(mm__session *s, const vector *v, size_t n, mm_error *err)
+{
+    size_t texts = 0, image = 0;
+    for (size_t i = 0; i < n; i++) texts += !v[i].image;
+    if (!texts || texts == n) return mm__fail(err, MM_E_ARG, "scoring needs at least one picture and one text");
+    float *p = mm__calloc(s->mem, texts, sizeof *p);
+    if (!p) return mm__nomem(err, "scores");
+    mm_status st = MM_OK;
+    for (size_t i = 0; st == MM_OK && i < n; i++) {
+        if (!v[i].image) continue;
+        probabilities(&s->a->score, &v[i], v, n, p);
+        mm__event *e = mm__queue_push(&s->events, MM_EVENT_SCORES, NULL, 0);
+        if (mm__event_values(&s->events, e, p, texts)) e->pub.index = (uint32_t)image++;
+        else st = mm__nomem(err, "an event");
+    }
+    mm__free(s->mem, p);
+    return st;
+}
+
+mm_status mm__vectors_next(mm__session *s, mm_error *err)
+{
+    vector *v = NULL;
+    size_t n = 0;
+    mm_status st = all_vectors(s, &v, &n, err);
+    if (st == MM_OK) st = s->task == MM__TASK_SCORE ? push_scores(s, v, n, err) : push_vectors(s, v, n, err);
+    if (st == MM_OK && !mm__queue_push(&s->events, MM_EVENT_END, "done", 4)) st = mm__nomem(err, "an event");
+    for (size_t i = 0; i < n; i++) mm__free(s->mem, v[i].v);
+    mm__free(s->mem, v);
+    if (st == MM_OK) s->state = MM__DONE;
+    return st;
+}
