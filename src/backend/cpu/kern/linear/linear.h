@@ -1,0 +1,36 @@
+/* LINEAR on the CPU: what the backend sees of it.
+ *
+ * Three arithmetics, chosen for each weight of a call by the form its tensor has:
+ *   int8  a quantised weight packed by mm__linear_pack (fast mode, vector ISA): activations become int8 in groups of 32
+ *   bf16  a float weight packed by mm__linear_pack (fast mode, AVX512BF16): activations become BF16
+ *   f32   raw rows in any type: exact mode, and whatever is not packed
+ * and two regimes: at most MM__LINEAR_FEW rows of x run without a meeting of the threads (every thread converts the few
+ * rows for itself), more rows run in two phases, convert then multiply. A row's result does not depend on the other
+ * rows, nor on the cut into units; in the f32 arithmetic it differs between the regimes by rounding.
+ *
+ * Every descriptor accepts exactly the calls that its regime covers, so list all of them, in this order:
+ *   mm__kern_linear_c, _linear_avx2, _linear_few_avx2, _linear_avx512, _linear_few_avx512, _linear_avx512bf16,
+ *   _linear_few_avx512bf16
+ * A packed tensor must be run by a kernel of the very `isa` it was packed for. */
+#ifndef MM__CPU_LINEAR_H
+#define MM__CPU_LINEAR_H
+
+#include "../../kern.h"
+#include "../../../backend.h"
+
+#define MM__LINEAR_FEW 8
+
+extern const mm__kern mm__kern_linear_c;
+extern const mm__kern mm__kern_linear_avx2, mm__kern_linear_few_avx2;
+extern const mm__kern mm__kern_linear_avx512, mm__kern_linear_few_avx512;
+extern const mm__kern mm__kern_linear_avx512bf16, mm__kern_linear_few_avx512bf16;
+
+/* May build t->packed from t->data (contiguous row-major rows, made by mm__alloc), for kernels of `isa` (MM__ISA_* bits
+ * of the processor). When it does, t->data is freed and set to NULL unless `keep_raw`; t->bytes becomes what is held.
+ * Does nothing, successfully, when raw rows are the best form (always in exact mode). Only failure: MM_E_NOMEM, tensor
+ * unchanged. */
+mm_status mm__linear_pack(mm__mem *mem, unsigned isa, bool exact, mm__tensor *t, bool keep_raw, mm_error *err);
+/* Frees t->packed; NULL allowed. */
+void mm__linear_pack_free(mm__mem *mem, mm__tensor *t);
+
+#endif
