@@ -129,9 +129,10 @@ static void suffixes(mm__scheme scheme, const char *suffix, const char *out[2])
     if (scheme == MM__NAMES_HF && (w || b)) out[1] = w ? ".gamma" : ".beta";
 }
 
-/* Looks an alternative up under every prefix and root; `name` keeps the last name tried. */
-static const mm__weight *find_alternative(const mm__loader *ld, const char *alt, int32_t layer, const char *suffix, char *name)
+/* Looks an alternative up under every prefix and root. `first` (may be NULL) receives the first name tried. */
+static const mm__weight *find_alternative(const mm__loader *ld, const char *alt, int32_t layer, const char *suffix, char *first)
 {
+    char name[NAME_MAX_BYTES];
     static const char *const no_root[2] = {"", NULL};
     const char *const *roots = ld->scheme == MM__NAMES_HF && ld->roots[0] ? ld->roots : no_root;
     const char *sfx[2];
@@ -145,17 +146,17 @@ static const mm__weight *find_alternative(const mm__loader *ld, const char *alt,
                     continue;
                 const mm__weight *w = mm__weights_find(ld->weights, name);
                 if (w) return w;
+                if (first && !first[0]) memcpy(first, name, at + 1);
             }
     return NULL;
 }
 
-static const mm__weight *find_named(const mm__loader *ld, const char *key, int32_t layer, const char *suffix, char *name)
+static const mm__weight *find_named(const mm__loader *ld, const char *key, int32_t layer, const char *suffix, char *first)
 {
     const mm__names *n = names_of(ld, key);
     const char *alt = n ? n->in[ld->scheme] : NULL;
-    name[0] = 0;
     while (alt) {
-        const mm__weight *w = find_alternative(ld, alt, layer, suffix, name);
+        const mm__weight *w = find_alternative(ld, alt, layer, suffix, first);
         if (w) return w;
         alt = strchr(alt, '|');
         if (alt) alt++;
@@ -165,8 +166,7 @@ static const mm__weight *find_named(const mm__loader *ld, const char *key, int32
 
 const mm__weight *mm__loader_find(const mm__loader *ld, const char *key, int32_t layer, const char *suffix)
 {
-    char name[NAME_MAX_BYTES];
-    return find_named(ld, key, layer, suffix, name);
+    return find_named(ld, key, layer, suffix, NULL);
 }
 
 bool mm__loader_has(const mm__loader *ld, const char *key, int32_t layer, const char *suffix)
@@ -177,7 +177,7 @@ bool mm__loader_has(const mm__loader *ld, const char *key, int32_t layer, const 
 /* As mm__loader_find, with the error "missing" unless optional. NULL after an error. */
 static const mm__weight *need(mm__loader *ld, const char *key, int32_t layer, const char *suffix, unsigned flags)
 {
-    char name[NAME_MAX_BYTES];
+    char name[NAME_MAX_BYTES] = "";
     if (ld->status < 0) return NULL;
     const mm__weight *w = find_named(ld, key, layer, suffix, name);
     if (!w && !(flags & MM__LOAD_OPTIONAL))
