@@ -80,7 +80,6 @@ mm_status mm__bpe_finish(mm__tokenizer *t, mm_error *err)
     mm__bpe *b = &t->bpe;
     if (b->letters && b->prefix.n) return mm__fail(err, MM_E_UNSUPPORTED, "a byte-level vocabulary with a continuation prefix");
     if (b->suffix.n > 32) return mm__fail(err, MM_E_LIMIT, "an end-of-word mark of %zu bytes exceeds 32", b->suffix.n);
-    bool all = true;
     for (int i = 0; i < 256; i++) {
         char s[64];
         bool fallback = !b->letters && !b->bytes;
@@ -88,9 +87,7 @@ mm_status mm__bpe_finish(mm__tokenizer *t, mm_error *err)
         b->byte_id[i] = fallback || usable(t, id) ? id : -1;
         b->byte_last[i] = b->byte_id[i];
         if (!fallback && b->suffix.n) b->byte_last[i] = find_usable(t, s, byte_symbol(b, (uint8_t)i, true, s, sizeof s));
-        all = all && id >= 0;
     }
-    if (b->byte_fallback && !all) b->byte_fallback = false;
     b->max_len = 0;
     b->word_cuts = !b->letters && !b->bytes && !b->suffix.n && !b->prefix.n && find_usable(t, MM__META, MM__META_LEN) >= 0;
     for (size_t i = 0; i < t->tokens.n; i++) {
@@ -101,6 +98,20 @@ mm_status mm__bpe_finish(mm__tokenizer *t, mm_error *err)
         if (b->word_cuts && mm__word_cut(s, n) < n) b->word_cuts = false;
     }
     return MM_OK;
+}
+
+bool mm__bytes_known(const int32_t *byte_id, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (byte_id[(uint8_t)s[i]] < 0) return false;
+    return true;
+}
+
+bool mm__bytes_complete(const int32_t *byte_id)
+{
+    for (int i = 128; i < 256; i++)
+        if (byte_id[i] < 0) return false;
+    return true;
 }
 
 /* ---- heap ---- */
@@ -226,7 +237,7 @@ static bool symbols_of_chars(mm__encode *e, const char *s, size_t n)
         int32_t id = char_id(e, s + i, k, i == 0, i + k == n);
         if (id >= 0 || b->rank) { /* by concatenation an unknown character may still become part of a token */
             if (!push_sym(e, id, i, k)) return false;
-        } else if (b->byte_fallback) {
+        } else if (b->byte_fallback && mm__bytes_known(b->byte_id, s + i, k)) {
             for (size_t j = 0; j < k; j++)
                 if (!push_sym(e, b->byte_id[(uint8_t)s[i + j]], i + j, 1)) return false;
         } else if (b->unk >= 0 && !(b->fuse_unk && e->n_sym && e->sym[e->n_sym - 1].id == b->unk)) {
@@ -245,7 +256,7 @@ static bool put_symbols(mm__encode *e, const char *s)
         if (a->id >= 0) {
             if (!mm__ids_push(e->out, a->id)) return false;
             was_unk = false;
-        } else if (b->byte_fallback) {
+        } else if (b->byte_fallback && mm__bytes_known(b->byte_id, s + a->off, a->len)) {
             for (uint32_t j = 0; j < a->len; j++)
                 if (!mm__ids_push(e->out, b->byte_id[(uint8_t)s[a->off + j]])) return false;
             was_unk = false;

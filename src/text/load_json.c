@@ -182,7 +182,6 @@ static mm_status load_unigram(const loader *l)
         static const char hex[] = "0123456789ABCDEF";
         char s[] = {'<', '0', 'x', hex[i >> 4], hex[i & 15], '>'};
         u->byte_id[i] = mm__tokens_find(&t->tokens, s, sizeof s);
-        if (u->byte_id[i] < 0) u->byte_fallback = false;
     }
     return MM_OK;
 }
@@ -263,7 +262,7 @@ static mm_status finish(const loader *l)
         int32_t eos = mm__json_bool(mm__json_get(l->config, "add_eos_token"), false) ? t->eos : -1;
         if ((bos >= 0 || eos >= 0) && !mm__tokenizer_simple_post(t, bos, eos)) return mm__nomem(l->err, "a post-processor");
     }
-    t->keeps_bytes = t->kind == MM__MODEL_BPE && t->bpe.byte_fallback;
+    t->keeps_bytes = t->kind == MM__MODEL_BPE && t->bpe.byte_fallback && mm__bytes_complete(t->bpe.byte_id);
     for (size_t i = 0; i < t->n_norm; i++) t->keeps_bytes = t->keeps_bytes && mm__norm_keeps_bytes(&t->norm[i]);
     for (size_t i = 0; i < t->n_pretok; i++) t->keeps_bytes = t->keeps_bytes && t->pretok[i].match != MM__MATCH_REGEX;
     return mm__added_build(t, l->err);

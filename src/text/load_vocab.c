@@ -151,13 +151,13 @@ static mm_status load_spm(const loader *l)
     t->kind = MM__MODEL_BPE;
     t->bpe.unk = v->unk;
     t->bpe.fuse_unk = true;
-    t->bpe.byte_fallback = true; /* mm__bpe_finish takes it back when a byte is missing */
+    t->bpe.byte_fallback = true; /* for the characters whose bytes are all there */
     if (!v->scores) return mm__fail(l->err, MM_E_FORMAT, "%s: a SentencePiece vocabulary needs scores", l->what);
     mm_status st = load_ranks(l);
     if (st == MM_OK) st = spm_norm(l, prefix, flag(v->remove_extra_spaces, false));
     if (st == MM_OK) st = mm__bpe_finish(t, l->err);
     if (st != MM_OK) return st;
-    t->keeps_bytes = t->bpe.byte_fallback && t->n_norm == 1 && mm__norm_keeps_bytes(&t->norm[0]);
+    t->keeps_bytes = mm__bytes_complete(t->bpe.byte_id) && t->n_norm == 1 && mm__norm_keeps_bytes(&t->norm[0]);
     return meta_decoder(t, true, prefix) ? MM_OK : mm__nomem(l->err, "a decoder");
 }
 
@@ -204,10 +204,9 @@ static mm_status load_unigram(const loader *l)
     }
     u->unk_score = min - 10.0;
     u->word_cuts = whole && meta;
-    for (int i = 0; i < 256; i++) u->byte_fallback = u->byte_fallback && u->byte_id[i] >= 0;
     mm_status st = spm_norm(l, prefix, flag(v->remove_extra_spaces, true));
     if (st != MM_OK) return st;
-    return meta_decoder(t, u->byte_fallback, prefix) ? MM_OK : mm__nomem(l->err, "a decoder");
+    return meta_decoder(t, true, prefix) ? MM_OK : mm__nomem(l->err, "a decoder");
 }
 
 static mm_status load_wordpiece(const loader *l)

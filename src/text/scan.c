@@ -12,12 +12,12 @@
 #include "tokenizer_impl.h"
 
 const mm__scan mm__scan_gpt2 = {.words = MM__SCAN_SPACED, .contractions = true};
-static const mm__scan scan_llama3 = {.words = MM__SCAN_PREFIX, .digits = 3, .contractions = true, .fold = true, .lines = true};
-static const mm__scan scan_qwen2 = {.words = MM__SCAN_PREFIX, .digits = 1, .contractions = true, .fold = true, .lines = true};
-static const mm__scan scan_qwen35 = {
+const mm__scan mm__scan_three = {.words = MM__SCAN_PREFIX, .digits = 3, .contractions = true, .fold = true, .lines = true};
+const mm__scan mm__scan_one = {.words = MM__SCAN_PREFIX, .digits = 1, .contractions = true, .fold = true, .lines = true};
+const mm__scan mm__scan_marks = {
     .words = MM__SCAN_PREFIX, .digits = 1, .contractions = true, .fold = true, .lines = true, .marks = true};
-static const mm__scan scan_tekken = {.words = MM__SCAN_CASED, .digits = 1, .lines = true, .slash = true};
-static const mm__scan scan_o200k = {
+const mm__scan mm__scan_cased = {.words = MM__SCAN_CASED, .digits = 1, .lines = true, .slash = true};
+const mm__scan mm__scan_cased_short = {
     .words = MM__SCAN_CASED, .digits = 3, .suffix = true, .fold = true, .lines = true, .slash = true};
 static const mm__scan scan_clip = {.words = MM__SCAN_BARE, .digits = 1, .contractions = true};
 
@@ -29,14 +29,14 @@ static const mm__scan scan_clip = {.words = MM__SCAN_BARE, .digits = 1, .contrac
 static const struct { const char *pattern; const mm__scan *scan; } known[] = {
     {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", &mm__scan_gpt2},
     {"'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", &mm__scan_gpt2},
-    {SHORT "|" FRONT "\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" TAIL, &scan_llama3},
+    {SHORT "|" FRONT "\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" TAIL, &mm__scan_three},
     {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
-     &scan_llama3},
-    {SHORT "|" FRONT "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" TAIL, &scan_qwen2},
-    {SHORT "|" FRONT "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" TAIL, &scan_qwen35},
-    {FRONT UPPER "*" LOWER "+|" FRONT UPPER "+" LOWER "*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" TAIL, &scan_tekken},
+     &mm__scan_three},
+    {SHORT "|" FRONT "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" TAIL, &mm__scan_one},
+    {SHORT "|" FRONT "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" TAIL, &mm__scan_marks},
+    {FRONT UPPER "*" LOWER "+|" FRONT UPPER "+" LOWER "*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" TAIL, &mm__scan_cased},
     {FRONT UPPER "*" LOWER "+" SHORT "?|" FRONT UPPER "+" LOWER "*" SHORT "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" TAIL,
-     &scan_o200k},
+     &mm__scan_cased_short},
     {"'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+", &scan_clip},
 };
 

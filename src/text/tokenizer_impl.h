@@ -143,7 +143,8 @@ typedef struct mm__scan {
 #define MM__SCAN_CASED 2  /* the same with upper-case opening and lower-case closing */
 #define MM__SCAN_BARE 3   /* "\p{L}+", single digits, white space skipped */
 
-extern const mm__scan mm__scan_gpt2;
+/* Named by what tells them apart: digit runs of at most three or one, marks as letters, cased words (with contractions). */
+extern const mm__scan mm__scan_gpt2, mm__scan_three, mm__scan_one, mm__scan_marks, mm__scan_cased, mm__scan_cased_short;
 /* The scanner of a well-known pattern, or NULL. */
 const mm__scan *mm__scan_of_pattern(const char *pattern, size_t len);
 /* End of the match that starts at pos < n; for MM__SCAN_BARE *start may move past white space (end == n: none left). */
@@ -333,6 +334,9 @@ mm_status mm__wordpiece_encode(mm__encode *e, const char *s, size_t n);
 mm_status mm__pretok_run(mm__encode *e, const char *s, size_t n, bool first);
 mm_status mm__model_encode(mm__encode *e, const char *s, size_t n);
 
+/* Whether byte tokens can spell s; whether there is one for every byte of a multi-byte character. */
+bool mm__bytes_known(const int32_t *byte_id, const char *s, size_t n);
+bool mm__bytes_complete(const int32_t *byte_id);
 /* Length of a prefix of s that ends in front of a U+2581 which follows something else; n when there is none. */
 size_t mm__word_cut(const char *s, size_t n);
 

@@ -51,7 +51,7 @@ static mm_status encode_word(mm__encode *e, const char *s, size_t n)
         int32_t id = e->best[i].id;
         if (id >= 0) {
             ok = mm__ids_push(e->out, id);
-        } else if (u->byte_fallback) {
+        } else if (u->byte_fallback && mm__bytes_known(u->byte_id, s + e->best[i].from, i - e->best[i].from)) {
             for (size_t j = i; j > e->best[i].from && ok; j--) ok = mm__ids_push(e->out, u->byte_id[(uint8_t)s[j - 1]]);
         } else if (u->unk >= 0 && !was_unk) {
             ok = mm__ids_push(e->out, u->unk);
