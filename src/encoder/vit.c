@@ -1,0 +1,74 @@
+/* ViT (Dosovitskiy et al. 2021): a class row and projected patches with learned positions, pre-norm blocks, a final norm.
+ * Optional: a pooler, tanh(dense(class row)), and a classifier on the class row. Positions are resampled (bicubic) to the
+ * grid of a picture of another size. */
+#include "tower.h"
+
+#define B "encoder.layer.%d."
+
+static const mm__names names[] = {
+    {"patch", {"embeddings.patch_embeddings.projection"}},
+    {"cls", {"embeddings.cls_token"}},
+    {"pos", {"embeddings.position_embeddings"}},
+    {"norm1", {B "layernorm_before"}},
+    {"attn_q", {B "attention.attention.query"}},
+    {"attn_k", {B "attention.attention.key"}},
+    {"attn_v", {B "attention.attention.value"}},
+    {"attn_out", {B "attention.output.dense"}},
+    {"norm2", {B "layernorm_after"}},
+    {"mlp_up", {B "intermediate.dense"}},
+    {"mlp_down", {B "output.dense"}},
+    {"final_norm", {"layernorm"}},
+    {"pooler", {"pooler.dense"}},
+    {"classifier", {"classifier"}},
+    {NULL, {NULL}}};
+
+typedef struct vit {
+    mm__tower t;
+    mm__norm final_norm;
+    mm__linear pooler, classifier; /* n_w 0: absent */
+} vit;
+
+static mm_status create(mm__loader *ld, mm__encoder **out, mm_error *err)
+{
+    mm__tower z = {.interpolate = true};
+    ld->names = names;
+    ld->roots[0] = "vit.";
+    ld->roots[1] = "";
+    ld->roots[2] = NULL;
+    z.width = mm__loader_int(ld, "hidden_size", NULL, 768, 1, 1 << 16);
+    z.ffn = mm__loader_int(ld, "intermediate_size", NULL, 3072, 1, 1 << 18);
+    z.n_layer = mm__loader_int(ld, "num_hidden_layers", NULL, 12, 1, 1024);
+    z.n_head = mm__loader_int(ld, "num_attention_heads", NULL, 12, 1, z.width);
+    z.eps = (float)mm__loader_num(ld, "layer_norm_eps", NULL, 1e-12, 0, 1);
+    z.act = mm__loader_act(ld, "hidden_act", "gelu");
+    z.base.info.image_size = mm__loader_int(ld, "image_size", NULL, 224, 1, 16384);
+    z.base.info.patch = mm__loader_int(ld, "patch_size", NULL, 16, 1, 1024);
+    vit *v = mm__tower_new(ld, &mm__encoder_vit, sizeof *v, &z);
+    if (v) {
+        int64_t d = z.width, classes = mm__tower_stored_rows(ld, "classifier");
+        mm__tower_load_stem(ld, &v->t, true);
+        mm__tower_load_blocks(ld, &v->t);
+        v->final_norm = mm__load_norm(ld, "final_norm", 0, MM__NORM_LAYER, d, z.eps, 0);
+        if (mm__loader_has(ld, "pooler", 0, ".weight")) v->pooler = mm__load_linear(ld, "pooler", 0, d, d, 0);
+        if (classes > 0 && classes <= INT32_MAX) {
+            v->classifier = mm__load_linear(ld, "classifier", 0, d, classes, 0);
+            v->t.base.info.projected = (int32_t)classes;
+        }
+    }
+    return mm__tower_finish(ld, v ? &v->t : NULL, out, err);
+}
+
+static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in, mm__features *out)
+{
+    const vit *v = (const vit *)e;
+    *out = (mm__features){0};
+    mm__node *x = mm__tower_blocks(&v->t, g, mm__tower_embed(&v->t, g, in->pixels), in->layer, &out->layer);
+    out->last = mm__stage(g, mm__norm_fwd(g, &v->final_norm, x), "final_ln");
+    mm__node *cls = mm__split_rows(g, out->last, 0, 1);
+    if (v->pooler.n_w) out->pooled = mm__linear_fwd(g, &v->pooler, cls, MM__ACT_TANH, NULL);
+    if (v->classifier.n_w) out->projected = mm__linear_fwd(g, &v->classifier, cls, MM__ACT_NONE, NULL);
+    return mm__graph_status(g, NULL);
+}
+
+static const char *const types[] = {"vit", NULL};
+const mm__encoder_ops mm__encoder_vit = {"vit", MM__ENC_IMAGE, types, NULL, create, mm__tower_destroy, forward, NULL};
