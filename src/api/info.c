@@ -1,0 +1,325 @@
+/* Facts about a model, by key; tokens and templates without a session. */
+#include "handles.h"
+
+#include "../base/buf.h"
+#include "../base/error.h"
+#include "../base/sha256.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef mm_status (*writer)(const mm_model *m, mm__buf *b, mm_error *err);
+
+static void write_flags(mm__buf *b, unsigned flags, const char *const *names, size_t n)
+{
+    const char *sep = "";
+    for (size_t i = 0; i < n; i++)
+        if (flags & 1u << i) {
+            mm__buf_printf(b, "%s%s", sep, names[i]);
+            sep = " ";
+        }
+}
+
+static mm_status write_tasks(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    static const char *const names[] = {"generate", "embed", "score", "transcribe"};
+    write_flags(b, m->assembly->tasks, names, 4);
+    return MM_OK;
+}
+
+static mm_status write_in(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    static const char *const names[] = {"text", "image", "audio"};
+    write_flags(b, m->assembly->modalities, names, 3);
+    return MM_OK;
+}
+
+static mm_status write_out(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    static const char *const names[] = {"text", "vector", "scores", "text"};
+    unsigned flags = m->assembly->tasks;
+    if (flags & MM__TASK_GENERATE) flags &= ~MM__TASK_TRANSCRIBE;
+    write_flags(b, flags, names, 4);
+    return MM_OK;
+}
+
+static mm_status write_name(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    const mm__source *s = m->assembly->source;
+    const char *name = mm__path_base(s->path);
+    if (s->gguf) {
+        mm__gguf_value v = mm__gguf_get(s->gguf, "general.name");
+        if (v.kind == MM__GGUF_STR && v.n) name = v.s;
+    }
+    mm__buf_puts(b, name);
+    return MM_OK;
+}
+
+static mm_status write_assembly(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    mm__buf_puts(b, m->assembly->ops->name);
+    return MM_OK;
+}
+
+static mm_status write_format(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    mm__buf_puts(b, mm__source_format(m->assembly->source));
+    return MM_OK;
+}
+
+static mm_status write_context(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    const mm__assembly *a = m->assembly;
+    mm__buf_printf(b, "%d", a->decoder ? a->decoder->info.n_ctx : a->text ? a->text->info.max_rows : 0);
+    return MM_OK;
+}
+
+static mm_status write_vocab(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    mm__buf_printf(b, "%zu", m->assembly->tokenizer ? mm__tokenizer_size(m->assembly->tokenizer) : 0);
+    return MM_OK;
+}
+
+/* Visits the tensors of a source and of its parts. */
+static void each_tensor(const mm__source *s, void (*fn)(void *ctx, const mm__weight *w), void *ctx)
+{
+    for (size_t i = 0; i < mm__weights_count(s->weights); i++) fn(ctx, mm__weights_at(s->weights, i));
+    if (s->mmproj) each_tensor(s->mmproj, fn, ctx);
+    for (int i = 0; i < s->n_parts; i++) each_tensor(s->part[i], fn, ctx);
+}
+
+static void add_count(void *ctx, const mm__weight *w)
+{
+    int64_t n;
+    if (mm__shape_count(&w->shape, &n)) *(int64_t *)ctx += n;
+}
+
+static mm_status write_parameters(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    int64_t n = 0;
+    each_tensor(m->assembly->source, add_count, &n);
+    mm__buf_printf(b, "%" PRId64, n);
+    return MM_OK;
+}
+
+static void add_tensor(void *ctx, const mm__weight *w)
+{
+    char shape[96];
+    mm__buf_printf(ctx, "%s\t%s\t%s\t%zu\n", w->name, mm__dtype_info_of(w->dtype)->name, mm__shape_str(&w->shape, shape), w->bytes);
+}
+
+static mm_status write_tensors(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    each_tensor(m->assembly->source, add_tensor, b);
+    return MM_OK;
+}
+
+static void add_dtype(void *ctx, const mm__weight *w)
+{
+    ((uint64_t *)ctx)[w->dtype] += w->bytes;
+}
+
+static mm_status write_dtypes(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    uint64_t bytes[MM__N_DTYPE] = {0};
+    const char *sep = "";
+    each_tensor(m->assembly->source, add_dtype, bytes);
+    for (int t = 0; t < MM__N_DTYPE; t++)
+        if (bytes[t]) {
+            mm__buf_printf(b, "%s%s:%" PRIu64, sep, mm__dtype_info_of((mm__dtype)t)->name, bytes[t]);
+            sep = " ";
+        }
+    return MM_OK;
+}
+
+static mm_status write_weights_bytes(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    mm__buf_printf(b, "%zu", mm__store_bytes(m->assembly->store));
+    return MM_OK;
+}
+
+static mm_status write_kv(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    const mm__assembly *a = m->assembly;
+    mm__buf_printf(b, "%zu", a->decoder ? mm__kv_row_bytes(a->backend, a->decoder->info.kv, a->decoder->info.n_layer) : 0);
+    return MM_OK;
+}
+
+static mm_status write_parts(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    const mm__assembly *a = m->assembly;
+    const char *sep = "";
+    const struct {
+        const char *role, *name;
+    } parts[] = {{"vision", a->vision ? a->vision->ops->name : NULL}, {"speech", a->speech ? a->speech->ops->name : NULL},
+                 {"text", a->text ? a->text->ops->name : NULL},       {"bridge", a->bridge ? a->bridge->ops->name : NULL},
+                 {"memory", a->memory ? a->memory->ops->name : NULL}, {"decoder", a->decoder ? a->decoder->ops->name : NULL}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].name) {
+            mm__buf_printf(b, "%s%s:%s", sep, parts[i].role, parts[i].name);
+            sep = " ";
+        }
+    return MM_OK;
+}
+
+static mm_status write_template(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    mm__buf_puts(b, m->assembly->chat_text ? m->assembly->chat_text : "");
+    return MM_OK;
+}
+
+static mm_status write_template_hash(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    const char *t = m->assembly->chat_text;
+    if (!t) return MM_OK;
+    mm__sha256 h;
+    uint8_t digest[32];
+    char hex[65];
+    mm__sha256_init(&h);
+    mm__sha256_add(&h, t, strlen(t));
+    mm__sha256_end(&h, digest);
+    mm__sha256_hex(digest, hex);
+    mm__buf_puts(b, hex);
+    return MM_OK;
+}
+
+static mm_status write_layout(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    const mm__prompt_policy *p = &m->assembly->prompt;
+    switch (p->media) {
+    case MM__MEDIA_SPLICE: mm__buf_printf(b, "%d rows at each %s", p->rows_per_image, p->placeholder); break;
+    case MM__MEDIA_FIRST: mm__buf_printf(b, "%d rows before the text", p->rows_per_image); break;
+    case MM__MEDIA_CROSS: mm__buf_printf(b, "cross-attention to the last %s", p->placeholder); break;
+    default: mm__buf_puts(b, "text"); break;
+    }
+    return MM_OK;
+}
+
+static mm_status write_placeholder(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    mm__buf_puts(b, m->assembly->prompt.placeholder ? m->assembly->prompt.placeholder : "");
+    return MM_OK;
+}
+
+static mm_status write_rate(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    mm__buf_printf(b, "%d", m->assembly->audio.rate);
+    return MM_OK;
+}
+
+static mm_status write_plan(const mm_model *m, uint32_t n_ctx, mm__buf *b, mm_error *err)
+{
+    mm__plan p;
+    mm_status st = mm__session_plan(m->engine->mem, m->assembly, n_ctx, &p, err);
+    mm__buf_printf(b, "{\"weights\":%" PRIu64 ",\"kv\":%" PRIu64 ",\"arena\":%" PRIu64 ",\"total\":%" PRIu64 "}", p.weights, p.kv,
+                   p.arena, p.weights + p.kv + p.arena);
+    return st;
+}
+
+static mm_status write_summary(const mm_model *m, mm__buf *b, mm_error *err);
+
+static const struct info_key {
+    const char *key;
+    writer write;
+    bool number;
+} info_keys[] = {
+    {"name", write_name, false},           {"assembly", write_assembly, false},
+    {"format", write_format, false},       {"modalities_in", write_in, false},
+    {"modalities_out", write_out, false},  {"tasks", write_tasks, false},
+    {"parts", write_parts, false},         {"context", write_context, true},
+    {"vocab", write_vocab, true},          {"parameters", write_parameters, true},
+    {"weights_bytes", write_weights_bytes, true}, {"kv_bytes_per_token", write_kv, true},
+    {"dtypes", write_dtypes, false},       {"prompt_layout", write_layout, false},
+    {"placeholder", write_placeholder, false}, {"sample_rate", write_rate, true},
+    {"chat_template_sha256", write_template_hash, false}, {"chat_template", write_template, false},
+    {"tensors", write_tensors, false},     {"summary", write_summary, false},
+};
+
+/* All keys but the long ones, as one JSON object. */
+static mm_status write_summary(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    mm_status st = MM_OK;
+    mm__buf_putc(b, '{');
+    for (size_t i = 0; st == MM_OK && i < sizeof info_keys / sizeof *info_keys; i++) {
+        const struct info_key *k = &info_keys[i];
+        if (k->write == write_summary || k->write == write_tensors || k->write == write_template) continue;
+        mm__buf value;
+        mm__buf_init(&value, m->engine->mem);
+        st = k->write(m, &value, err);
+        mm__buf_printf(b, "%s\"%s\":", i ? "," : "", k->key);
+        if (k->number) mm__buf_puts(b, mm__buf_str(&value));
+        else mm__buf_json_string(b, mm__buf_str(&value), value.len);
+        b->failed |= value.failed;
+        mm__buf_free(&value);
+    }
+    mm__buf_putc(b, '}');
+    return st;
+}
+
+static mm_status write_key(const mm_model *m, const char *key, mm__buf *b, mm_error *err)
+{
+    if (strncmp(key, "plan:", 5) == 0) return write_plan(m, (uint32_t)strtoul(key + 5, NULL, 10), b, err);
+    for (size_t i = 0; i < sizeof info_keys / sizeof *info_keys; i++)
+        if (strcmp(info_keys[i].key, key) == 0) return info_keys[i].write(m, b, err);
+    return mm__fail(err, MM_E_KEY, "\"%s\" is no info key", key);
+}
+
+mm_status mm_model_info(const mm_model *model, const char *key, char *buf, size_t cap, size_t *need, mm_error *err)
+{
+    mm__error_reset(err);
+    if (!model || !key) return mm__fail(err, MM_E_ARG, "model and key must not be NULL");
+    mm__buf b;
+    mm__buf_init(&b, model->engine->mem);
+    mm_status st = write_key(model, key, &b, err);
+    if (st == MM_OK && b.failed) st = mm__nomem(err, "an answer");
+    if (st == MM_OK) st = mm__give_text(mm__buf_str(&b), b.len, buf, cap, need, err);
+    mm__buf_free(&b);
+    return st;
+}
+
+mm_status mm_model_tokenize(const mm_model *model, const char *text, size_t len, uint32_t flags, int32_t *ids, size_t cap,
+                            size_t *need, mm_error *err)
+{
+    mm__error_reset(err);
+    if (!model || (!text && len) || (!ids && cap)) return mm__fail(err, MM_E_ARG, "model, text and ids must not be NULL");
+    if (!model->assembly->tokenizer) return mm__fail(err, MM_E_UNSUPPORTED, "this model has no tokenizer");
+    mm__ids out;
+    mm__ids_init(&out, model->engine->mem);
+    const unsigned f = (flags & MM_TOKENIZE_BOS ? MM__TOKENIZE_AROUND : 0) | (flags & MM_TOKENIZE_SPECIAL ? MM__TOKENIZE_SPECIAL : 0);
+    mm_status st = mm__tokenize(model->assembly->tokenizer, text, len, f, &out, err);
+    if (st == MM_OK && need) *need = out.len;
+    if (st == MM_OK && ids && cap < out.len) st = mm__fail(err, MM_E_SPACE, "%zu ids do not fit %zu places", out.len, cap);
+    if (st == MM_OK && ids && out.len) memcpy(ids, out.data, out.len * sizeof *ids);
+    mm__ids_free(&out);
+    return st;
+}
+
+mm_status mm_model_detokenize(const mm_model *model, const int32_t *ids, size_t n, uint32_t flags, char *buf, size_t cap,
+                              size_t *need, mm_error *err)
+{
+    mm__error_reset(err);
+    if (!model || (!ids && n)) return mm__fail(err, MM_E_ARG, "model and ids must not be NULL");
+    if (!model->assembly->tokenizer) return mm__fail(err, MM_E_UNSUPPORTED, "this model has no tokenizer");
+    mm__buf b;
+    mm__buf_init(&b, model->engine->mem);
+    mm_status st = mm__detokenize(model->assembly->tokenizer, ids, n, flags & MM_TOKENIZE_SPECIAL ? MM__TOKENIZE_SPECIAL : 0, &b);
+    if (st != MM_OK || b.failed) st = mm__fail(err, st == MM_OK ? MM_E_NOMEM : st, "the ids cannot be turned into text");
+    else st = mm__give_text(mm__buf_str(&b), b.len, buf, cap, need, err);
+    mm__buf_free(&b);
+    return st;
+}
+
+mm_status mm_model_apply_template(const mm_model *model, const char *messages_json, size_t len, int32_t add_generation_prompt,
+                                  char *buf, size_t cap, size_t *need, mm_error *err)
+{
+    mm__error_reset(err);
+    if (!model || !messages_json) return mm__fail(err, MM_E_ARG, "model and messages_json must not be NULL");
+    mm__buf b;
+    mm__buf_init(&b, model->engine->mem);
+    mm_status st = mm__render_messages(model->engine->mem, model->assembly, messages_json, len, add_generation_prompt != 0, &b, err);
+    if (st == MM_OK && b.failed) st = mm__nomem(err, "a prompt");
+    if (st == MM_OK) st = mm__give_text(mm__buf_str(&b), b.len, buf, cap, need, err);
+    mm__buf_free(&b);
+    return st;
+}

@@ -1,0 +1,128 @@
+/* mm_input: what a host appends, checked and handed to run/. */
+#include "handles.h"
+
+#include "../base/ckd.h"
+#include "../base/error.h"
+
+#include <string.h>
+
+#define MAX_TEXT ((size_t)64 << 20)
+#define MAX_SIDE 16384u
+
+static mm_status check_bytes(const mm_input *in, const void *p, size_t len, mm_error *err)
+{
+    mm__error_reset(err);
+    if (!in || (!p && len)) return mm__fail(err, MM_E_ARG, "input and data must not be NULL");
+    return MM_OK;
+}
+
+static mm_status check_text(const mm_input *in, const char *text, size_t len, mm_error *err)
+{
+    mm_status st = check_bytes(in, text, len, err);
+    if (st == MM_OK && len > MAX_TEXT) return mm__fail(err, MM_E_LIMIT, "a text of %zu bytes exceeds the limit of %zu", len, MAX_TEXT);
+    if (st == MM_OK && len && memchr(text, 0, len)) return mm__fail(err, MM_E_ARG, "the text holds a NUL byte");
+    return st;
+}
+
+mm_status mm_input_text(mm_input *input, const char *text, size_t len, mm_error *err)
+{
+    mm_status st = check_text(input, text, len, err);
+    return st == MM_OK ? mm__feed_add_text(&input->feed, MM__ITEM_TEXT, text, len, err) : st;
+}
+
+mm_status mm_input_role(mm_input *input, const char *role, mm_error *err)
+{
+    mm__error_reset(err);
+    if (!input || !role || !role[0]) return mm__fail(err, MM_E_ARG, "input and role must not be empty");
+    return mm__feed_add_text(&input->feed, MM__ITEM_ROLE, role, strlen(role), err);
+}
+
+mm_status mm_input_messages(mm_input *input, const char *json, size_t len, const char *base_dir, mm_error *err)
+{
+    mm_status st = check_bytes(input, json, len, err);
+    return st == MM_OK ? mm__feed_add_messages(&input->feed, json, len, base_dir, err) : st;
+}
+
+mm_status mm_input_tokens(mm_input *input, const int32_t *ids, size_t n, mm_error *err)
+{
+    mm_status st = check_bytes(input, ids, n, err);
+    return st == MM_OK ? mm__feed_add_ids(&input->feed, ids, n, err) : st;
+}
+
+static mm_status add_file(mm_input *input, mm__item_kind kind, const char *path, mm_error *err)
+{
+    mm__error_reset(err);
+    if (!input || !path) return mm__fail(err, MM_E_ARG, "input and path must not be NULL");
+    return mm__feed_add_file(&input->feed, kind, path, err);
+}
+
+mm_status mm_input_image_file(mm_input *input, const char *path, mm_error *err)
+{
+    return add_file(input, MM__ITEM_IMAGE, path, err);
+}
+
+mm_status mm_input_audio_file(mm_input *input, const char *path, mm_error *err)
+{
+    return add_file(input, MM__ITEM_AUDIO, path, err);
+}
+
+mm_status mm_input_image_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err)
+{
+    mm_status st = check_bytes(input, bytes, len, err);
+    return st == MM_OK ? mm__feed_add_media(&input->feed, MM__ITEM_IMAGE, bytes, len, "picture", err) : st;
+}
+
+mm_status mm_input_audio_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err)
+{
+    mm_status st = check_bytes(input, bytes, len, err);
+    return st == MM_OK ? mm__feed_add_media(&input->feed, MM__ITEM_AUDIO, bytes, len, "sound", err) : st;
+}
+
+static void copy_row(uint8_t *dst, const uint8_t *src, uint32_t width, uint32_t channels, bool bgr)
+{
+    memcpy(dst, src, (size_t)width * channels);
+    for (uint32_t x = 0; bgr && x < width; x++) {
+        const uint8_t blue = dst[3 * x];
+        dst[3 * x] = dst[3 * x + 2];
+        dst[3 * x + 2] = blue;
+    }
+}
+
+mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err)
+{
+    static const uint32_t channels_of[] = {[MM_PIXELS_RGB] = 3, [MM_PIXELS_RGBA] = 4, [MM_PIXELS_BGR] = 3, [MM_PIXELS_GREY] = 1};
+    mm__error_reset(err);
+    if (!input || !image) return mm__fail(err, MM_E_ARG, "input and image must not be NULL");
+    mm_image im = {0};
+    mm_status st = mm__options_copy(&im, sizeof im, sizeof im, image, "mm_image", err);
+    if (st != MM_OK) return st;
+    if (!im.pixels || im.format > MM_PIXELS_GREY) return mm__fail(err, MM_E_ARG, "mm_image: pixels is NULL or format %u is unknown", im.format);
+    if (!im.width || !im.height || im.width > MAX_SIDE || im.height > MAX_SIDE)
+        return mm__fail(err, MM_E_LIMIT, "a picture of %u x %u pixels is outside 1..%u a side", im.width, im.height, MAX_SIDE);
+    const uint32_t channels = channels_of[im.format], packed = im.width * channels;
+    if (im.stride && im.stride < packed) return mm__fail(err, MM_E_ARG, "mm_image.stride %u is below a row of %u bytes", im.stride, packed);
+    mm__pixels *p;
+    st = mm__pixels_create(input->engine->mem, (int32_t)im.width, (int32_t)im.height, (int32_t)channels, &p, err);
+    if (st != MM_OK) return st;
+    for (uint32_t y = 0; y < im.height; y++)
+        copy_row(p->data + (size_t)y * packed, (const uint8_t *)im.pixels + (size_t)y * (im.stride ? im.stride : packed), im.width,
+                 channels, im.format == MM_PIXELS_BGR);
+    return mm__feed_add_pixels(&input->feed, p, err);
+}
+
+mm_status mm_input_audio(mm_input *input, const mm_audio *audio, mm_error *err)
+{
+    mm__error_reset(err);
+    if (!input || !audio) return mm__fail(err, MM_E_ARG, "input and audio must not be NULL");
+    mm_audio au = {0};
+    mm_status st = mm__options_copy(&au, sizeof au, sizeof au, audio, "mm_audio", err);
+    if (st != MM_OK) return st;
+    if ((!au.samples && au.frames) || au.format > MM_SAMPLES_I16 || au.channels < 1 || au.channels > 8 || au.rate < 1000 ||
+        au.rate > 768000 || au.frames > INT64_MAX / 64)
+        return mm__fail(err, MM_E_ARG, "mm_audio: rate 1000..768000, channels 1..8 and a known format are needed");
+    mm__samples *s;
+    const bool is_float = au.format == MM_SAMPLES_F32;
+    st = mm__audio_from_pcm(input->engine->mem, is_float ? au.samples : NULL, is_float ? NULL : au.samples, (int64_t)au.frames,
+                            (int32_t)au.channels, (int32_t)au.rate, 0, &s, err);
+    return st == MM_OK ? mm__feed_add_samples(&input->feed, s, err) : st;
+}
