@@ -30,10 +30,19 @@ typedef struct head {
 } head;
 _Static_assert(sizeof(head) <= ALIGN, "the head fits its line");
 
-static void *libc_alloc(void *user, size_t bytes, size_t align) { return aligned_alloc(align, bytes); }
-static void libc_release(void *user, void *ptr, size_t bytes, size_t align) { free(ptr); }
+static void *libc_alloc(void *user, size_t bytes, size_t align)
+{
+    return aligned_alloc(align, bytes);
+}
+static void libc_release(void *user, void *ptr, size_t bytes, size_t align)
+{
+    free(ptr);
+}
 
-static head *head_of(void *p) { return (head *)((unsigned char *)p - ALIGN); }
+static head *head_of(void *p)
+{
+    return (head *)((unsigned char *)p - ALIGN);
+}
 
 /* A block of the host, or NULL; a misaligned one counts as a refusal. */
 static void *host_get(const mm_allocator *host, size_t total)
@@ -68,8 +77,14 @@ void mm__mem_destroy(mm__mem *mem)
     host.release(host.user, mem, (sizeof(mm__mem) + ALIGN - 1) & ~(ALIGN - 1), ALIGN);
 }
 
-uint64_t mm__mem_live(const mm__mem *mem) { return mem ? atomic_load(&mem->live) : 0; }
-uint64_t mm__mem_peak(const mm__mem *mem) { return mem ? atomic_load(&mem->peak) : 0; }
+uint64_t mm__mem_live(const mm__mem *mem)
+{
+    return mem ? atomic_load(&mem->live) : 0;
+}
+uint64_t mm__mem_peak(const mm__mem *mem)
+{
+    return mem ? atomic_load(&mem->peak) : 0;
+}
 
 /* Books `total` bytes; false when the limit forbids them. */
 static bool reserve(mm__mem *mem, size_t total)
@@ -80,7 +95,8 @@ static bool reserve(mm__mem *mem, size_t total)
         if (mem->limit && next > mem->limit) return false;
     } while (!atomic_compare_exchange_weak(&mem->live, &live, next));
     uint64_t peak = atomic_load(&mem->peak);
-    while (peak < next && !atomic_compare_exchange_weak(&mem->peak, &peak, next)) {}
+    while (peak < next && !atomic_compare_exchange_weak(&mem->peak, &peak, next)) {
+    }
     return true;
 }
 
@@ -141,7 +157,10 @@ void mm__free(mm__mem *mem, void *p)
     atomic_fetch_sub(&mem->live, total);
 }
 
-char *mm__strdup(mm__mem *mem, const char *s) { return s ? mm__strndup(mem, s, strlen(s)) : NULL; }
+char *mm__strdup(mm__mem *mem, const char *s)
+{
+    return s ? mm__strndup(mem, s, strlen(s)) : NULL;
+}
 
 char *mm__strndup(mm__mem *mem, const char *s, size_t n)
 {

@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-void mm__buf_init(mm__buf *b, mm__mem *mem) { *b = (mm__buf){.mem = mem}; }
+void mm__buf_init(mm__buf *b, mm__mem *mem)
+{
+    *b = (mm__buf){.mem = mem};
+}
 
 void mm__buf_free(mm__buf *b)
 {
@@ -56,8 +59,14 @@ void mm__buf_put(mm__buf *b, const void *p, size_t n)
     b->data[b->len] = 0;
 }
 
-void mm__buf_puts(mm__buf *b, const char *s) { mm__buf_put(b, s, strlen(s)); }
-void mm__buf_putc(mm__buf *b, char c) { mm__buf_put(b, &c, 1); }
+void mm__buf_puts(mm__buf *b, const char *s)
+{
+    mm__buf_put(b, s, strlen(s));
+}
+void mm__buf_putc(mm__buf *b, char c)
+{
+    mm__buf_put(b, &c, 1);
+}
 
 void mm__buf_printf(mm__buf *b, const char *fmt, ...)
 {
@@ -113,7 +122,10 @@ void mm__buf_json_string(mm__buf *b, const char *s, size_t n)
     mm__buf_putc(b, '"');
 }
 
-const char *mm__buf_str(const mm__buf *b) { return b->data ? b->data : ""; }
+const char *mm__buf_str(const mm__buf *b)
+{
+    return b->data ? b->data : "";
+}
 
 char *mm__buf_take(mm__buf *b, size_t *len)
 {

@@ -73,8 +73,14 @@ void mm__io_close(mm__io *io)
     mm__free(io->mem, io);
 }
 
-uint64_t mm__io_size(const mm__io *io) { return io->size; }
-const char *mm__io_name(const mm__io *io) { return io->name; }
+uint64_t mm__io_size(const mm__io *io)
+{
+    return io->size;
+}
+const char *mm__io_name(const mm__io *io)
+{
+    return io->name;
+}
 
 mm_status mm__io_read(mm__io *io, uint64_t offset, void *dst, size_t n, mm_error *err)
 {

@@ -115,7 +115,8 @@ static mm_status prepare(mm__mem *mem, const char **text, size_t *len, char **co
     size_t n_huge, bytes;
     scan(*text, *len, &depth, &n_huge, NULL);
     if (depth > MAX_DEPTH)
-        return mm__fail(err, MM_E_LIMIT, "%s: arrays and objects are nested %d deep, at most %d are accepted", what, depth, MAX_DEPTH);
+        return mm__fail(err, MM_E_LIMIT, "%s: arrays and objects are nested %d deep, at most %d are accepted", what, depth,
+                        MAX_DEPTH);
     if (n_huge == 0) return MM_OK;
     if (!mm__ckd_mul(n_huge, 2, &bytes) || !mm__ckd_add(bytes, *len, &bytes)) return mm__nomem(err, what);
     *copy = mm__alloc(mem, bytes);
@@ -253,20 +254,30 @@ void mm__json_free(mm__json_doc *doc)
 
 /* ---- reading ------------------------------------------------------------------------------------------------- */
 
-const mm__json *mm__json_root(const mm__json_doc *doc) { return doc ? &doc->nodes[0] : NULL; }
+const mm__json *mm__json_root(const mm__json_doc *doc)
+{
+    return doc ? &doc->nodes[0] : NULL;
+}
 
 int mm__json_kind(const mm__json *v)
 {
     if (!v) return MM__JSON_NULL;
     switch (json_typeof(v->v)) {
-    case JSON_OBJECT: return MM__JSON_OBJECT;
-    case JSON_ARRAY: return MM__JSON_ARRAY;
-    case JSON_STRING: return MM__JSON_STRING;
-    case JSON_INTEGER: return MM__JSON_INT;
-    case JSON_REAL: return MM__JSON_REAL;
+    case JSON_OBJECT:
+        return MM__JSON_OBJECT;
+    case JSON_ARRAY:
+        return MM__JSON_ARRAY;
+    case JSON_STRING:
+        return MM__JSON_STRING;
+    case JSON_INTEGER:
+        return MM__JSON_INT;
+    case JSON_REAL:
+        return MM__JSON_REAL;
     case JSON_TRUE:
-    case JSON_FALSE: return MM__JSON_BOOL;
-    case JSON_NULL: break;
+    case JSON_FALSE:
+        return MM__JSON_BOOL;
+    case JSON_NULL:
+        break;
     }
     return MM__JSON_NULL;
 }
@@ -292,7 +303,10 @@ static const mm__json *find(const mm__json *obj, const char *key, size_t len)
     return NULL;
 }
 
-const mm__json *mm__json_get(const mm__json *obj, const char *key) { return find(obj, key, strlen(key)); }
+const mm__json *mm__json_get(const mm__json *obj, const char *key)
+{
+    return find(obj, key, strlen(key));
+}
 
 /* The decimal number in s[0..n), or SIZE_MAX. */
 static size_t as_index(const char *s, size_t n)
@@ -315,7 +329,10 @@ const mm__json *mm__json_path(const mm__json *obj, const char *path)
     }
 }
 
-size_t mm__json_count(const mm__json *v) { return v && v->group ? v->group->n : 0; }
+size_t mm__json_count(const mm__json *v)
+{
+    return v && v->group ? v->group->n : 0;
+}
 
 const mm__json *mm__json_at(const mm__json *array, size_t i)
 {

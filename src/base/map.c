@@ -31,7 +31,10 @@ struct mm__map {
     chunk *chunks;
 };
 
-static uint64_t rotl(uint64_t x, int r) { return x << r | x >> (64 - r); }
+static uint64_t rotl(uint64_t x, int r)
+{
+    return x << r | x >> (64 - r);
+}
 
 static void sip_round(uint64_t v[4])
 {
@@ -99,7 +102,10 @@ void mm__map_destroy(mm__map *map)
     mm__free(map->mem, map);
 }
 
-size_t mm__map_count(const mm__map *map) { return map ? map->count : 0; }
+size_t mm__map_count(const mm__map *map)
+{
+    return map ? map->count : 0;
+}
 
 /* The slot that holds the key, or the free one where it belongs. */
 static slot *probe(const mm__map *map, const char *key, size_t len, uint64_t hash)

@@ -30,11 +30,11 @@ struct mm__pool {
     worker *workers; /* n - 1 of them */
     int n;           /* threads, the caller included; fixed once the workers pass `lock` for the first time */
     bool spin;
-    bool quit;       /* written and read between meetings */
+    bool quit; /* written and read between meetings */
     mm__pool_fn fn;
     void *arg;
-    mm__mutex turn;  /* held during a run */
-    mm__mutex lock;  /* for `awake` */
+    mm__mutex turn; /* held during a run */
+    mm__mutex lock; /* for `awake` */
     mm__cond awake;
     _Alignas(64) _Atomic int arrived;
     _Alignas(64) _Atomic unsigned phase;
@@ -143,7 +143,10 @@ void mm__pool_destroy(mm__pool *pool)
     mm__free(pool->mem, pool);
 }
 
-int mm__pool_size(const mm__pool *pool) { return pool->n; }
+int mm__pool_size(const mm__pool *pool)
+{
+    return pool->n;
+}
 
 void mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg)
 {

@@ -18,7 +18,10 @@ uint64_t mm__rng_u64(uint64_t seed, uint64_t index)
     return mix(mix(seed + weyl) + (index + 1) * weyl);
 }
 
-double mm__rng_unit(uint64_t seed, uint64_t index) { return (double)(mm__rng_u64(seed, index) >> 11) * 0x1p-53; }
+double mm__rng_unit(uint64_t seed, uint64_t index)
+{
+    return (double)(mm__rng_u64(seed, index) >> 11) * 0x1p-53;
+}
 
 float mm__rng_normal(uint64_t seed, uint64_t index)
 {

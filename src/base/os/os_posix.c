@@ -30,8 +30,14 @@ _Static_assert(sizeof(pthread_mutex_t) <= sizeof(mm__mutex), "a mutex fits its s
 _Static_assert(sizeof(pthread_cond_t) <= sizeof(mm__cond), "a condition fits its storage");
 _Static_assert(sizeof(thread) <= sizeof(mm__thread), "a thread fits its storage");
 
-static pthread_mutex_t *mutex_of(mm__mutex *m) { return (pthread_mutex_t *)(void *)m->opaque; }
-static pthread_cond_t *cond_of(mm__cond *c) { return (pthread_cond_t *)(void *)c->opaque; }
+static pthread_mutex_t *mutex_of(mm__mutex *m)
+{
+    return (pthread_mutex_t *)(void *)m->opaque;
+}
+static pthread_cond_t *cond_of(mm__cond *c)
+{
+    return (pthread_cond_t *)(void *)c->opaque;
+}
 
 double mm__os_now(void)
 {
@@ -102,8 +108,14 @@ static int count_cpus(bool cores)
 }
 #endif
 
-int mm__os_cores(void) { return count_cpus(true); }
-int mm__os_cpus(void) { return count_cpus(false); }
+int mm__os_cores(void)
+{
+    return count_cpus(true);
+}
+int mm__os_cpus(void)
+{
+    return count_cpus(false);
+}
 
 uint64_t mm__os_rss(void)
 {
@@ -127,14 +139,38 @@ uint64_t mm__os_random(void)
     return v * 0x9E3779B97F4A7C15u ^ (uint64_t)(uintptr_t)&v;
 }
 
-bool mm__mutex_init(mm__mutex *m) { return pthread_mutex_init(mutex_of(m), NULL) == 0; }
-void mm__mutex_destroy(mm__mutex *m) { pthread_mutex_destroy(mutex_of(m)); }
-void mm__mutex_lock(mm__mutex *m) { pthread_mutex_lock(mutex_of(m)); }
-void mm__mutex_unlock(mm__mutex *m) { pthread_mutex_unlock(mutex_of(m)); }
-bool mm__cond_init(mm__cond *c) { return pthread_cond_init(cond_of(c), NULL) == 0; }
-void mm__cond_destroy(mm__cond *c) { pthread_cond_destroy(cond_of(c)); }
-void mm__cond_wait(mm__cond *c, mm__mutex *m) { pthread_cond_wait(cond_of(c), mutex_of(m)); }
-void mm__cond_broadcast(mm__cond *c) { pthread_cond_broadcast(cond_of(c)); }
+bool mm__mutex_init(mm__mutex *m)
+{
+    return pthread_mutex_init(mutex_of(m), NULL) == 0;
+}
+void mm__mutex_destroy(mm__mutex *m)
+{
+    pthread_mutex_destroy(mutex_of(m));
+}
+void mm__mutex_lock(mm__mutex *m)
+{
+    pthread_mutex_lock(mutex_of(m));
+}
+void mm__mutex_unlock(mm__mutex *m)
+{
+    pthread_mutex_unlock(mutex_of(m));
+}
+bool mm__cond_init(mm__cond *c)
+{
+    return pthread_cond_init(cond_of(c), NULL) == 0;
+}
+void mm__cond_destroy(mm__cond *c)
+{
+    pthread_cond_destroy(cond_of(c));
+}
+void mm__cond_wait(mm__cond *c, mm__mutex *m)
+{
+    pthread_cond_wait(cond_of(c), mutex_of(m));
+}
+void mm__cond_broadcast(mm__cond *c)
+{
+    pthread_cond_broadcast(cond_of(c));
+}
 
 static void *thread_main(void *p)
 {
@@ -156,7 +192,10 @@ bool mm__thread_start(mm__thread *t, void (*fn)(void *), void *arg)
     return ok;
 }
 
-void mm__thread_join(mm__thread *t) { pthread_join(((thread *)(void *)t->opaque)->id, NULL); }
+void mm__thread_join(mm__thread *t)
+{
+    pthread_join(((thread *)(void *)t->opaque)->id, NULL);
+}
 
 void mm__os_pause(void)
 {
