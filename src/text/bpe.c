@@ -216,6 +216,18 @@ static bool symbols_of_bytes(mm__encode *e, const char *s, size_t n)
     return true;
 }
 
+/* Length of the character at s; merging by spelling, a broken one extends as far as its lead byte announces and ends up in
+ * byte tokens as a whole (SentencePiece vocabularies are commonly read that way). */
+static size_t char_length(const mm__bpe *b, const char *s, size_t n)
+{
+    uint32_t cp;
+    size_t k = mm__char_at(s, n, &cp);
+    uint8_t lead = (uint8_t)s[0];
+    if (k > 1 || lead < 0xC0 || !b->rank) return k;
+    k = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+    return k < n ? k : n;
+}
+
 /* Id of one character with its affixes, -1 when the vocabulary lacks it. */
 static int32_t char_id(mm__encode *e, const char *s, size_t n, bool first, bool last)
 {
@@ -231,9 +243,8 @@ static int32_t char_id(mm__encode *e, const char *s, size_t n, bool first, bool 
 static bool symbols_of_chars(mm__encode *e, const char *s, size_t n)
 {
     const mm__bpe *b = &e->t->bpe;
-    uint32_t cp;
     for (size_t i = 0, k; i < n; i += k) {
-        k = mm__char_at(s + i, n - i, &cp);
+        k = char_length(b, s + i, n - i);
         int32_t id = char_id(e, s + i, k, i == 0, i + k == n);
         if (id >= 0 || b->rank) { /* by concatenation an unknown character may still become part of a token */
             if (!push_sym(e, id, i, k)) return false;

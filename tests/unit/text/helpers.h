@@ -31,7 +31,7 @@ static inline mm__json_doc *load_json_file(mm__mem *mem, const char *path)
 
 static inline mm__tokenizer *tokenizer_of_dir(mm__mem *mem, const char *dir)
 {
-    char path[512];
+    char path[1024];
     mm_error err = {.size = sizeof err};
     mm__tokenizer *t = NULL;
     snprintf(path, sizeof path, "%s/tokenizer_config.json", dir);
@@ -47,7 +47,7 @@ static inline mm__tokenizer *tokenizer_of_dir(mm__mem *mem, const char *dir)
 
 static inline mm__tokenizer *tokenizer_of_spm(mm__mem *mem, const char *dir, const char *file)
 {
-    char path[512], *bytes = NULL;
+    char path[1024], *bytes = NULL;
     size_t len;
     mm_error err = {.size = sizeof err};
     mm__tokenizer *t = NULL;
