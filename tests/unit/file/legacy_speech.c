@@ -178,7 +178,7 @@ static void ct2_good(void **state)
 {
     char spec[64];
     int16_t scale;
-    mm__weights *w;
+    mm__weights *w = NULL;
     good_file();
     assert_int_equal(try_open(spec, &w), MM_OK);
     assert_string_equal(spec, "SomeSpec");
