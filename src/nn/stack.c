@@ -34,18 +34,33 @@ static mm__node *gated_cross(mm__graph *g, const mm__stack *s, const mm__cross *
     return close_gated(g, &c->mlp.down, c->mlp_gate, y, x);
 }
 
+/* Queries and keys of qkv [T, (H + 2 Hk) d], normalised per head where the layer does so, rotated: both in one call when
+ * nothing else happens to them. */
+static void rotated(mm__graph *g, const mm__attn_shape *a, const mm__layer *l, const mm__rope *rope, mm__node *qkv, mm__node *pos, mm__node **q,
+                    mm__node **k)
+{
+    const int64_t nq = (int64_t)a->n_head * a->head_dim, nk = (int64_t)a->n_head_kv * a->head_dim;
+    if (rope->inv_freq && !has_norm(&l->q_norm) && !has_norm(&l->k_norm)) {
+        mm__node *both = mm__heads(g, mm__split_cols(g, qkv, 0, nq + nk), a->n_head + a->n_head_kv);
+        both = mm__reshape(g, mm__rope_fwd(g, rope, both, pos), mm__shape2(qkv ? mm__rows(qkv) : 1, nq + nk));
+        *q = mm__heads(g, mm__split_cols(g, both, 0, nq), a->n_head);
+        *k = mm__heads(g, mm__split_cols(g, both, nq, nk), a->n_head_kv);
+        return;
+    }
+    *q = mm__heads(g, mm__split_cols(g, qkv, 0, nq), a->n_head);
+    *k = mm__heads(g, mm__split_cols(g, qkv, nq, nk), a->n_head_kv);
+    *q = mm__rope_fwd(g, rope, mm__norm_fwd(g, &l->q_norm, *q), pos);
+    *k = mm__rope_fwd(g, rope, mm__norm_fwd(g, &l->k_norm, *k), pos);
+}
+
 static mm__node *self_attention(mm__graph *g, const mm__stack *s, const mm__layer *l, int32_t i, mm__node *x, const mm__step *step)
 {
     const mm__attn_shape *a = &s->shape;
-    const mm__rope *rope = &s->rope[l->local][step->long_context];
-    int64_t nq = (int64_t)a->n_head * a->head_dim, nk = (int64_t)a->n_head_kv * a->head_dim;
+    const int64_t nk = (int64_t)a->n_head_kv * a->head_dim;
     mm__args args = {.scale = a->scale, .softcap = a->softcap, .max_distance = s->bias_distance};
-    mm__node *qkv = mm__linear_fwd(g, &l->qkv, x, MM__ACT_NONE, NULL);
-    mm__node *q = mm__heads(g, mm__split_cols(g, qkv, 0, nq), a->n_head);
-    mm__node *k = mm__heads(g, mm__split_cols(g, qkv, nq, nk), a->n_head_kv);
-    mm__node *v = mm__heads(g, mm__split_cols(g, qkv, nq + nk, nk), a->n_head_kv);
-    q = mm__rope_fwd(g, rope, mm__norm_fwd(g, &l->q_norm, q), step->pos);
-    k = mm__rope_fwd(g, rope, mm__norm_fwd(g, &l->k_norm, k), step->pos);
+    mm__node *qkv = mm__linear_fwd(g, &l->qkv, x, MM__ACT_NONE, NULL), *q, *k;
+    rotated(g, a, l, &s->rope[l->local][step->long_context], qkv, step->pos, &q, &k);
+    mm__node *v = mm__heads(g, mm__split_cols(g, qkv, l->qkv.out - nk, nk), a->n_head_kv);
     return mm__attend_cached(g, step, i, q, k, v, l->local, mm__tensor_node(g, s->bias), &args);
 }
 
