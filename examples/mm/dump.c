@@ -1,0 +1,123 @@
+/* --dump STAGE=FILE: stages arrive as events and are written as safetensors files when the command ends, one file for
+ * each FILE, tensors named after their stage ("stage.1", "stage.2" when one comes again). */
+#include "mm.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct stage { char *name; float *values; size_t n; int64_t dims[4]; uint32_t n_dims; } stage;
+
+static stage *stages;
+static size_t n_stages;
+
+int dump_watch(mm_session *s, const options *o)
+{
+    mm_error err = {.size = sizeof err};
+    for (size_t i = 0; i < o->dumps.n; i++) {
+        const char *spec = o->dumps.items[i];
+        char name[256];
+        snprintf(name, sizeof name, "%.*s", (int)(strchr(spec, '=') - spec), spec);
+        const mm_status st = mm_session_set(s, "watch", name, &err);
+        if (st != MM_OK) return fail(&err, st);
+    }
+    return 0;
+}
+
+static size_t times_seen(const char *name, size_t len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < n_stages; i++)
+        n += strncmp(stages[i].name, name, len) == 0 && (stages[i].name[len] == 0 || stages[i].name[len] == '.');
+    return n;
+}
+
+void dump_take(const mm_event *e)
+{
+    const size_t seen = times_seen(e->data, e->len);
+    stage st = {.n = e->n_values, .n_dims = e->n_dims};
+    stage *grown = realloc(stages, (n_stages + 1) * sizeof *stages);
+    if (grown) stages = grown;
+    st.values = malloc(e->n_values * sizeof *st.values + 1);
+    st.name = malloc(e->len + 24);
+    if (!grown || !st.values || !st.name) {
+        fputs("mm: out of memory for a dump\n", stderr);
+        exit(EXIT_RUN);
+    }
+    memcpy(st.values, e->values, e->n_values * sizeof *st.values);
+    memcpy(st.dims, e->dims, sizeof st.dims);
+    if (seen) snprintf(st.name, e->len + 24, "%.*s.%zu", (int)e->len, e->data, seen);
+    else snprintf(st.name, e->len + 24, "%.*s", (int)e->len, e->data);
+    stages[n_stages++] = st;
+}
+
+/* Whether a stage goes into the file of spec "STAGE=FILE". */
+static bool belongs(const stage *st, const char *spec, const char *file)
+{
+    const char *eq = strchr(spec, '=');
+    const size_t len = (size_t)(eq - spec);
+    if (strcmp(eq + 1, file) != 0) return false;
+    if (len == 1 && spec[0] == '*') return true;
+    return strncmp(st->name, spec, len) == 0 && (st->name[len] == 0 || st->name[len] == '.');
+}
+
+static bool wanted(const options *o, const stage *st, const char *file)
+{
+    for (size_t i = 0; i < o->dumps.n; i++)
+        if (belongs(st, o->dumps.items[i], file)) return true;
+    return false;
+}
+
+static int write_file(const options *o, const char *path)
+{
+    char *header = NULL;
+    size_t len = 0, count = 0;
+    uint64_t offset = 0;
+    FILE *h = open_memstream(&header, &len), *f = fopen(path, "wb");
+    if (!h || !f) {
+        fprintf(stderr, "mm: %s: cannot be written; check the path\n", path);
+        if (h) fclose(h);
+        if (f) fclose(f);
+        free(header);
+        return EXIT_RUN;
+    }
+    putc('{', h);
+    for (size_t i = 0; i < n_stages; i++) {
+        if (!wanted(o, &stages[i], path)) continue;
+        if (count++) putc(',', h);
+        json_string(h, stages[i].name, strlen(stages[i].name));
+        fputs(":{\"dtype\":\"F32\",\"shape\":[", h);
+        for (uint32_t d = 0; d < stages[i].n_dims; d++) fprintf(h, "%s%" PRId64, d ? "," : "", stages[i].dims[d]);
+        const uint64_t end = offset + stages[i].n * sizeof(float);
+        fprintf(h, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", offset, end);
+        offset = end;
+    }
+    putc('}', h);
+    fflush(h);
+    while (len % 8) {
+        putc(' ', h);
+        fflush(h);
+    }
+    fclose(h);
+    const uint64_t n = len;
+    bool ok = fwrite(&n, sizeof n, 1, f) == 1 && fwrite(header, 1, len, f) == len;
+    for (size_t i = 0; ok && i < n_stages; i++)
+        if (wanted(o, &stages[i], path)) ok = fwrite(stages[i].values, sizeof(float), stages[i].n, f) == stages[i].n;
+    ok = fclose(f) == 0 && ok;
+    free(header);
+    if (!ok) fprintf(stderr, "mm: %s: writing failed; is the disk full?\n", path);
+    if (ok && !count) fprintf(stderr, "mm: %s: no stage of that name came by; use --dump '*=FILE' to see all names\n", path);
+    return ok && count ? 0 : EXIT_RUN;
+}
+
+int dump_write(const options *o)
+{
+    int status = 0;
+    for (size_t i = 0; i < o->dumps.n && !status; i++) {
+        const char *file = strchr(o->dumps.items[i], '=') + 1;
+        bool done = false;
+        for (size_t j = 0; j < i; j++) done |= strcmp(strchr(o->dumps.items[j], '=') + 1, file) == 0;
+        if (!done) status = write_file(o, file);
+    }
+    return status;
+}

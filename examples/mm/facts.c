@@ -1,0 +1,97 @@
+/* mm tokenize, info and devices. */
+#include "mm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int print_tokens(const host *h, const options *o, const char *text, size_t len)
+{
+    mm_error err = {.size = sizeof err};
+    const uint32_t flags = MM_TOKENIZE_BOS | (o->special ? MM_TOKENIZE_SPECIAL : 0);
+    size_t n = 0;
+    mm_status st = mm_model_tokenize(h->model, text, len, flags, NULL, 0, &n, &err);
+    int32_t *ids = calloc(n + 1, sizeof *ids);
+    if (st == MM_OK && ids) st = mm_model_tokenize(h->model, text, len, flags, ids, n, &n, &err);
+    if (st == MM_OK && o->json) {
+        fputs("{\"ids\":", stdout);
+        json_ids(stdout, ids, n);
+        puts("}");
+    }
+    for (size_t i = 0; st == MM_OK && !o->json && i < n; i++) {
+        char piece[256] = "";
+        mm_model_detokenize(h->model, &ids[i], 1, MM_TOKENIZE_SPECIAL, piece, sizeof piece, NULL, NULL);
+        printf("%7d  ", (int)ids[i]);
+        json_string(stdout, piece, strlen(piece));
+        putchar('\n');
+    }
+    free(ids);
+    return st == MM_OK ? 0 : fail(&err, st);
+}
+
+int cmd_tokenize(const options *o)
+{
+    host h;
+    char *from_file = NULL;
+    const char *text = o->prompt;
+    size_t len = text ? strlen(text) : 0;
+    if (o->file) {
+        FILE *f = fopen(o->file, "rb");
+        text = from_file = f ? read_all(f, &len) : NULL;
+        if (f) fclose(f);
+        if (!text) {
+            fprintf(stderr, "mm: %s: cannot be read; check the path\n", o->file);
+            return EXIT_RUN;
+        }
+    }
+    if (!text) {
+        fputs("mm: tokenize needs a TEXT or --file; see mm --help\n", stderr);
+        return EXIT_USAGE;
+    }
+    int status = host_open(&h, o);
+    if (!status) status = print_tokens(&h, o, text, len);
+    host_close(&h);
+    free(from_file);
+    return status;
+}
+
+static void print_key(const mm_model *m, const char *label, const char *key)
+{
+    char *text = info_text(m, key);
+    if (text && text[0]) printf("%-14s %s\n", label, text);
+    free(text);
+}
+
+int cmd_info(const options *o)
+{
+    static const char *const keys[][2] = {
+        {"name", "name"}, {"assembly", "assembly"}, {"format", "format"}, {"parts", "parts"}, {"tasks", "tasks"},
+        {"takes", "modalities_in"}, {"gives", "modalities_out"}, {"context", "context"}, {"vocabulary", "vocab"},
+        {"parameters", "parameters"}, {"dtypes", "dtypes"}, {"prompt", "prompt_layout"}, {"memory", "plan:2048"}};
+    host h;
+    const int status = host_open(&h, o);
+    if (status) return status;
+    if (o->json) {
+        char *summary = info_text(h.model, "summary"), *plan = info_text(h.model, "plan:2048");
+        const size_t n = strlen(summary);
+        printf("%.*s,\"memory_plan\":%s}\n", (int)(n ? n - 1 : 0), summary, plan[0] ? plan : "null");
+        free(summary);
+        free(plan);
+    } else {
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) print_key(h.model, keys[i][0], keys[i][1]);
+    }
+    if (o->tensors) {
+        char *tensors = info_text(h.model, "tensors");
+        fputs(tensors, stdout);
+        free(tensors);
+    }
+    host_close(&h);
+    return 0;
+}
+
+int cmd_devices(const options *o)
+{
+    char line[512];
+    (void)o;
+    for (uint32_t i = 0; mm_device_info(i, line, sizeof line, NULL, NULL) == MM_OK; i++) puts(line);
+    return 0;
+}

@@ -1,0 +1,64 @@
+/* The `mm` command line: what its files share. Built on the public header only. */
+#ifndef MM_CLI_H
+#define MM_CLI_H
+
+#include "../../include/libmm.h"
+#include <stdbool.h>
+#include <stdio.h>
+
+#define EXIT_RUN 1
+#define EXIT_USAGE 2
+#define EXIT_UNSUPPORTED 3
+#define EXIT_DAMAGED 4
+
+typedef struct list { const char **items; size_t n; } list;
+typedef struct item { char kind; const char *value; } item; /* 't' text, 'i' image, 'a' audio, in the order given */
+
+typedef struct options {
+    const char *command, *model, *prompt;
+    item *items;              /* --text --image --audio */
+    size_t n_items;
+    list stops, dumps;
+    const char *system, *messages, *language, *file, *device, *force_ids, *decoder_prompt;
+    bool raw, json, ignore_eos, translate, srt, vtt, special, tensors, encode, verbose, truncate;
+    mm_session_options session;
+    uint32_t threads, n_prompt, n_gen, reps;
+    int precision;
+} options;
+
+/* args.c: exits with EXIT_USAGE on a bad command line. */
+void parse_args(int argc, char **argv, options *o);
+void usage(FILE *to);
+
+/* host.c */
+typedef struct host { mm_engine *engine; mm_model *model; mm_session *session; double load_ms; } host;
+int fail(const mm_error *err, mm_status st);           /* prints one line, returns the exit status */
+int host_open(host *h, const options *o);              /* engine and model; 0 or an exit status */
+int host_session(host *h, const options *o, const char *task); /* a session with the options applied */
+void host_close(host *h);
+char *info_text(const mm_model *m, const char *key);   /* free() it; "" on failure */
+double now_ms(void);
+char *read_all(FILE *f, size_t *len);                  /* whole stream, NUL-terminated; NULL on failure */
+
+/* json.c */
+void json_string(FILE *to, const char *s, size_t n);
+void json_floats(FILE *to, const float *v, size_t n);
+void json_ids(FILE *to, const int32_t *v, size_t n);
+void json_event(FILE *to, mm_session *s, const mm_event *e); /* one line */
+
+/* dump.c: collects watched stages and writes them when the command ends */
+int dump_watch(mm_session *s, const options *o);
+void dump_take(const mm_event *e);
+int dump_write(const options *o);
+
+/* commands; each returns an exit status */
+int cmd_run(const options *o);
+int cmd_transcribe(const options *o);
+int cmd_embed(const options *o);
+int cmd_score(const options *o);
+int cmd_tokenize(const options *o);
+int cmd_info(const options *o);
+int cmd_devices(const options *o);
+int cmd_bench(const options *o);
+
+#endif
