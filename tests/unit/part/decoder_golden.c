@@ -4,6 +4,7 @@
  * text encoder of the same file. The first stage that diverges is named. */
 #include "../../../src/base/error.h"
 #include "../../../src/file/gguf.h"
+#include "../../../src/file/legacy_speech.h"
 #include "../../../src/part/part.h"
 #include <math.h>
 #include <setjmp.h>
@@ -18,7 +19,7 @@
 
 typedef struct family {
     const char *dir;          /* below tests/golden */
-    const char *gguf;         /* a GGUF file of the same checkpoint, or NULL: the safetensors folder */
+    const char *file;         /* a GGUF or ggml .bin file of the same checkpoint, or NULL: the safetensors folder */
     double tol;               /* of each stage, relative to its largest magnitude; 0: only loading is tested */
     bool greedy;              /* compare the continuation too */
 } family;
@@ -88,16 +89,23 @@ static void open_room(room *r, const family *f)
     r->config = read_json(r, "config.json");
     mm__config config = {.source = f->dir, .json = mm__json_root(r->config)};
     config.arch = mm__json_str(mm__json_get(config.json, "model_type"), NULL, "");
-    if (f->gguf) {
-        OK(mm__gguf_open(r->mem, path_of(f, f->gguf, path), &r->gguf, &err));
+    mm__scheme scheme = MM__NAMES_HF;
+    if (f->file && strstr(f->file, ".gguf")) {
+        scheme = MM__NAMES_GGUF;
+        OK(mm__gguf_open(r->mem, path_of(f, f->file, path), &r->gguf, &err));
         OK(mm__gguf_add_weights(r->gguf, r->weights, &err));
-        config = (mm__config){.source = f->gguf, .gguf = r->gguf, .arch = mm__gguf_get(r->gguf, "general.architecture").s};
+        config = (mm__config){.source = f->file, .gguf = r->gguf, .arch = mm__gguf_get(r->gguf, "general.architecture").s};
+    } else if (f->file) {
+        mm__ggml_bin *bin;
+        scheme = MM__NAMES_GGML;
+        OK(mm__ggml_bin_open(r->mem, path_of(f, f->file, path), r->weights, &bin, &err));
+        mm__ggml_bin_free(bin);
     } else {
         snprintf(path, sizeof path, "tests/golden/%s", f->dir);
         OK(mm__safetensors_add_dir(r->mem, path, r->weights, &err));
     }
     OK(mm__store_create(r->backend, NULL, NULL, 0, &r->store, &err));
-    mm__loader base = {.store = r->store, .mem = r->mem, .weights = r->weights, .scheme = f->gguf ? MM__NAMES_GGUF : MM__NAMES_HF};
+    mm__loader base = {.store = r->store, .mem = r->mem, .weights = r->weights, .scheme = scheme};
     mm__loader ld = mm__loader_for(&base, &config, prefixes), ld2 = ld;
     OK(mm__decoder_create(&ld, &r->dec, &err));
     if (strcmp(r->dec->ops->name, "t5") == 0) OK(mm__encoder_create(&ld2, MM__ENC_TEXT, &r->enc, &err));
@@ -148,7 +156,7 @@ static bool same(room *r, const char *cs, const char *what, const float *got, co
     }
     bool ok = worst / top <= r->f->tol;
     if (!ok) print_error("%s %s %s: stage %s differs by %.3g of its largest magnitude (%.3g allowed)\n", r->f->dir,
-                         r->f->gguf ? r->f->gguf : "safetensors", cs, what, worst / top, r->f->tol);
+                         r->f->file ? r->f->file : "safetensors", cs, what, worst / top, r->f->tol);
     return ok;
 }
 
@@ -453,7 +461,7 @@ static void test_family(void **state)
         if (!run_case(&r, cs, &compared)) failed++;
     }
     assert_true(n > 0);
-    print_message("%s %s: %zu cases, %d stages\n", r.f->dir, r.f->gguf ? r.f->gguf : "safetensors", n, compared);
+    print_message("%s %s: %zu cases, %d stages\n", r.f->dir, r.f->file ? r.f->file : "safetensors", n, compared);
     close_room(&r);
     assert_int_equal(failed, 0);
 }
@@ -468,7 +476,7 @@ int main(void)
         {"phi3_longrope", NULL, 3e-4, true}, {"phi3_longrope", "model-f16.gguf", 3e-4, true}, {"gpt2", NULL, 1e-4, true},
         {"gpt2", "model-f32.gguf", 1e-4, true}, {"opt", NULL, 3e-4, true}, {"opt_350m", NULL, 3e-4, true},
         {"llama_quant", NULL, 3e-4, true}, {"t5", NULL, 3e-4, true}, {"t5", "model-f16.gguf", 3e-4, true},
-        {"flan_t5", NULL, 3e-4, true}, {"flan_t5", "model-f16.gguf", 3e-4, true}, {"whisper", NULL, 3e-4, true},
+        {"flan_t5", NULL, 3e-4, true}, {"flan_t5", "model-f16.gguf", 3e-4, true}, {"whisper", NULL, 3e-4, true}, {"whisper", "ggml-f16.bin", 3e-4, true},
         {"idefics", NULL, 3e-4, true},
         /* Rounded copies of the checkpoint: looser by the rounding. */
         {"llama", "model-f16.gguf", 4e-3, true}, {"llama_quant", "model-Q8_0.gguf", 0.05, false},
@@ -480,7 +488,7 @@ int main(void)
     char names[sizeof families / sizeof *families][MAX_NAME];
     size_t n = sizeof families / sizeof *families;
     for (size_t i = 0; i < n; i++) {
-        snprintf(names[i], MAX_NAME, "%s %s", families[i].dir, families[i].gguf ? families[i].gguf : "safetensors");
+        snprintf(names[i], MAX_NAME, "%s %s", families[i].dir, families[i].file ? families[i].file : "safetensors");
         tests[i] = (struct CMUnitTest){names[i], test_family, NULL, NULL, (void *)(uintptr_t)&families[i]};
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
