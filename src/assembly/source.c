@@ -110,11 +110,12 @@ static mm_status open_dir(mm__source *s, mm_error *err)
 /* The projector file of a GGUF: "mmproj*.gguf" in the same directory. */
 static mm_status open_mmproj(mm__source *s, mm_error *err)
 {
-    char *p = mm__path_find(s->mem, s->dir, "mmproj", ".gguf");
-    if (!p) return MM_OK;
-    mm_status st = MM_OK;
-    if (strcmp(mm__path_base(p), mm__path_base(s->path)) != 0) st = mm__source_open(s->mem, p, &s->mmproj, err);
+    char *name = mm__path_find(s->mem, s->dir, "mmproj", ".gguf");
+    if (!name) return MM_OK;
+    char *p = mm__path_join(s->mem, s->dir, name);
+    mm_status st = p ? mm__source_open(s->mem, p, &s->mmproj, err) : mm__nomem(err, "a path");
     mm__free(s->mem, p);
+    mm__free(s->mem, name);
     return st;
 }
 

@@ -213,7 +213,7 @@ static mm_status find_languages(mm__assembly *a, mm_error *err)
     if (!p->language_ids || !p->language_codes) return mm__nomem(err, "a language table");
     for (int32_t i = 0; i < N_LANGUAGE_ORDER; i++) {
         char name[16];
-        snprintf(name, sizeof name, "<|%s|>", language_order[i]);
+        snprintf(name, sizeof name, "<|%.3s|>", language_order[i]);
         const int32_t id = id_of(a, name);
         if (id < 0) continue;
         p->language_ids[p->n_languages] = id;

@@ -146,8 +146,8 @@ static mm_status base64(mm__mem *mem, const char *s, size_t n, uint8_t **out, si
 
 static mm_status add_base64(mm__feed *in, mm__item_kind kind, const char *s, size_t n, mm_error *err)
 {
-    uint8_t *bytes;
-    size_t len;
+    uint8_t *bytes = NULL;
+    size_t len = 0;
     mm_status st = base64(in->mem, s, n, &bytes, &len, err);
     if (st != MM_OK) return st;
     st = mm__feed_add_media(in, kind, bytes, len, "messages: embedded medium", err);
