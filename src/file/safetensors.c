@@ -13,9 +13,9 @@
 #include "../base/error.h"
 #include "../base/json.h"
 #include "../base/map.h"
+#include "../base/os/os.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -277,23 +277,23 @@ static mm_status write_header(mm__buf *b, const char *const *names, const mm__vi
 mm_status mm__safetensors_write(mm__mem *mem, const char *path, const char *const *names, const mm__view *tensors, size_t n, mm_error *err)
 {
     mm__buf header;
-    FILE *f = NULL;
+    int fd = -1;
     bool ok = true;
     mm__buf_init(&header, mem);
     mm_status st = write_header(&header, names, tensors, n, err);
     if (st) goto done;
-    f = fopen(path, "wb");
-    if (!f) {
+    fd = mm__os_create(path);
+    if (fd < 0) {
         st = mm__fail_os(err, MM_E_IO, errno, "%s: cannot be created", path);
         goto done;
     }
-    ok = fwrite(header.data, 1, header.len, f) == header.len;
+    ok = mm__os_write(fd, header.data, header.len);
     for (size_t i = 0; i < n && ok; i++) {
         const int64_t rows = mm__view_rows(&tensors[i]);
         const size_t cols = (size_t)mm__view_cols(&tensors[i]);
-        for (int64_t r = 0; r < rows && cols && ok; r++) ok = fwrite(mm__view_row(&tensors[i], r), 4, cols, f) == cols;
+        for (int64_t r = 0; r < rows && cols && ok; r++) ok = mm__os_write(fd, mm__view_row(&tensors[i], r), 4 * cols);
     }
-    if (fclose(f) || !ok) st = mm__fail_os(err, MM_E_IO, errno, "%s: writing failed", path);
+    if (!mm__os_close(fd) || !ok) st = mm__fail_os(err, MM_E_IO, errno, "%s: writing failed", path);
 done:
     mm__buf_free(&header);
     return st;

@@ -31,7 +31,9 @@ void mm__os_pause(void);               /* spin hint */
 
 /* Files; -1 and errno on failure. Opening never blocks, not even on a pipe. */
 int mm__os_open(const char *path);
-void mm__os_close(int fd);
+int mm__os_create(const char *path);   /* for writing; an existing file is emptied */
+bool mm__os_write(int fd, const void *p, size_t n);
+bool mm__os_close(int fd);             /* false: what was written may not have arrived */
 int64_t mm__os_size(int fd);           /* regular files only, else -1 */
 int64_t mm__os_pread(int fd, void *dst, size_t n, uint64_t offset); /* short only at the end of the file */
 int mm__os_is_dir(const char *path);   /* 1 directory, 0 something else, -1 nothing there */

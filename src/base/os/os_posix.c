@@ -214,9 +214,30 @@ int mm__os_open(const char *path)
     return fd;
 }
 
-void mm__os_close(int fd)
+int mm__os_create(const char *path)
 {
-    if (fd >= 0) close(fd);
+    int fd;
+    do fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+bool mm__os_write(int fd, const void *p, size_t n)
+{
+    const char *from = p;
+    while (n > 0) {
+        const ssize_t put = write(fd, from, n < (size_t)1 << 30 ? n : (size_t)1 << 30);
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) return false;
+        from += put;
+        n -= (size_t)put;
+    }
+    return true;
+}
+
+bool mm__os_close(int fd)
+{
+    return fd < 0 || close(fd) == 0;
 }
 
 int64_t mm__os_size(int fd)

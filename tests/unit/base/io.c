@@ -2,6 +2,7 @@
  * one and removed again. */
 #include "../../../src/base/io.h"
 #include "../../../src/base/error.h"
+#include "../../../src/base/os/os.h"
 #include "failing.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,10 +18,10 @@ static char file[64];
 
 static void write_file(const char *path, const char *text)
 {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
+    const int fd = mm__os_create(path);
+    assert_true(fd >= 0);
+    assert_true(mm__os_write(fd, text, strlen(text)));
+    assert_true(mm__os_close(fd));
 }
 
 static int set_up(void **state)
@@ -112,6 +113,16 @@ static void notices_a_shrinking_file(void **state)
     mm__io_close(io);
     write_file(file, "0123456789");
     mm__mem_destroy(mem);
+}
+
+static void says_when_writing_fails(void **state)
+{
+    assert_int_equal(mm__os_create(dir), -1);
+    const int fd = mm__os_open(file);
+    assert_false(mm__os_write(fd, "x", 1)); /* opened for reading */
+    assert_true(mm__os_close(fd));
+    assert_false(mm__os_close(fd));
+    assert_true(mm__os_close(-1));
 }
 
 static void reads_whole_files(void **state)
@@ -228,6 +239,7 @@ int main(void)
         cmocka_unit_test(safe_names),
         cmocka_unit_test(finds_in_order),
         cmocka_unit_test(io_without_memory),
+        cmocka_unit_test(says_when_writing_fails),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
