@@ -1,12 +1,19 @@
 /* --dump STAGE=FILE: stages arrive as events and are written as safetensors files when the command ends, one file for
- * each FILE, tensors named after their stage ("stage.1", "stage.2" when one comes again). */
+ * each FILE, tensors named after their stage ("stage.1", "stage.2" when one comes again: a second picture, say). */
 #include "mm.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct stage { char *name; float *values; size_t n; int64_t dims[4]; uint32_t n_dims; } stage;
+typedef struct stage {
+    char *name;               /* in the file */
+    size_t base;              /* bytes of it that are the stage's own name */
+    float *values;
+    size_t n;
+    int64_t dims[4];
+    uint32_t n_dims;
+} stage;
 
 static stage *stages;
 static size_t n_stages;
@@ -27,15 +34,14 @@ int dump_watch(mm_session *s, const options *o)
 static size_t times_seen(const char *name, size_t len)
 {
     size_t n = 0;
-    for (size_t i = 0; i < n_stages; i++)
-        n += strncmp(stages[i].name, name, len) == 0 && (stages[i].name[len] == 0 || stages[i].name[len] == '.');
+    for (size_t i = 0; i < n_stages; i++) n += stages[i].base == len && memcmp(stages[i].name, name, len) == 0;
     return n;
 }
 
 void dump_take(const mm_event *e)
 {
     const size_t seen = times_seen(e->data, e->len);
-    stage st = {.n = e->n_values, .n_dims = e->n_dims};
+    stage st = {.n = e->n_values, .n_dims = e->n_dims, .base = e->len};
     stage *grown = realloc(stages, (n_stages + 1) * sizeof *stages);
     if (grown) stages = grown;
     st.values = malloc(e->n_values * sizeof *st.values + 1);
@@ -58,7 +64,7 @@ static bool belongs(const stage *st, const char *spec, const char *file)
     const size_t len = (size_t)(eq - spec);
     if (strcmp(eq + 1, file) != 0) return false;
     if (len == 1 && spec[0] == '*') return true;
-    return strncmp(st->name, spec, len) == 0 && (st->name[len] == 0 || st->name[len] == '.');
+    return st->base == len && memcmp(st->name, spec, len) == 0;
 }
 
 static bool wanted(const options *o, const stage *st, const char *file)

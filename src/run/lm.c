@@ -97,9 +97,8 @@ static mm_status emit(mm__lm *lm, forward *f, bool all_logits, const char *scope
     }
     mm__node *h = lm->d->ops->forward(lm->d, g, x, &f->step);
     if (h && !all_logits) h = mm__split_rows(g, h, f->n_rows - 1, 1);
-    f->logits = lm->d->ops->head(lm->d, g, h);
     mm__scope_pop(g);
-    mm__stage(g, f->logits, "logits");
+    f->logits = lm->d->ops->head(lm->d, g, h);
     if (f->logits) mm__output(g, f->logits);
     return mm__graph_status(g, err);
 }

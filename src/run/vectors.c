@@ -58,6 +58,7 @@ static mm_status run_text(mm__session *s, mm__graph *g, const mm__ids *ids, int3
     mm_status st = e->ops->forward(e, g, &in, &f);
     mm__scope_pop(g);
     if (f.last) mm__stage(g, f.last, "last_hidden_state");
+    if (f.pooled) mm__stage(g, f.pooled, "pooler_output");
     mm__node *v = pool(s, g, &f);
     if (v) mm__output(g, v);
     if (st != MM_OK || (st = mm__encoder_prepare(s, g, err)) != MM_OK) return st != MM_OK ? st : mm__graph_status(g, err);
