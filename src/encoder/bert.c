@@ -72,7 +72,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
     mm__node *x = mm__tower_text(&v->t, g, in, v->embed, v->pos);
     mm__node *type = in->types ? mm__gather(g, mm__tensor_node(g, v->types), in->types, 1.0f) : mm__tensor_node(g, v->type0);
     x = mm__stage(g, mm__norm_fwd(g, &v->embed_norm, mm__add(g, x, type)), "embeddings");
-    out->last = mm__tower_blocks(&v->t, g, x, in->layer, &out->layer);
+    out->last = mm__tower_blocks(&v->t, g, x, in, &out->layer);
     if (v->pooler.n_w) out->pooled = mm__linear_fwd(g, &v->pooler, mm__split_rows(g, out->last, 0, 1), MM__ACT_TANH, NULL);
     return mm__graph_status(g, NULL);
 }

@@ -54,7 +54,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
 {
     const blip2_vision *v = (const blip2_vision *)e;
     *out = (mm__features){0};
-    mm__node *x = mm__tower_blocks(&v->t, g, mm__tower_embed(&v->t, g, in->pixels), in->layer, &out->layer);
+    mm__node *x = mm__tower_blocks(&v->t, g, mm__tower_embed(&v->t, g, in->pixels), in, &out->layer);
     out->last = mm__stage(g, mm__norm_fwd(g, &v->post_norm, x), "post_ln.0");
     out->pooled = mm__stage(g, mm__norm_fwd(g, &v->post_norm, mm__split_rows(g, out->last, 0, 1)), "post_ln.1");
     return mm__graph_status(g, NULL);

@@ -70,7 +70,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
     const clip_text *v = (const clip_text *)e;
     *out = (mm__features){0};
     mm__node *x = mm__stage(g, mm__tower_text(&v->t, g, in, v->embed, v->pos), "embeddings");
-    x = mm__tower_blocks(&v->t, g, x, in->layer, &out->layer);
+    x = mm__tower_blocks(&v->t, g, x, in, &out->layer);
     out->last = mm__stage(g, mm__norm_fwd(g, &v->final_norm, x), "final_ln");
     if (!out->last) return mm__graph_status(g, NULL);
     out->pooled = in->pool_row ? mm__gather(g, out->last, in->pool_row, 1.0f) : mm__split_rows(g, out->last, mm__rows(out->last) - 1, 1);

@@ -83,7 +83,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
     *out = (mm__features){0};
     mm__node *x = mm__tower_embed(&v->t, g, in->pixels);
     x = mm__stage(g, mm__norm_fwd(g, &v->pre_norm, x), "pre_ln");
-    out->last = mm__tower_blocks(&v->t, g, x, in->layer, &out->layer);
+    out->last = mm__tower_blocks(&v->t, g, x, in, &out->layer);
     if (v->post_norm.w) out->pooled = mm__stage(g, mm__norm_fwd(g, &v->post_norm, mm__split_rows(g, out->last, 0, 1)), "post_ln");
     if (v->projection.n_w) out->projected = mm__linear_fwd(g, &v->projection, out->pooled, MM__ACT_NONE, NULL);
     return mm__graph_status(g, NULL);

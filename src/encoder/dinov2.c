@@ -63,7 +63,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
 {
     const dinov2 *v = (const dinov2 *)e;
     *out = (mm__features){0};
-    mm__node *x = mm__tower_blocks(&v->t, g, mm__tower_embed(&v->t, g, in->pixels), in->layer, &out->layer);
+    mm__node *x = mm__tower_blocks(&v->t, g, mm__tower_embed(&v->t, g, in->pixels), in, &out->layer);
     out->last = mm__stage(g, mm__norm_fwd(g, &v->final_norm, x), "final_ln");
     out->pooled = mm__split_rows(g, out->last, 0, 1);
     return mm__graph_status(g, NULL);

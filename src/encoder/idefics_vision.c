@@ -55,7 +55,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
     const idefics_vision *v = (const idefics_vision *)e;
     *out = (mm__features){0};
     mm__node *x = mm__norm_fwd(g, &v->pre_norm, mm__tower_embed(&v->t, g, in->pixels));
-    out->last = mm__stage(g, mm__tower_blocks(&v->t, g, mm__stage(g, x, "pre_ln"), in->layer, &out->layer), "last");
+    out->last = mm__stage(g, mm__tower_blocks(&v->t, g, mm__stage(g, x, "pre_ln"), in, &out->layer), "last");
     out->pooled = mm__stage(g, mm__norm_fwd(g, &v->post_norm, mm__split_rows(g, out->last, 0, 1)), "post_ln");
     return mm__graph_status(g, NULL);
 }

@@ -1,5 +1,6 @@
-/* The text tower of SigLIP (Zhai et al. 2023): bidirectional, always padded to its full length, padding attended to like
- * text; the last row after the final norm goes through a linear head. */
+/* The text tower of SigLIP (Zhai et al. 2023): bidirectional, always padded to its full length; the last row after the
+ * final norm, usually padding, goes through a linear head. Released models attend to padding like to text; where a
+ * tokenizer's settings ask for a mask, the caller hides it with in->span. */
 #include "tower.h"
 
 #define B "encoder.layers.%d."
@@ -65,7 +66,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
     const siglip_text *v = (const siglip_text *)e;
     *out = (mm__features){0};
     mm__node *x = mm__stage(g, mm__tower_text(&v->t, g, in, v->embed, v->pos), "embeddings");
-    x = mm__tower_blocks(&v->t, g, x, in->layer, &out->layer);
+    x = mm__tower_blocks(&v->t, g, x, in, &out->layer);
     out->last = mm__stage(g, mm__norm_fwd(g, &v->final_norm, x), "final_ln");
     if (!out->last) return mm__graph_status(g, NULL);
     mm__node *row = in->pool_row ? mm__gather(g, out->last, in->pool_row, 1.0f) : mm__split_rows(g, out->last, mm__rows(out->last) - 1, 1);

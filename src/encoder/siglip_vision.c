@@ -96,7 +96,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
 {
     const siglip_vision *v = (const siglip_vision *)e;
     *out = (mm__features){0};
-    mm__node *x = mm__tower_blocks(&v->t, g, mm__tower_embed(&v->t, g, in->pixels), in->layer, &out->layer);
+    mm__node *x = mm__tower_blocks(&v->t, g, mm__tower_embed(&v->t, g, in->pixels), in, &out->layer);
     out->last = mm__stage(g, mm__norm_fwd(g, &v->post_norm, x), "post_ln");
     if (v->probe) out->pooled = out->projected = mm__stage(g, pool(v, g, out->last), "pool_head");
     return mm__graph_status(g, NULL);

@@ -160,19 +160,19 @@ mm__node *mm__tower_embed(const mm__tower *t, mm__graph *g, mm__node *pixels)
     return mm__stage(g, n > 1 ? mm__concat(g, parts, n) : x, "embeddings");
 }
 
-mm__node *mm__tower_blocks(const mm__tower *t, mm__graph *g, mm__node *x, int32_t layer, mm__node **feature)
+mm__node *mm__tower_blocks(const mm__tower *t, mm__graph *g, mm__node *x, const mm__encoder_in *in, mm__node **feature)
 {
-    const int32_t wanted = layer < 0 ? t->n_layer + 1 + layer : layer;
-    mm__node *span = mm__tensor_node(g, t->causal);
+    const int32_t layer = in->layer, wanted = layer < 0 ? t->n_layer + 1 + layer : layer;
+    mm__node *span = in->span;
     if (!x) return NULL;
     if (wanted < 0 || wanted > t->n_layer || (layer < 0 && wanted == 0))
         return mm__graph_fail(g, MM_E_ARG, "feature layer %d of an encoder with %d layers", layer, t->n_layer);
-    if (span) span = mm__split_rows(g, span, 0, mm__rows(x));
+    if (!span && t->causal) span = mm__split_rows(g, mm__tensor_node(g, t->causal), 0, mm__rows(x));
     x = mm__stage(g, x, "hidden_states.0");
     for (int32_t i = 0; i < t->n_layer; i++) {
         x = t->post_norm ? mm__block_post(g, &t->blocks[i], &t->attn, x, span) : mm__block_pre(g, &t->blocks[i], &t->attn, x, span);
         x = mm__stage(g, mm__stage(g, x, "layer%d", i), "hidden_states.%d", i + 1);
-        if (feature && wanted == i + 1) *feature = mm__stage(g, x, "layer_feature(%d)", layer);
+        if (wanted == i + 1) *feature = mm__stage(g, x, "layer_feature(%d)", layer);
     }
     return mm__stage(g, mm__stage(g, x, "encoder"), "hidden_last");
 }

@@ -47,9 +47,9 @@ int64_t mm__tower_stored_rows(const mm__loader *ld, const char *key);
 
 /* pixels [3, H, W] -> rows [cls? + R + (H/p)(W/p), D], stage "embeddings". */
 mm__node *mm__tower_embed(const mm__tower *t, mm__graph *g, mm__node *pixels);
-/* All blocks. Stages "hidden_states.<i>", "layer<i>", and for the result "encoder" and "hidden_last". `layer` as in
- * mm__encoder_in; *feature (may be NULL) gets the rows it names, stage "layer_feature(<layer>)". */
-mm__node *mm__tower_blocks(const mm__tower *t, mm__graph *g, mm__node *x, int32_t layer, mm__node **feature);
+/* All blocks. Stages "hidden_states.<i>", "layer<i>", and for the result "encoder" and "hidden_last". *feature gets the
+ * rows that in->layer names, stage "layer_feature(<layer>)". */
+mm__node *mm__tower_blocks(const mm__tower *t, mm__graph *g, mm__node *x, const mm__encoder_in *in, mm__node **feature);
 
 /* Token embedding of a text tower: rows of the table, or in->rows, plus the first T rows of `pos`. */
 mm__node *mm__tower_text(const mm__tower *t, mm__graph *g, const mm__encoder_in *in, const mm__tensor *table, const mm__tensor *pos);

@@ -62,7 +62,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
 {
     const vit *v = (const vit *)e;
     *out = (mm__features){0};
-    mm__node *x = mm__tower_blocks(&v->t, g, mm__tower_embed(&v->t, g, in->pixels), in->layer, &out->layer);
+    mm__node *x = mm__tower_blocks(&v->t, g, mm__tower_embed(&v->t, g, in->pixels), in, &out->layer);
     out->last = mm__stage(g, mm__norm_fwd(g, &v->final_norm, x), "final_ln");
     mm__node *cls = mm__split_rows(g, out->last, 0, 1);
     if (v->pooler.n_w) out->pooled = mm__linear_fwd(g, &v->pooler, cls, MM__ACT_TANH, NULL);

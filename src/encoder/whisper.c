@@ -87,7 +87,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
                        (long long)mm__rows(x), e->info.max_rows);
     else if (x)
         x = mm__add(g, x, mm__split_rows(g, mm__tensor_node(g, v->pos), 0, mm__rows(x)));
-    x = mm__tower_blocks(&v->t, g, mm__stage(g, x, "embeddings"), in->layer, &out->layer);
+    x = mm__tower_blocks(&v->t, g, mm__stage(g, x, "embeddings"), in, &out->layer);
     out->last = mm__stage(g, mm__norm_fwd(g, &v->final_norm, x), "out");
     return mm__graph_status(g, NULL);
 }

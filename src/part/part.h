@@ -82,6 +82,8 @@ typedef struct mm__encoder_in {
     mm__node *types;          /* text: segment ids I32 [T], or NULL: all 0 */
     mm__node *pool_row;       /* text: I32 [1], row that is pooled */
     mm__node *rows;           /* text: rows [T, width] that replace the embedding of ids, or NULL */
+    mm__node *span;           /* text: I32 [T, 2], rows that each row sees (padding hidden, say), or NULL: as the
+                                 architecture does */
     int32_t layer;            /* feature layer: 1 = after the first block ... ; negative counts from the end (-1 = after the
                                  last, -2 = after the last but one); 0: not wanted */
 } mm__encoder_in;
