@@ -1,0 +1,29 @@
+/* The list of backends and the way to open one by name. */
+#include "backend.h"
+
+#include "../base/error.h"
+#include "cpu/cpu.h"
+
+#include <string.h>
+
+mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads, bool exact, mm__backend **out,
+                             mm_error *err)
+{
+    *out = NULL;
+    if (!device || !strcmp(device, "auto")) device = "cpu";
+    if (!strcmp(device, "cpu") || !strncmp(device, "cpu:", 4))
+        return mm__cpu_create(mem, log, device[3] ? device + 4 : NULL, n_threads, exact, out, err);
+    return mm__fail(err, MM_E_DEVICE, "device %s is not known; this build has \"auto\" and \"cpu\"", device);
+}
+
+void mm__backend_destroy(mm__backend *b)
+{
+    if (b) b->ops->destroy(b);
+}
+
+bool mm__backend_list(uint32_t index, char *buf, size_t cap)
+{
+    if (index > 0) return false;
+    mm__cpu_describe(mm__cpu_features(), 0, buf, cap);
+    return true;
+}
