@@ -1,0 +1,24 @@
+/* LINEAR's table for AVX-512: F32 and int8 arithmetic. */
+#include "linear_vec_avx512.h"
+#include "linear_float.h"
+
+static void multiply_f32(mm__dtype from, const void *panel, int64_t k, const void *tile, int width, float *sums)
+{
+    switch (width) {
+    case 4: multiply_f32_width(panel, k, tile, 4, sums); break;
+    case 8: multiply_f32_width(panel, k, tile, 8, sums); break;
+    case 12: multiply_f32_width(panel, k, tile, 12, sums); break;
+    default: multiply_f32_width(panel, k, tile, 16, sums);
+    }
+}
+
+const mm__linear_isa mm__linear_isa_avx512 = {
+    .arith = {
+        [MM__FORM_F32] = {16, {4, 8, 12, 16}, convert_f32, multiply_f32},
+        [MM__FORM_INT8] = {16, {1, 2, 4, 8, 12, 16}, mm__linear_int8_convert_avx512, mm__linear_int8_multiply_avx512},
+    },
+    .interleave = interleave,
+    .unpack = mm__linear_unpack_avx2,
+    .dot = dot,
+    .finish = finish,
+};
