@@ -4,6 +4,7 @@
  * that diverges is the one named. */
 #include "../../../src/assembly/source.h"
 #include "../../../src/part/part.h"
+#include "../base/failing.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,6 +45,7 @@ typedef struct subject {
 
 typedef struct room {
     const subject *s;
+    failing host;
     mm__mem *mem;
     uint64_t at_start;
     mm__backend *backend;
@@ -86,13 +88,30 @@ static mm__loader loader_of(room *r, const char *json, const char *const *prefix
     return mm__loader_for(&base, &config, prefixes);
 }
 
+static mm_status create_parts(room *r)
+{
+    static const char *const bridge_prefixes[] = {"", "model.", NULL};
+    const subject *s = r->s;
+    mm__loader ld = loader_of(r, s->json, s->prefixes), lb = loader_of(r, "", bridge_prefixes);
+    mm_status st = mm__encoder_create(&ld, s->kind, &r->enc, &err);
+    if (st == MM_OK && s->bridge) st = mm__bridge_create(&lb, s->bridge, &r->bridge, &err);
+    return st;
+}
+
+static void destroy_parts(room *r)
+{
+    mm__encoder_destroy(r->enc);
+    mm__bridge_destroy(r->bridge);
+    r->enc = NULL;
+    r->bridge = NULL;
+}
+
 static void open_room(room *r, const subject *s)
 {
     char path[MAX_NAME];
-    static const char *const bridge_prefixes[] = {"", "model.", NULL};
     mm__log log = {0};
     *r = (room){.s = s};
-    r->mem = mm__mem_create(NULL, 0);
+    r->mem = failing_mem(&r->host, -1);
     r->at_start = mm__mem_live(r->mem);
     OK(mm__backend_create(r->mem, &log, "cpu", 2, true, &r->backend, &err));
     OK(mm__store_create(r->backend, NULL, NULL, 0, &r->store, &err));
@@ -102,18 +121,12 @@ static void open_room(room *r, const subject *s)
     OK(mm__weights_create(r->mem, &r->expected, &err));
     snprintf(path, sizeof path, "tests/golden/%s/expected.safetensors", s->dir);
     OK(mm__safetensors_add(r->mem, path, r->expected, &err));
-    mm__loader ld = loader_of(r, s->json, s->prefixes);
-    OK(mm__encoder_create(&ld, s->kind, &r->enc, &err));
-    if (s->bridge) {
-        mm__loader lb = loader_of(r, "", bridge_prefixes);
-        OK(mm__bridge_create(&lb, s->bridge, &r->bridge, &err));
-    }
+    OK(create_parts(r));
 }
 
 static void close_room(room *r)
 {
-    mm__encoder_destroy(r->enc);
-    mm__bridge_destroy(r->bridge);
+    destroy_parts(r);
     mm__store_destroy(r->store);
     mm__source_close(r->source);
     mm__json_free(r->config);
@@ -518,6 +531,53 @@ static void other_sizes(void **state)
     close_room(&r);
 }
 
+/* Builds the parts and their graph in a store of their own. */
+static mm_status parts_and_graph(room *r)
+{
+    mm__graph *g = NULL;
+    mm__features f = {0};
+    mm_status st = mm__store_create(r->backend, NULL, NULL, 0, &r->store, &err);
+    if (st == MM_OK) st = create_parts(r);
+    if (st == MM_OK) st = mm__graph_create(r->backend, &g, &err);
+    if (st == MM_OK) {
+        const bool text = r->s->kind == MM__ENC_TEXT;
+        mm__encoder_in in = {.layer = r->s->layer};
+        *(text ? &in.ids : &in.pixels) = mm__input(g, text ? MM__I32 : MM__F32, text ? mm__shape1(9) : mm__shape3(3, 28, 28), "in");
+        r->enc->ops->forward(r->enc, g, &in, &f);
+        if (r->bridge) r->bridge->ops->forward(r->bridge, g, r->s->layer ? f.layer : f.last, NULL);
+        st = mm__graph_status(g, &err);
+    }
+    mm__graph_destroy(g);
+    destroy_parts(r);
+    mm__store_destroy(r->store);
+    r->store = NULL;
+    return st;
+}
+
+/* Every allocation of loading and building may fail: that is an error, and nothing is left behind. */
+static void allocations_fail(void **state)
+{
+    const subject *const all[] = {&vit, &clip_text, &siglip_vision, &bert, &llava, &blip2_opt, &idefics};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        room r;
+        mm_status st = MM_E_NOMEM;
+        open_room(&r, all[i]);
+        destroy_parts(&r);
+        mm__store_destroy(r.store);
+        const uint64_t live = mm__mem_live(r.mem);
+        long k = 0;
+        for (; st != MM_OK && k < 10000; k++) {
+            r.host.at = atomic_load(&r.host.calls) + k;
+            st = parts_and_graph(&r);
+            r.host.at = -1;
+            if (st != MM_OK && st != MM_E_NOMEM) fail_msg("%s, allocation %ld: status %d, %s", all[i]->dir, k, (int)st, err.text);
+            assert_int_equal(mm__mem_live(r.mem), live);
+        }
+        assert_true(st == MM_OK && k > 50);
+        close_room(&r);
+    }
+}
+
 /* A configuration that contradicts itself or the tensors is refused with a sentence. */
 static void bad_configurations(void **state)
 {
@@ -556,6 +616,7 @@ int main(void)
                                        GOLDEN(siglip_text), GOLDEN(bert), GOLDEN(bert_mean), GOLDEN(bert_gguf), GOLDEN(whisper),
                                        GOLDEN(whisper_ggml), GOLDEN(llava), GOLDEN(llava_gguf), GOLDEN(blip2_opt), GOLDEN(blip2_flan_t5),
                                        GOLDEN(minigpt4), GOLDEN(idefics), cmocka_unit_test(divergence_is_found),
-                                       cmocka_unit_test(other_sizes), cmocka_unit_test(bad_configurations)};
+                                       cmocka_unit_test(other_sizes), cmocka_unit_test(bad_configurations),
+                                       cmocka_unit_test(allocations_fail)};
     return cmocka_run_group_tests_name("encoders and bridges", tests, NULL, NULL);
 }
