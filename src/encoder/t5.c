@@ -42,7 +42,7 @@ typedef struct t5_encoder {
     mm__tensor *positions;    /* I32 [MAX_ROWS]: 0, 1, ... */
 } t5_encoder;
 
-static mm__node *attention(mm__graph *g, const t5_encoder *e, const t5_layer *l, mm__node *x, mm__node *pos)
+static mm__node *attention(mm__graph *g, const t5_encoder *e, const t5_layer *l, mm__node *x, mm__node *pos, mm__node *span)
 {
     int64_t n = (int64_t)e->n_head * e->head_dim;
     mm__args args = {.scale = 1.0f, .bidirectional = 1, .max_distance = e->distance};
@@ -50,7 +50,7 @@ static mm__node *attention(mm__graph *g, const t5_encoder *e, const t5_layer *l,
     mm__node *q = mm__heads(g, mm__split_cols(g, qkv, 0, n), e->n_head);
     mm__node *k = mm__swap01(g, mm__heads(g, mm__split_cols(g, qkv, n, n), e->n_head));
     mm__node *v = mm__swap01(g, mm__heads(g, mm__split_cols(g, qkv, 2 * n, n), e->n_head));
-    return mm__attend(g, q, k, v, NULL, mm__tensor_node(g, e->bias), pos, &args);
+    return mm__attend(g, q, k, v, span, mm__tensor_node(g, e->bias), pos, &args);
 }
 
 static mm__node *embed(mm__encoder *enc, mm__graph *g, mm__node *ids)
@@ -74,7 +74,7 @@ static mm_status forward(mm__encoder *enc, mm__graph *g, const mm__encoder_in *i
         const t5_layer *l = &e->layer[i];
         x = mm__stage(g, x, "hidden_states.%d", i);
         mm__scope_push(g, "layer%d", i);
-        x = mm__linear_staged(g, &l->out, attention(g, e, l, x, pos), x, "attn");
+        x = mm__linear_staged(g, &l->out, attention(g, e, l, x, pos, in->span), x, "attn");
         x = mm__linear_staged(g, &l->mlp.down, mm__mlp_hidden(g, &l->mlp, mm__norm_fwd(g, &l->mlp_norm, x)), x, "mlp");
         mm__scope_pop(g);
         x = mm__stage(g, x, "layer%d", i);
