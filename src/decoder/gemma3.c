@@ -9,24 +9,23 @@
 #define LAYER "layers.%d."
 #define FULL "rope_parameters.full_attention."
 
-static const mm__names names[] = {
-    {"embed", {"embed_tokens", "token_embd"}},
-    {"head", {"lm_head", "output"}},
-    {"final_norm", {"norm", "output_norm"}},
-    {"attn_norm", {LAYER "input_layernorm", BLK "attn_norm"}},
-    {"attn_q", {LAYER "self_attn.q_proj", BLK "attn_q"}},
-    {"attn_k", {LAYER "self_attn.k_proj", BLK "attn_k"}},
-    {"attn_v", {LAYER "self_attn.v_proj", BLK "attn_v"}},
-    {"attn_out", {LAYER "self_attn.o_proj", BLK "attn_output"}},
-    {"q_norm", {LAYER "self_attn.q_norm", BLK "attn_q_norm"}},
-    {"k_norm", {LAYER "self_attn.k_norm", BLK "attn_k_norm"}},
-    {"attn_post", {LAYER "post_attention_layernorm", BLK "post_attention_norm"}},
-    {"ffn_norm", {LAYER "pre_feedforward_layernorm", BLK "ffn_norm"}},
-    {"ffn_gate", {LAYER "mlp.gate_proj", BLK "ffn_gate"}},
-    {"ffn_up", {LAYER "mlp.up_proj", BLK "ffn_up"}},
-    {"ffn_down", {LAYER "mlp.down_proj", BLK "ffn_down"}},
-    {"ffn_post", {LAYER "post_feedforward_layernorm", BLK "post_ffw_norm"}},
-    {NULL, {NULL}}};
+static const mm__names names[] = {{"embed", {"embed_tokens", "token_embd"}},
+                                  {"head", {"lm_head", "output"}},
+                                  {"final_norm", {"norm", "output_norm"}},
+                                  {"attn_norm", {LAYER "input_layernorm", BLK "attn_norm"}},
+                                  {"attn_q", {LAYER "self_attn.q_proj", BLK "attn_q"}},
+                                  {"attn_k", {LAYER "self_attn.k_proj", BLK "attn_k"}},
+                                  {"attn_v", {LAYER "self_attn.v_proj", BLK "attn_v"}},
+                                  {"attn_out", {LAYER "self_attn.o_proj", BLK "attn_output"}},
+                                  {"q_norm", {LAYER "self_attn.q_norm", BLK "attn_q_norm"}},
+                                  {"k_norm", {LAYER "self_attn.k_norm", BLK "attn_k_norm"}},
+                                  {"attn_post", {LAYER "post_attention_layernorm", BLK "post_attention_norm"}},
+                                  {"ffn_norm", {LAYER "pre_feedforward_layernorm", BLK "ffn_norm"}},
+                                  {"ffn_gate", {LAYER "mlp.gate_proj", BLK "ffn_gate"}},
+                                  {"ffn_up", {LAYER "mlp.up_proj", BLK "ffn_up"}},
+                                  {"ffn_down", {LAYER "mlp.down_proj", BLK "ffn_down"}},
+                                  {"ffn_post", {LAYER "post_feedforward_layernorm", BLK "post_ffw_norm"}},
+                                  {NULL, {NULL}}};
 
 /* A rotation with `base`; linear scaling by factor 1 changes nothing. */
 static mm__rope rope(mm__loader *ld, const mm__sizes *s, double base, double factor)
@@ -47,8 +46,10 @@ static mm__rope rope(mm__loader *ld, const mm__sizes *s, double base, double fac
 static void set_ropes(mm__loader *ld, mm__plain *p, const mm__sizes *s)
 {
     double global = mm__loader_num(ld, "rope_theta|" FULL "rope_theta", ".rope.freq_base", 1e6, 1, 1e12);
-    double local = mm__loader_num(ld, "rope_local_base_freq|rope_parameters.sliding_attention.rope_theta", ".rope.freq_base_swa", 1e4, 1, 1e12);
-    const char *type = mm__config_str(&ld->config, "rope_scaling.rope_type|rope_scaling.type|" FULL "rope_type", ".rope.scaling.type", "default");
+    double local = mm__loader_num(ld, "rope_local_base_freq|rope_parameters.sliding_attention.rope_theta",
+                                  ".rope.freq_base_swa", 1e4, 1, 1e12);
+    const char *type = mm__config_str(&ld->config, "rope_scaling.rope_type|rope_scaling.type|" FULL "rope_type",
+                                      ".rope.scaling.type", "default");
     double factor = 1.0;
     if (strcmp(type, "linear") == 0)
         factor = mm__loader_num(ld, "rope_scaling.factor|" FULL "factor", ".rope.scaling.factor", NAN, 1e-3, 1e6);
@@ -61,7 +62,8 @@ static void set_ropes(mm__loader *ld, mm__plain *p, const mm__sizes *s)
 static void set_windows(mm__loader *ld, mm__plain *p)
 {
     int32_t window = mm__loader_int(ld, "sliding_window", ".attention.sliding_window", 4096, 0, INT32_MAX);
-    int32_t period = mm__loader_int(ld, "sliding_window_pattern|_sliding_window_pattern", ".attention.sliding_window_pattern", 6, 1, INT32_MAX);
+    int32_t period = mm__loader_int(ld, "sliding_window_pattern|_sliding_window_pattern", ".attention.sliding_window_pattern",
+                                    6, 1, INT32_MAX);
     mm__plain_window(p, window);
     for (int32_t i = 0; i < p->stack.n_layer; i++) p->stack.layer[i].local = (i + 1) % period != 0;
     mm__plain_window_types(ld, p);
@@ -103,5 +105,5 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
 
 static const char *const types[] = {"gemma3_text", "gemma3", NULL};
 static const char *const archs[] = {"gemma3", NULL};
-const mm__decoder_ops mm__decoder_gemma3 = {"gemma3", types, archs, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward,
-                                            mm__plain_head, NULL};
+const mm__decoder_ops mm__decoder_gemma3 = {
+    "gemma3", types, archs, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward, mm__plain_head, NULL};

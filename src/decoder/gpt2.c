@@ -5,18 +5,17 @@
 #define BLK "blk.%d."
 #define LAYER "h.%d."
 
-static const mm__names names[] = {
-    {"embed", {"wte", "token_embd"}},
-    {"positions", {"wpe", "position_embd"}},
-    {"head", {"lm_head", "output"}},
-    {"final_norm", {"ln_f", "output_norm"}},
-    {"attn_norm", {LAYER "ln_1", BLK "attn_norm"}},
-    {"attn_qkv", {LAYER "attn.c_attn", BLK "attn_qkv"}},
-    {"attn_out", {LAYER "attn.c_proj", BLK "attn_output"}},
-    {"ffn_norm", {LAYER "ln_2", BLK "ffn_norm"}},
-    {"ffn_up", {LAYER "mlp.c_fc", BLK "ffn_up"}},
-    {"ffn_down", {LAYER "mlp.c_proj", BLK "ffn_down"}},
-    {NULL, {NULL}}};
+static const mm__names names[] = {{"embed", {"wte", "token_embd"}},
+                                  {"positions", {"wpe", "position_embd"}},
+                                  {"head", {"lm_head", "output"}},
+                                  {"final_norm", {"ln_f", "output_norm"}},
+                                  {"attn_norm", {LAYER "ln_1", BLK "attn_norm"}},
+                                  {"attn_qkv", {LAYER "attn.c_attn", BLK "attn_qkv"}},
+                                  {"attn_out", {LAYER "attn.c_proj", BLK "attn_output"}},
+                                  {"ffn_norm", {LAYER "ln_2", BLK "ffn_norm"}},
+                                  {"ffn_up", {LAYER "mlp.c_fc", BLK "ffn_up"}},
+                                  {"ffn_down", {LAYER "mlp.c_proj", BLK "ffn_down"}},
+                                  {NULL, {NULL}}};
 
 static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
 {
@@ -35,7 +34,9 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
     s.head_dim = s.n_embd / s.n_head;
     if (mm__config_bool(&ld->config, "scale_attn_by_inverse_layer_idx", NULL, false))
         mm__loader_fail(ld, MM_E_UNSUPPORTED, "scale_attn_by_inverse_layer_idx is not supported");
-    mm__layout y = {.norm = MM__NORM_LAYER, .linear_flags = MM__LOAD_TRANSPOSE, .act = mm__loader_act(ld, "activation_function", "gelu_new")};
+    mm__layout y = {.norm = MM__NORM_LAYER,
+                    .linear_flags = MM__LOAD_TRANSPOSE,
+                    .act = mm__loader_act(ld, "activation_function", "gelu_new")};
     mm__plain *p = mm__plain_new(ld, &mm__decoder_gpt2, &s);
     if (p) {
         mm__plain_load_ends(ld, p, s.n_embd, true);
@@ -47,5 +48,5 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
 }
 
 static const char *const types[] = {"gpt2", NULL};
-const mm__decoder_ops mm__decoder_gpt2 = {"gpt2", types, types, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward,
-                                          mm__plain_head, NULL};
+const mm__decoder_ops mm__decoder_gpt2 = {
+    "gpt2", types, types, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward, mm__plain_head, NULL};

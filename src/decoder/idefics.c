@@ -8,35 +8,34 @@
 #define LAYER "layers.%d."
 #define CROSS "gated_cross_attn_layers.%d."
 
-static const mm__names names[] = {
-    {"embed", {"embed_tokens"}},
-    {"embed_more", {"embed_tokens.additional_embedding"}},
-    {"head", {"lm_head"}},
-    {"head_more", {"lm_head.additional_fc"}},
-    {"final_norm", {"norm"}},
-    {"attn_norm", {LAYER "input_layernorm"}},
-    {"attn_q", {LAYER "self_attn.q_proj"}},
-    {"attn_k", {LAYER "self_attn.k_proj"}},
-    {"attn_v", {LAYER "self_attn.v_proj"}},
-    {"attn_out", {LAYER "self_attn.o_proj"}},
-    {"ffn_norm", {LAYER "post_attention_layernorm"}},
-    {"ffn_gate", {LAYER "mlp.gate_proj"}},
-    {"ffn_up", {LAYER "mlp.up_proj"}},
-    {"ffn_down", {LAYER "mlp.down_proj"}},
-    {"cross_norm", {CROSS "input_layernorm"}},
-    {"cross_q", {CROSS "cross_attn.q_proj"}},
-    {"cross_k", {CROSS "cross_attn.k_proj"}},
-    {"cross_v", {CROSS "cross_attn.v_proj"}},
-    {"cross_out", {CROSS "cross_attn.o_proj"}},
-    {"cross_q_norm", {CROSS "cross_attn.q_layer_norm"}},
-    {"cross_k_norm", {CROSS "cross_attn.k_layer_norm"}},
-    {"cross_gate", {CROSS "alpha_cross_attn"}},
-    {"cross_ffn_norm", {CROSS "post_attention_layernorm"}},
-    {"cross_ffn_gate", {CROSS "mlp.gate_proj"}},
-    {"cross_ffn_up", {CROSS "mlp.up_proj"}},
-    {"cross_ffn_down", {CROSS "mlp.down_proj"}},
-    {"cross_ffn_scale", {CROSS "alpha_dense"}},
-    {NULL, {NULL}}};
+static const mm__names names[] = {{"embed", {"embed_tokens"}},
+                                  {"embed_more", {"embed_tokens.additional_embedding"}},
+                                  {"head", {"lm_head"}},
+                                  {"head_more", {"lm_head.additional_fc"}},
+                                  {"final_norm", {"norm"}},
+                                  {"attn_norm", {LAYER "input_layernorm"}},
+                                  {"attn_q", {LAYER "self_attn.q_proj"}},
+                                  {"attn_k", {LAYER "self_attn.k_proj"}},
+                                  {"attn_v", {LAYER "self_attn.v_proj"}},
+                                  {"attn_out", {LAYER "self_attn.o_proj"}},
+                                  {"ffn_norm", {LAYER "post_attention_layernorm"}},
+                                  {"ffn_gate", {LAYER "mlp.gate_proj"}},
+                                  {"ffn_up", {LAYER "mlp.up_proj"}},
+                                  {"ffn_down", {LAYER "mlp.down_proj"}},
+                                  {"cross_norm", {CROSS "input_layernorm"}},
+                                  {"cross_q", {CROSS "cross_attn.q_proj"}},
+                                  {"cross_k", {CROSS "cross_attn.k_proj"}},
+                                  {"cross_v", {CROSS "cross_attn.v_proj"}},
+                                  {"cross_out", {CROSS "cross_attn.o_proj"}},
+                                  {"cross_q_norm", {CROSS "cross_attn.q_layer_norm"}},
+                                  {"cross_k_norm", {CROSS "cross_attn.k_layer_norm"}},
+                                  {"cross_gate", {CROSS "alpha_cross_attn"}},
+                                  {"cross_ffn_norm", {CROSS "post_attention_layernorm"}},
+                                  {"cross_ffn_gate", {CROSS "mlp.gate_proj"}},
+                                  {"cross_ffn_up", {CROSS "mlp.up_proj"}},
+                                  {"cross_ffn_down", {CROSS "mlp.down_proj"}},
+                                  {"cross_ffn_scale", {CROSS "alpha_dense"}},
+                                  {NULL, {NULL}}};
 
 /* tanh(alpha), one number or one per column. */
 static const mm__tensor *gate(mm__loader *ld, const char *key, int32_t i, int32_t n_embd)
@@ -105,10 +104,13 @@ static void load_ends(mm__loader *ld, mm__plain *p, const mm__sizes *s)
     const int64_t rows[2] = {rows_of(ld, "embed"), rows_of(ld, "embed_more")};
     int n = rows[1] > 0 ? 2 : 1;
     mm__linear table = mm__load_linear_stack(ld, NULL, embed, n, 0, s->n_embd, rows, MM__LOAD_NO_BIAS | MM__LOAD_ROWS);
-    if (ld->status >= 0 && table.n_w != 1) mm__loader_fail(ld, MM_E_UNSUPPORTED, "the two parts of the token table differ in type");
+    if (ld->status >= 0 && table.n_w != 1)
+        mm__loader_fail(ld, MM_E_UNSUPPORTED, "the two parts of the token table differ in type");
     p->stack.embed = table.w[0];
     p->base.info.n_vocab = (int32_t)(rows[0] + rows[1]);
-    p->stack.head = mm__loader_has(ld, "head", 0, ".weight") ? mm__load_linear_stack(ld, NULL, head, n, 0, s->n_embd, rows, MM__LOAD_NO_BIAS) : table;
+    p->stack.head = mm__loader_has(ld, "head", 0, ".weight")
+                        ? mm__load_linear_stack(ld, NULL, head, n, 0, s->n_embd, rows, MM__LOAD_NO_BIAS)
+                        : table;
 }
 
 static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
@@ -118,7 +120,8 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
     ld->roots[0] = "model.";
     ld->roots[1] = "";
     mm__plain_sizes(ld, &s);
-    mm__layout y = {.norm = MM__NORM_RMS, .linear_flags = MM__LOAD_NO_BIAS, .gated = true, .act = mm__loader_act(ld, "hidden_act", "silu")};
+    mm__layout y = {
+        .norm = MM__NORM_RMS, .linear_flags = MM__LOAD_NO_BIAS, .gated = true, .act = mm__loader_act(ld, "hidden_act", "silu")};
     mm__plain *p = mm__plain_new(ld, &mm__decoder_idefics, &s);
     if (p) {
         mm__plain_set_rope(p, mm__plain_rope(ld, &s, s.head_dim, false));
@@ -131,5 +134,5 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
 }
 
 static const char *const types[] = {"idefics", NULL};
-const mm__decoder_ops mm__decoder_idefics = {"idefics", types, NULL, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward,
-                                             mm__plain_head, mm__plain_cross};
+const mm__decoder_ops mm__decoder_idefics = {
+    "idefics", types, NULL, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward, mm__plain_head, mm__plain_cross};

@@ -6,26 +6,26 @@
 #define BLK "blk.%d."
 #define LAYER "layers.%d."
 
-static const mm__names names[] = {
-    {"embed", {"embed_tokens", "token_embd"}},
-    {"head", {"lm_head", "output"}},
-    {"final_norm", {"norm", "output_norm"}},
-    {"rope_freqs", {NULL, "rope_freqs"}},
-    {"attn_norm", {LAYER "input_layernorm", BLK "attn_norm"}},
-    {"attn_q", {LAYER "self_attn.q_proj", BLK "attn_q"}},
-    {"attn_k", {LAYER "self_attn.k_proj", BLK "attn_k"}},
-    {"attn_v", {LAYER "self_attn.v_proj", BLK "attn_v"}},
-    {"attn_out", {LAYER "self_attn.o_proj", BLK "attn_output"}},
-    {"ffn_norm", {LAYER "post_attention_layernorm", BLK "ffn_norm"}},
-    {"ffn_gate", {LAYER "mlp.gate_proj", BLK "ffn_gate"}},
-    {"ffn_up", {LAYER "mlp.up_proj", BLK "ffn_up"}},
-    {"ffn_down", {LAYER "mlp.down_proj", BLK "ffn_down"}},
-    {NULL, {NULL}}};
+static const mm__names names[] = {{"embed", {"embed_tokens", "token_embd"}},
+                                  {"head", {"lm_head", "output"}},
+                                  {"final_norm", {"norm", "output_norm"}},
+                                  {"rope_freqs", {NULL, "rope_freqs"}},
+                                  {"attn_norm", {LAYER "input_layernorm", BLK "attn_norm"}},
+                                  {"attn_q", {LAYER "self_attn.q_proj", BLK "attn_q"}},
+                                  {"attn_k", {LAYER "self_attn.k_proj", BLK "attn_k"}},
+                                  {"attn_v", {LAYER "self_attn.v_proj", BLK "attn_v"}},
+                                  {"attn_out", {LAYER "self_attn.o_proj", BLK "attn_output"}},
+                                  {"ffn_norm", {LAYER "post_attention_layernorm", BLK "ffn_norm"}},
+                                  {"ffn_gate", {LAYER "mlp.gate_proj", BLK "ffn_gate"}},
+                                  {"ffn_up", {LAYER "mlp.up_proj", BLK "ffn_up"}},
+                                  {"ffn_down", {LAYER "mlp.down_proj", BLK "ffn_down"}},
+                                  {NULL, {NULL}}};
 
 static const mm__sizes llama_defaults = {32, 4096, 11008, 32, 0, 0, 2048, 1e-6, 10000};
 static const mm__sizes mistral_defaults = {32, 4096, 14336, 32, 8, 0, 131072, 1e-6, 10000};
 
-static mm_status create(mm__loader *ld, const mm__decoder_ops *ops, mm__sizes s, int32_t window, mm__decoder **out, mm_error *err)
+static mm_status create(mm__loader *ld, const mm__decoder_ops *ops, mm__sizes s, int32_t window, mm__decoder **out,
+                        mm_error *err)
 {
     ld->names = names;
     ld->roots[0] = "model.";
@@ -59,9 +59,10 @@ static mm_status create_mistral(mm__loader *ld, mm__decoder **out, mm_error *err
 
 static const char *const llama_types[] = {"llama", NULL};
 static const char *const llama_archs[] = {"llama", NULL};
-const mm__decoder_ops mm__decoder_llama = {"llama", llama_types, llama_archs, create_llama, mm__plain_destroy, mm__plain_embed,
-                                           mm__plain_forward, mm__plain_head, NULL};
+const mm__decoder_ops mm__decoder_llama = {"llama",         llama_types,       llama_archs,    create_llama, mm__plain_destroy,
+                                           mm__plain_embed, mm__plain_forward, mm__plain_head, NULL};
 
 static const char *const mistral_types[] = {"mistral", NULL};
-const mm__decoder_ops mm__decoder_mistral = {"mistral", mistral_types, NULL, create_mistral, mm__plain_destroy, mm__plain_embed,
-                                             mm__plain_forward, mm__plain_head, NULL};
+const mm__decoder_ops mm__decoder_mistral = {"mistral",         mistral_types,     NULL,
+                                             create_mistral,    mm__plain_destroy, mm__plain_embed,
+                                             mm__plain_forward, mm__plain_head,    NULL};

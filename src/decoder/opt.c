@@ -6,22 +6,21 @@
 
 #define LAYER "layers.%d."
 
-static const mm__names names[] = {
-    {"embed", {"embed_tokens"}},
-    {"positions", {"embed_positions"}},
-    {"head", {"lm_head"}},
-    {"final_norm", {"final_layer_norm"}},
-    {"project_in", {"project_in"}},
-    {"project_out", {"project_out"}},
-    {"attn_norm", {LAYER "self_attn_layer_norm"}},
-    {"attn_q", {LAYER "self_attn.q_proj"}},
-    {"attn_k", {LAYER "self_attn.k_proj"}},
-    {"attn_v", {LAYER "self_attn.v_proj"}},
-    {"attn_out", {LAYER "self_attn.out_proj"}},
-    {"ffn_norm", {LAYER "final_layer_norm"}},
-    {"ffn_up", {LAYER "fc1"}},
-    {"ffn_down", {LAYER "fc2"}},
-    {NULL, {NULL}}};
+static const mm__names names[] = {{"embed", {"embed_tokens"}},
+                                  {"positions", {"embed_positions"}},
+                                  {"head", {"lm_head"}},
+                                  {"final_norm", {"final_layer_norm"}},
+                                  {"project_in", {"project_in"}},
+                                  {"project_out", {"project_out"}},
+                                  {"attn_norm", {LAYER "self_attn_layer_norm"}},
+                                  {"attn_q", {LAYER "self_attn.q_proj"}},
+                                  {"attn_k", {LAYER "self_attn.k_proj"}},
+                                  {"attn_v", {LAYER "self_attn.v_proj"}},
+                                  {"attn_out", {LAYER "self_attn.out_proj"}},
+                                  {"ffn_norm", {LAYER "final_layer_norm"}},
+                                  {"ffn_up", {LAYER "fc1"}},
+                                  {"ffn_down", {LAYER "fc2"}},
+                                  {NULL, {NULL}}};
 
 static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
 {
@@ -45,7 +44,8 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
         p->base.info.n_embd = width;
         p->stack.post_norm = !pre;
         mm__plain_load_ends(ld, p, width, true);
-        p->stack.positions = mm__load_part(ld, "positions", 0, ".weight", mm__shape2(s.n_ctx, s.n_embd), 2, s.n_ctx + 2, MM__USE_ROWS, 0);
+        p->stack.positions =
+            mm__load_part(ld, "positions", 0, ".weight", mm__shape2(s.n_ctx, s.n_embd), 2, s.n_ctx + 2, MM__USE_ROWS, 0);
         if (width != s.n_embd) {
             p->stack.project_in = mm__load_linear(ld, "project_in", 0, width, s.n_embd, MM__LOAD_NO_BIAS);
             p->stack.project_out = mm__load_linear(ld, "project_out", 0, s.n_embd, width, MM__LOAD_NO_BIAS);
@@ -58,5 +58,5 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
 }
 
 static const char *const types[] = {"opt", NULL};
-const mm__decoder_ops mm__decoder_opt = {"opt", types, NULL, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward,
-                                         mm__plain_head, NULL};
+const mm__decoder_ops mm__decoder_opt = {
+    "opt", types, NULL, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward, mm__plain_head, NULL};

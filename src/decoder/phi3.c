@@ -9,22 +9,21 @@
 #define BLK "blk.%d."
 #define LAYER "layers.%d."
 
-static const mm__names names[] = {
-    {"embed", {"embed_tokens", "token_embd"}},
-    {"head", {"lm_head", "output"}},
-    {"final_norm", {"norm", "output_norm"}},
-    {"rope_short", {NULL, "rope_factors_short"}},
-    {"rope_long", {NULL, "rope_factors_long"}},
-    {"attn_norm", {LAYER "input_layernorm", BLK "attn_norm"}},
-    {"attn_qkv", {LAYER "self_attn.qkv_proj", BLK "attn_qkv"}},
-    {"attn_q", {NULL, BLK "attn_q"}},
-    {"attn_k", {NULL, BLK "attn_k"}},
-    {"attn_v", {NULL, BLK "attn_v"}},
-    {"attn_out", {LAYER "self_attn.o_proj", BLK "attn_output"}},
-    {"ffn_norm", {LAYER "post_attention_layernorm", BLK "ffn_norm"}},
-    {"ffn_gate_up", {LAYER "mlp.gate_up_proj", BLK "ffn_up"}},
-    {"ffn_down", {LAYER "mlp.down_proj", BLK "ffn_down"}},
-    {NULL, {NULL}}};
+static const mm__names names[] = {{"embed", {"embed_tokens", "token_embd"}},
+                                  {"head", {"lm_head", "output"}},
+                                  {"final_norm", {"norm", "output_norm"}},
+                                  {"rope_short", {NULL, "rope_factors_short"}},
+                                  {"rope_long", {NULL, "rope_factors_long"}},
+                                  {"attn_norm", {LAYER "input_layernorm", BLK "attn_norm"}},
+                                  {"attn_qkv", {LAYER "self_attn.qkv_proj", BLK "attn_qkv"}},
+                                  {"attn_q", {NULL, BLK "attn_q"}},
+                                  {"attn_k", {NULL, BLK "attn_k"}},
+                                  {"attn_v", {NULL, BLK "attn_v"}},
+                                  {"attn_out", {LAYER "self_attn.o_proj", BLK "attn_output"}},
+                                  {"ffn_norm", {LAYER "post_attention_layernorm", BLK "ffn_norm"}},
+                                  {"ffn_gate_up", {LAYER "mlp.gate_up_proj", BLK "ffn_up"}},
+                                  {"ffn_down", {LAYER "mlp.down_proj", BLK "ffn_down"}},
+                                  {NULL, {NULL}}};
 
 /* The factors of one table, from the configuration or, in GGUF, a tensor. */
 static bool read_factors(mm__loader *ld, const char *json, const char *key, float *to, int32_t n)
@@ -37,12 +36,14 @@ static bool read_factors(mm__loader *ld, const char *json, const char *key, floa
         double *v = mm__calloc(ld->mem, (size_t)n + 1, sizeof *v);
         if (!v) mm__loader_fail(ld, MM_E_NOMEM, "out of memory for rotary factors");
         size_t have = v ? mm__config_array(&ld->config, json, NULL, v, (size_t)n + 1) : 0;
-        if (v && have != (size_t)n) mm__loader_fail(ld, MM_E_FORMAT, "%s has %zu numbers where %d are expected", json, have, (int)n);
+        if (v && have != (size_t)n)
+            mm__loader_fail(ld, MM_E_FORMAT, "%s has %zu numbers where %d are expected", json, have, (int)n);
         for (int32_t i = 0; v && i < n; i++) to[i] = (float)v[i];
         mm__free(ld->mem, v);
     }
     for (int32_t i = 0; ld->status >= 0 && i < n; i++)
-        if (!(to[i] > 0)) mm__loader_fail(ld, MM_E_FORMAT, "%s: factor %d of the rotary positions is not positive", json, (int)i);
+        if (!(to[i] > 0))
+            mm__loader_fail(ld, MM_E_FORMAT, "%s: factor %d of the rotary positions is not positive", json, (int)i);
     return ld->status >= 0;
 }
 
@@ -68,7 +69,8 @@ static void set_longrope(mm__loader *ld, mm__plain *p, const mm__sizes *s, int32
     int32_t orig = mm__loader_int(ld, "original_max_position_embeddings|rope_scaling.original_max_position_embeddings",
                                   ".rope.scaling.original_context_length", 4096, 2, INT32_MAX);
     double ratio = (double)s->n_ctx / orig, scale = ratio > 1 ? sqrt(1 + log(ratio) / log(orig)) : 1.0;
-    scale = mm__loader_num(ld, "rope_scaling.attention_factor|rope_parameters.attention_factor", ".rope.scaling.attn_factor", scale, 0, 1e3);
+    scale = mm__loader_num(ld, "rope_scaling.attention_factor|rope_parameters.attention_factor", ".rope.scaling.attn_factor",
+                           scale, 0, 1e3);
     mm__rope near = factored(ld, s, n_rot, "rope_scaling.short_factor|rope_parameters.short_factor", "rope_short", scale);
     mm__rope far = factored(ld, s, n_rot, "rope_scaling.long_factor|rope_parameters.long_factor", "rope_long", scale);
     p->base.info.ctx_original = orig;
@@ -78,7 +80,8 @@ static void set_longrope(mm__loader *ld, mm__plain *p, const mm__sizes *s, int32
 
 static bool is_longrope(mm__loader *ld)
 {
-    const char *type = mm__config_str(&ld->config, "rope_scaling.type|rope_scaling.rope_type|rope_parameters.rope_type", ".rope.scaling.type", "");
+    const char *type = mm__config_str(&ld->config, "rope_scaling.type|rope_scaling.rope_type|rope_parameters.rope_type",
+                                      ".rope.scaling.type", "");
     return strcmp(type, "longrope") == 0 || strcmp(type, "su") == 0 || mm__loader_has(ld, "rope_long", 0, ".weight");
 }
 
@@ -107,5 +110,5 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
 }
 
 static const char *const types[] = {"phi3", NULL};
-const mm__decoder_ops mm__decoder_phi3 = {"phi3", types, types, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward,
-                                          mm__plain_head, NULL};
+const mm__decoder_ops mm__decoder_phi3 = {
+    "phi3", types, types, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward, mm__plain_head, NULL};

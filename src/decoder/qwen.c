@@ -7,22 +7,21 @@
 #define BLK "blk.%d."
 #define LAYER "layers.%d."
 
-static const mm__names names[] = {
-    {"embed", {"embed_tokens", "token_embd"}},
-    {"head", {"lm_head", "output"}},
-    {"final_norm", {"norm", "output_norm"}},
-    {"attn_norm", {LAYER "input_layernorm", BLK "attn_norm"}},
-    {"attn_q", {LAYER "self_attn.q_proj", BLK "attn_q"}},
-    {"attn_k", {LAYER "self_attn.k_proj", BLK "attn_k"}},
-    {"q_norm", {LAYER "self_attn.q_norm", BLK "attn_q_norm"}},
-    {"k_norm", {LAYER "self_attn.k_norm", BLK "attn_k_norm"}},
-    {"attn_v", {LAYER "self_attn.v_proj", BLK "attn_v"}},
-    {"attn_out", {LAYER "self_attn.o_proj", BLK "attn_output"}},
-    {"ffn_norm", {LAYER "post_attention_layernorm", BLK "ffn_norm"}},
-    {"ffn_gate", {LAYER "mlp.gate_proj", BLK "ffn_gate"}},
-    {"ffn_up", {LAYER "mlp.up_proj", BLK "ffn_up"}},
-    {"ffn_down", {LAYER "mlp.down_proj", BLK "ffn_down"}},
-    {NULL, {NULL}}};
+static const mm__names names[] = {{"embed", {"embed_tokens", "token_embd"}},
+                                  {"head", {"lm_head", "output"}},
+                                  {"final_norm", {"norm", "output_norm"}},
+                                  {"attn_norm", {LAYER "input_layernorm", BLK "attn_norm"}},
+                                  {"attn_q", {LAYER "self_attn.q_proj", BLK "attn_q"}},
+                                  {"attn_k", {LAYER "self_attn.k_proj", BLK "attn_k"}},
+                                  {"q_norm", {LAYER "self_attn.q_norm", BLK "attn_q_norm"}},
+                                  {"k_norm", {LAYER "self_attn.k_norm", BLK "attn_k_norm"}},
+                                  {"attn_v", {LAYER "self_attn.v_proj", BLK "attn_v"}},
+                                  {"attn_out", {LAYER "self_attn.o_proj", BLK "attn_output"}},
+                                  {"ffn_norm", {LAYER "post_attention_layernorm", BLK "ffn_norm"}},
+                                  {"ffn_gate", {LAYER "mlp.gate_proj", BLK "ffn_gate"}},
+                                  {"ffn_up", {LAYER "mlp.up_proj", BLK "ffn_up"}},
+                                  {"ffn_down", {LAYER "mlp.down_proj", BLK "ffn_down"}},
+                                  {NULL, {NULL}}};
 
 static void set_windows(mm__loader *ld, mm__plain *p)
 {
@@ -33,7 +32,8 @@ static void set_windows(mm__loader *ld, mm__plain *p)
     mm__plain_window_types(ld, p);
 }
 
-static mm_status create(mm__loader *ld, const mm__decoder_ops *ops, bool qk_norm, int32_t head_dim, mm__decoder **out, mm_error *err)
+static mm_status create(mm__loader *ld, const mm__decoder_ops *ops, bool qk_norm, int32_t head_dim, mm__decoder **out,
+                        mm_error *err)
 {
     mm__sizes s = {32, 4096, 22016, 32, 32, head_dim, 32768, 1e-6, 10000};
     ld->names = names;
@@ -52,11 +52,17 @@ static mm_status create(mm__loader *ld, const mm__decoder_ops *ops, bool qk_norm
     return mm__plain_finish(ld, p, out, err);
 }
 
-static mm_status create_2(mm__loader *ld, mm__decoder **out, mm_error *err) { return create(ld, &mm__decoder_qwen2, false, 0, out, err); }
-static mm_status create_3(mm__loader *ld, mm__decoder **out, mm_error *err) { return create(ld, &mm__decoder_qwen3, true, 128, out, err); }
+static mm_status create_2(mm__loader *ld, mm__decoder **out, mm_error *err)
+{
+    return create(ld, &mm__decoder_qwen2, false, 0, out, err);
+}
+static mm_status create_3(mm__loader *ld, mm__decoder **out, mm_error *err)
+{
+    return create(ld, &mm__decoder_qwen3, true, 128, out, err);
+}
 
 static const char *const types_2[] = {"qwen2", NULL}, *const types_3[] = {"qwen3", NULL};
-const mm__decoder_ops mm__decoder_qwen2 = {"qwen2", types_2, types_2, create_2, mm__plain_destroy, mm__plain_embed,
-                                           mm__plain_forward, mm__plain_head, NULL};
-const mm__decoder_ops mm__decoder_qwen3 = {"qwen3", types_3, types_3, create_3, mm__plain_destroy, mm__plain_embed,
-                                           mm__plain_forward, mm__plain_head, NULL};
+const mm__decoder_ops mm__decoder_qwen2 = {"qwen2",         types_2,           types_2,        create_2, mm__plain_destroy,
+                                           mm__plain_embed, mm__plain_forward, mm__plain_head, NULL};
+const mm__decoder_ops mm__decoder_qwen3 = {"qwen3",         types_3,           types_3,        create_3, mm__plain_destroy,
+                                           mm__plain_embed, mm__plain_forward, mm__plain_head, NULL};

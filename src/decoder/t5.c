@@ -10,26 +10,25 @@
 #define B1 "decoder.block.%d.layer.1."
 #define B2 "decoder.block.%d.layer.2."
 
-static const mm__names names[] = {
-    {"embed", {"shared|decoder.embed_tokens", "token_embd"}},
-    {"head", {"lm_head", "output"}},
-    {"final_norm", {"decoder.final_layer_norm", "dec.output_norm"}},
-    {"bias", {B0 "SelfAttention.relative_attention_bias", BLK "attn_rel_b"}},
-    {"attn_norm", {B0 "layer_norm", BLK "attn_norm"}},
-    {"attn_q", {B0 "SelfAttention.q", BLK "attn_q"}},
-    {"attn_k", {B0 "SelfAttention.k", BLK "attn_k"}},
-    {"attn_v", {B0 "SelfAttention.v", BLK "attn_v"}},
-    {"attn_out", {B0 "SelfAttention.o", BLK "attn_o"}},
-    {"cross_norm", {B1 "layer_norm", BLK "cross_attn_norm"}},
-    {"cross_q", {B1 "EncDecAttention.q", BLK "cross_attn_q"}},
-    {"cross_k", {B1 "EncDecAttention.k", BLK "cross_attn_k"}},
-    {"cross_v", {B1 "EncDecAttention.v", BLK "cross_attn_v"}},
-    {"cross_out", {B1 "EncDecAttention.o", BLK "cross_attn_o"}},
-    {"ffn_norm", {B2 "layer_norm", BLK "ffn_norm"}},
-    {"ffn_gate", {B2 "DenseReluDense.wi_0", BLK "ffn_gate"}},
-    {"ffn_up", {B2 "DenseReluDense.wi_1|" B2 "DenseReluDense.wi", BLK "ffn_up"}},
-    {"ffn_down", {B2 "DenseReluDense.wo", BLK "ffn_down"}},
-    {NULL, {NULL}}};
+static const mm__names names[] = {{"embed", {"shared|decoder.embed_tokens", "token_embd"}},
+                                  {"head", {"lm_head", "output"}},
+                                  {"final_norm", {"decoder.final_layer_norm", "dec.output_norm"}},
+                                  {"bias", {B0 "SelfAttention.relative_attention_bias", BLK "attn_rel_b"}},
+                                  {"attn_norm", {B0 "layer_norm", BLK "attn_norm"}},
+                                  {"attn_q", {B0 "SelfAttention.q", BLK "attn_q"}},
+                                  {"attn_k", {B0 "SelfAttention.k", BLK "attn_k"}},
+                                  {"attn_v", {B0 "SelfAttention.v", BLK "attn_v"}},
+                                  {"attn_out", {B0 "SelfAttention.o", BLK "attn_o"}},
+                                  {"cross_norm", {B1 "layer_norm", BLK "cross_attn_norm"}},
+                                  {"cross_q", {B1 "EncDecAttention.q", BLK "cross_attn_q"}},
+                                  {"cross_k", {B1 "EncDecAttention.k", BLK "cross_attn_k"}},
+                                  {"cross_v", {B1 "EncDecAttention.v", BLK "cross_attn_v"}},
+                                  {"cross_out", {B1 "EncDecAttention.o", BLK "cross_attn_o"}},
+                                  {"ffn_norm", {B2 "layer_norm", BLK "ffn_norm"}},
+                                  {"ffn_gate", {B2 "DenseReluDense.wi_0", BLK "ffn_gate"}},
+                                  {"ffn_up", {B2 "DenseReluDense.wi_1|" B2 "DenseReluDense.wi", BLK "ffn_up"}},
+                                  {"ffn_down", {B2 "DenseReluDense.wo", BLK "ffn_down"}},
+                                  {NULL, {NULL}}};
 
 static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
 {
@@ -72,5 +71,5 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
 }
 
 static const char *const types[] = {"t5", NULL};
-const mm__decoder_ops mm__decoder_t5 = {"t5", types, types, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward,
-                                        mm__plain_head, mm__plain_cross};
+const mm__decoder_ops mm__decoder_t5 = {
+    "t5", types, types, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward, mm__plain_head, mm__plain_cross};

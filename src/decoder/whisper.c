@@ -58,5 +58,5 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
 }
 
 static const char *const types[] = {"whisper", NULL};
-const mm__decoder_ops mm__decoder_whisper = {"whisper", types, NULL, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward,
-                                             mm__plain_head, mm__plain_cross};
+const mm__decoder_ops mm__decoder_whisper = {
+    "whisper", types, NULL, create, mm__plain_destroy, mm__plain_embed, mm__plain_forward, mm__plain_head, mm__plain_cross};

@@ -12,20 +12,19 @@
 #define B0 "encoder.block.%d.layer.0."
 #define B1 "encoder.block.%d.layer.1."
 
-static const mm__names names[] = {
-    {"embed", {"shared|encoder.embed_tokens", "token_embd"}},
-    {"final_norm", {"encoder.final_layer_norm", "enc.output_norm"}},
-    {"bias", {B0 "SelfAttention.relative_attention_bias", BLK "attn_rel_b"}},
-    {"attn_norm", {B0 "layer_norm", BLK "attn_norm"}},
-    {"attn_q", {B0 "SelfAttention.q", BLK "attn_q"}},
-    {"attn_k", {B0 "SelfAttention.k", BLK "attn_k"}},
-    {"attn_v", {B0 "SelfAttention.v", BLK "attn_v"}},
-    {"attn_out", {B0 "SelfAttention.o", BLK "attn_o"}},
-    {"ffn_norm", {B1 "layer_norm", BLK "ffn_norm"}},
-    {"ffn_gate", {B1 "DenseReluDense.wi_0", BLK "ffn_gate"}},
-    {"ffn_up", {B1 "DenseReluDense.wi_1|" B1 "DenseReluDense.wi", BLK "ffn_up"}},
-    {"ffn_down", {B1 "DenseReluDense.wo", BLK "ffn_down"}},
-    {NULL, {NULL}}};
+static const mm__names names[] = {{"embed", {"shared|encoder.embed_tokens", "token_embd"}},
+                                  {"final_norm", {"encoder.final_layer_norm", "enc.output_norm"}},
+                                  {"bias", {B0 "SelfAttention.relative_attention_bias", BLK "attn_rel_b"}},
+                                  {"attn_norm", {B0 "layer_norm", BLK "attn_norm"}},
+                                  {"attn_q", {B0 "SelfAttention.q", BLK "attn_q"}},
+                                  {"attn_k", {B0 "SelfAttention.k", BLK "attn_k"}},
+                                  {"attn_v", {B0 "SelfAttention.v", BLK "attn_v"}},
+                                  {"attn_out", {B0 "SelfAttention.o", BLK "attn_o"}},
+                                  {"ffn_norm", {B1 "layer_norm", BLK "ffn_norm"}},
+                                  {"ffn_gate", {B1 "DenseReluDense.wi_0", BLK "ffn_gate"}},
+                                  {"ffn_up", {B1 "DenseReluDense.wi_1|" B1 "DenseReluDense.wi", BLK "ffn_up"}},
+                                  {"ffn_down", {B1 "DenseReluDense.wo", BLK "ffn_down"}},
+                                  {NULL, {NULL}}};
 
 typedef struct t5_layer {
     mm__norm attn_norm, mlp_norm;
@@ -39,7 +38,7 @@ typedef struct t5_encoder {
     t5_layer *layer;
     const mm__tensor *embed, *bias;
     mm__norm final_norm;
-    mm__tensor *positions;    /* I32 [MAX_ROWS]: 0, 1, ... */
+    mm__tensor *positions; /* I32 [MAX_ROWS]: 0, 1, ... */
 } t5_encoder;
 
 static mm__node *attention(mm__graph *g, const t5_encoder *e, const t5_layer *l, mm__node *x, mm__node *pos, mm__node *span)
@@ -88,7 +87,8 @@ static mm_status forward(mm__encoder *enc, mm__graph *g, const mm__encoder_in *i
 static void load_layers(mm__loader *ld, t5_encoder *e, double eps)
 {
     static const char *const qkv[] = {"attn_q", "attn_k", "attn_v"}, *const gate_up[] = {"ffn_gate", "ffn_up"};
-    const int64_t d = e->base.info.width, n = (int64_t)e->n_head * e->head_dim, outs[3] = {n, n, n}, halves[2] = {e->n_ff, e->n_ff};
+    const int64_t d = e->base.info.width, n = (int64_t)e->n_head * e->head_dim, outs[3] = {n, n, n},
+                  halves[2] = {e->n_ff, e->n_ff};
     bool gated = mm__loader_has(ld, "ffn_gate", 0, ".weight");
     const char *act = mm__config_str(&ld->config, "feed_forward_proj", NULL, gated ? "gated-gelu" : "relu");
     mm__act fn = MM__ACT_NONE;

@@ -14,7 +14,8 @@ static mm__node *attend(mm__graph *g, const mm__attn_shape *a, mm__node *q, mm__
 mm__node *mm__self_attention(mm__graph *g, const mm__attn_shape *a, mm__node *qkv, mm__node *span)
 {
     int64_t nq = (int64_t)a->n_head * a->head_dim, nk = (int64_t)a->n_head_kv * a->head_dim;
-    return attend(g, a, mm__split_cols(g, qkv, 0, nq), mm__split_cols(g, qkv, nq, nk), mm__split_cols(g, qkv, nq + nk, nk), span);
+    return attend(g, a, mm__split_cols(g, qkv, 0, nq), mm__split_cols(g, qkv, nq, nk), mm__split_cols(g, qkv, nq + nk, nk),
+                  span);
 }
 
 mm__node *mm__cross_attention(mm__graph *g, const mm__attn_shape *a, mm__node *q, mm__node *kv, mm__node *span)

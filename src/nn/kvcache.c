@@ -4,14 +4,19 @@
 #include "../base/ckd.h"
 #include "../base/error.h"
 
-static mm__dtype cache_type(const mm__backend *backend) { return backend->exact ? MM__F32 : MM__F16; }
+static mm__dtype cache_type(const mm__backend *backend)
+{
+    return backend->exact ? MM__F32 : MM__F16;
+}
 
-mm_status mm__kv_create(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out, mm_error *err)
+mm_status mm__kv_create(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out,
+                        mm_error *err)
 {
     mm__dtype t = cache_type(backend);
     mm_status st = MM_OK;
     *out = NULL;
-    if (n_layer < 1 || n_ctx < 1) return mm__fail(err, MM_E_ARG, "cache of %d layers and %d positions: both must be positive", n_layer, n_ctx);
+    if (n_layer < 1 || n_ctx < 1)
+        return mm__fail(err, MM_E_ARG, "cache of %d layers and %d positions: both must be positive", n_layer, n_ctx);
     mm__kv *kv = mm__zalloc(backend->mem, sizeof *kv);
     if (!kv) return mm__nomem(err, "key-value cache");
     kv->mem = backend->mem;
@@ -130,7 +135,8 @@ mm_status mm__step_write(mm__graph *g, const mm__step *s, int32_t first, int32_t
     span_rule rule = {first, prefix, window, s->n_rows};
     size_t n;
     if (first < 0 || first > s->kv->n_ctx - s->n_rows)
-        return mm__fail(err, MM_E_CONTEXT, "%d rows at position %d do not fit the context of %d", s->n_rows, first, s->kv->n_ctx);
+        return mm__fail(err, MM_E_CONTEXT, "%d rows at position %d do not fit the context of %d", s->n_rows, first,
+                        s->kv->n_ctx);
     if (s->n_rows > 16) {
         if (!mm__ckd_mul((size_t)s->n_rows, 2 * sizeof *many, &n)) return mm__nomem(err, "step");
         v = many = mm__alloc(s->kv->mem, n);

@@ -2,10 +2,14 @@
  * stands between, or somebody watches the branch. */
 #include "stack.h"
 
-static bool has_norm(const mm__norm *n) { return n->w || n->b || n->eps != 0.0f; }
+static bool has_norm(const mm__norm *n)
+{
+    return n->w || n->b || n->eps != 0.0f;
+}
 
 /* residual + post(l(y)) */
-static mm__node *close_branch(mm__graph *g, const mm__linear *l, const mm__norm *post, mm__node *y, mm__node *residual, const char *stage)
+static mm__node *close_branch(mm__graph *g, const mm__linear *l, const mm__norm *post, mm__node *y, mm__node *residual,
+                              const char *stage)
 {
     if (!has_norm(post)) return mm__linear_staged(g, l, y, residual, stage);
     y = mm__stage(g, mm__linear_fwd(g, l, y, MM__ACT_NONE, NULL), "%s", stage);
@@ -19,7 +23,8 @@ static mm__node *close_gated(mm__graph *g, const mm__linear *l, const mm__tensor
     return mm__add(g, mm__mul(g, mm__linear_fwd(g, l, y, MM__ACT_NONE, NULL), mm__tensor_node(g, gate)), residual);
 }
 
-static mm__node *cross_attention(mm__graph *g, const mm__stack *s, const mm__cross *c, int32_t i, mm__node *x, const mm__step *step)
+static mm__node *cross_attention(mm__graph *g, const mm__stack *s, const mm__cross *c, int32_t i, mm__node *x,
+                                 const mm__step *step)
 {
     mm__args args = {.scale = s->cross_shape.scale, .softcap = s->cross_shape.softcap};
     mm__node *q = mm__linear_fwd(g, &c->q, mm__norm_fwd(g, &c->norm, x), MM__ACT_NONE, NULL);
@@ -36,8 +41,8 @@ static mm__node *gated_cross(mm__graph *g, const mm__stack *s, const mm__cross *
 
 /* Queries and keys of qkv [T, (H + 2 Hk) d], normalised per head where the layer does so, rotated: both in one call when
  * nothing else happens to them. */
-static void rotated(mm__graph *g, const mm__attn_shape *a, const mm__layer *l, const mm__rope *rope, mm__node *qkv, mm__node *pos, mm__node **q,
-                    mm__node **k)
+static void rotated(mm__graph *g, const mm__attn_shape *a, const mm__layer *l, const mm__rope *rope, mm__node *qkv,
+                    mm__node *pos, mm__node **q, mm__node **k)
 {
     const int64_t nq = (int64_t)a->n_head * a->head_dim, nk = (int64_t)a->n_head_kv * a->head_dim;
     if (rope->inv_freq && !has_norm(&l->q_norm) && !has_norm(&l->k_norm)) {
@@ -53,7 +58,8 @@ static void rotated(mm__graph *g, const mm__attn_shape *a, const mm__layer *l, c
     *k = mm__rope_fwd(g, rope, mm__norm_fwd(g, &l->k_norm, *k), pos);
 }
 
-static mm__node *self_attention(mm__graph *g, const mm__stack *s, const mm__layer *l, int32_t i, mm__node *x, const mm__step *step)
+static mm__node *self_attention(mm__graph *g, const mm__stack *s, const mm__layer *l, int32_t i, mm__node *x,
+                                const mm__step *step)
 {
     const mm__attn_shape *a = &s->shape;
     const int64_t nk = (int64_t)a->n_head_kv * a->head_dim;
@@ -109,7 +115,8 @@ mm__node *mm__stack_head(mm__graph *g, const mm__stack *s, mm__node *hidden)
 {
     if (s->head_scale != 1.0f) hidden = mm__scale(g, hidden, s->head_scale, 0.0f);
     mm__node *y = mm__linear_fwd(g, &s->head, hidden, MM__ACT_NONE, NULL);
-    if (s->logit_cap > 0) y = mm__scale(g, mm__activate(g, mm__scale(g, y, 1.0f / s->logit_cap, 0.0f), MM__ACT_TANH), s->logit_cap, 0.0f);
+    if (s->logit_cap > 0)
+        y = mm__scale(g, mm__activate(g, mm__scale(g, y, 1.0f / s->logit_cap, 0.0f), MM__ACT_TANH), s->logit_cap, 0.0f);
     return mm__stage(g, y, "logits");
 }
 

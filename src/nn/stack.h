@@ -16,8 +16,8 @@ typedef enum mm__cross_place { MM__CROSS_NONE, MM__CROSS_GATED, MM__CROSS_AFTER 
 typedef struct mm__cross {
     mm__cross_place place;
     mm__norm norm;
-    mm__linear q, kv, out;    /* kv: rows of keys first */
-    mm__norm q_norm, k_norm;  /* per head */
+    mm__linear q, kv, out;             /* kv: rows of keys first */
+    mm__norm q_norm, k_norm;           /* per head */
     const mm__tensor *gate, *mlp_gate; /* gated: factors of the branches, [1] or [D] */
     mm__norm mlp_norm;
     mm__mlp mlp;
@@ -27,8 +27,8 @@ typedef struct mm__layer {
     mm__cross cross;
     mm__norm attn_norm, attn_post;
     mm__linear qkv, out;
-    mm__norm q_norm, k_norm;  /* per head, before rotation */
-    bool local;               /* sees the sliding window only */
+    mm__norm q_norm, k_norm; /* per head, before rotation */
+    bool local;              /* sees the sliding window only */
     mm__norm mlp_norm, mlp_post;
     mm__mlp mlp;
 } mm__layer;
@@ -37,18 +37,18 @@ typedef struct mm__stack {
     int32_t n_layer;
     mm__layer *layer;
     mm__attn_shape shape, cross_shape;
-    mm__rope rope[2][2];      /* [layer is local][context is long] */
-    const mm__tensor *bias;   /* relative position table [buckets, H] of all layers, or NULL */
+    mm__rope rope[2][2];    /* [layer is local][context is long] */
+    const mm__tensor *bias; /* relative position table [buckets, H] of all layers, or NULL */
     int32_t bias_distance;
-    bool post_norm;           /* norms act on the sum instead of the branch's input */
-    const mm__tensor *embed;  /* [V, E] */
+    bool post_norm;          /* norms act on the sum instead of the branch's input */
+    const mm__tensor *embed; /* [V, E] */
     float embed_scale;
-    const mm__tensor *positions; /* learned, row = position, or NULL */
+    const mm__tensor *positions;        /* learned, row = position, or NULL */
     mm__linear project_in, project_out; /* n_w 0: none */
     mm__norm final_norm;
-    float head_scale;         /* of the hidden rows before the head */
+    float head_scale; /* of the hidden rows before the head */
     mm__linear head;
-    float logit_cap;          /* c tanh(l / c), 0: none */
+    float logit_cap; /* c tanh(l / c), 0: none */
 } mm__stack;
 
 mm__node *mm__stack_embed(mm__graph *g, const mm__stack *s, mm__node *ids);

@@ -46,7 +46,8 @@ mm_status mm__decoder_create(mm__loader *ld, mm__decoder **out, mm_error *err)
     const char *id = identifier(ld);
     *out = NULL;
     for (size_t i = 0; decoders[i]; i++)
-        if (listed(ld->config.gguf ? decoders[i]->gguf_archs : decoders[i]->json_types, id)) return decoders[i]->create(ld, out, err);
+        if (listed(ld->config.gguf ? decoders[i]->gguf_archs : decoders[i]->json_types, id))
+            return decoders[i]->create(ld, out, err);
     return unknown(ld, "decoder", id, err);
 }
 

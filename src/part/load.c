@@ -3,8 +3,9 @@
  * the way to the backend; only what has to be computed on (offsets, integer weights with a scale) becomes float here.
  *
  * Names. Name = prefix + root + alternative + suffix, all combinations in order, first hit wins. Suffixes are written
- * ".weight" and ".bias" (an alternative ending with '=' takes none); the CT2 scheme separates with '/', and old normalisation layers say gamma and beta.
- * Integer weights (CT2): row r of w is q / scale[r], the scale stored beside the weight under its name + "_scale". */
+ * ".weight" and ".bias" (an alternative ending with '=' takes none); the CT2 scheme separates with '/', and old normalisation
+ * layers say gamma and beta. Integer weights (CT2): row r of w is q / scale[r], the scale stored beside the weight under its
+ * name + "_scale". */
 #include "store.h"
 #include "../base/ckd.h"
 #include "../base/error.h"
@@ -52,7 +53,10 @@ static bool note(mm__loader *ld, mm_status st, const mm_error *err)
     return st >= 0;
 }
 
-static const char *source_name(const mm__loader *ld) { return ld->config.source ? ld->config.source : "model"; }
+static const char *source_name(const mm__loader *ld)
+{
+    return ld->config.source ? ld->config.source : "model";
+}
 
 int32_t mm__loader_int(mm__loader *ld, const char *json, const char *gguf, int32_t fallback, int32_t lo, int32_t hi)
 {
@@ -72,10 +76,15 @@ double mm__loader_num(mm__loader *ld, const char *json, const char *gguf, double
 
 mm_status mm__act_from_name(const char *name, mm__act *out, mm_error *err)
 {
-    static const struct { const char *name; mm__act act; } table[] = {
-        {"gelu", MM__ACT_GELU}, {"gelu_python", MM__ACT_GELU}, {"gelu_new", MM__ACT_GELU_TANH}, {"gelu_pytorch_tanh", MM__ACT_GELU_TANH},
-        {"gelu_fast", MM__ACT_GELU_TANH}, {"quick_gelu", MM__ACT_GELU_QUICK}, {"silu", MM__ACT_SILU}, {"swish", MM__ACT_SILU},
-        {"relu", MM__ACT_RELU}, {"tanh", MM__ACT_TANH}, {"sigmoid", MM__ACT_SIGMOID}, {"linear", MM__ACT_NONE}};
+    static const struct {
+        const char *name;
+        mm__act act;
+    } table[] = {{"gelu", MM__ACT_GELU},           {"gelu_python", MM__ACT_GELU},
+                 {"gelu_new", MM__ACT_GELU_TANH},  {"gelu_pytorch_tanh", MM__ACT_GELU_TANH},
+                 {"gelu_fast", MM__ACT_GELU_TANH}, {"quick_gelu", MM__ACT_GELU_QUICK},
+                 {"silu", MM__ACT_SILU},           {"swish", MM__ACT_SILU},
+                 {"relu", MM__ACT_RELU},           {"tanh", MM__ACT_TANH},
+                 {"sigmoid", MM__ACT_SIGMOID},     {"linear", MM__ACT_NONE}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (strcmp(name, table[i].name) != 0) continue;
         *out = table[i].act;
@@ -141,8 +150,8 @@ static const mm__weight *find_alternative(const mm__loader *ld, const char *alt,
         for (int r = 0; r < 8 && roots[r]; r++)
             for (int i = 0; i < (sfx[0] == sfx[1] ? 1 : 2); i++) {
                 size_t at = 0;
-                if (!put(name, &at, ld->prefixes[p], layer) || !put(name, &at, roots[r], layer) || !put(name, &at, alt, layer) ||
-                    !put(name, &at, sfx[i], layer))
+                if (!put(name, &at, ld->prefixes[p], layer) || !put(name, &at, roots[r], layer) ||
+                    !put(name, &at, alt, layer) || !put(name, &at, sfx[i], layer))
                     continue;
                 const mm__weight *w = mm__weights_find(ld->weights, name);
                 if (w) return w;
@@ -199,7 +208,8 @@ static bool check_shape(mm__loader *ld, const mm__weight *w, const mm__shape *wa
 {
     int64_t have_n, want_n;
     if (mm__shape_equal(&w->shape, want)) return true;
-    if ((flags & MM__LOAD_RESHAPE) && mm__shape_count(&w->shape, &have_n) && mm__shape_count(want, &want_n) && have_n == want_n) return true;
+    if ((flags & MM__LOAD_RESHAPE) && mm__shape_count(&w->shape, &have_n) && mm__shape_count(want, &want_n) && have_n == want_n)
+        return true;
     return wrong_shape(ld, w, want);
 }
 
@@ -265,15 +275,17 @@ static void *read_transposed(mm__loader *ld, const mm__weight *w)
     size_t each = mm__dtype_info_of(w->dtype)->bytes;
     int64_t in = w->shape.d[0], out = w->shape.d[1];
     if (w->dtype != MM__F32 && w->dtype != MM__F16 && w->dtype != MM__BF16) {
-        mm__loader_fail(ld, MM_E_UNSUPPORTED, "%s: tensor '%s' of type %s would have to be transposed", mm__io_name(w->io), w->name,
-                        mm__dtype_info_of(w->dtype)->name);
+        mm__loader_fail(ld, MM_E_UNSUPPORTED, "%s: tensor '%s' of type %s would have to be transposed", mm__io_name(w->io),
+                        w->name, mm__dtype_info_of(w->dtype)->name);
         return NULL;
     }
     unsigned char *raw = mm__alloc(ld->mem, w->bytes), *turned = mm__alloc(ld->mem, w->bytes);
-    bool ok = note(ld, raw && turned ? MM_OK : mm__nomem(&e, w->name), &e) && note(ld, mm__weight_read(w, 0, raw, w->bytes, &e), &e) &&
+    bool ok = note(ld, raw && turned ? MM_OK : mm__nomem(&e, w->name), &e) &&
+              note(ld, mm__weight_read(w, 0, raw, w->bytes, &e), &e) &&
               note(ld, mm__store_advance(ld->store, w->bytes, &e), &e);
     for (int64_t i = 0; ok && i < in; i++)
-        for (int64_t o = 0; o < out; o++) memcpy(turned + (size_t)(o * in + i) * each, raw + (size_t)(i * out + o) * each, each);
+        for (int64_t o = 0; o < out; o++)
+            memcpy(turned + (size_t)(o * in + i) * each, raw + (size_t)(i * out + o) * each, each);
     mm__free(ld->mem, raw);
     if (!ok) mm__free(ld->mem, turned);
     return ok ? turned : NULL;
@@ -292,7 +304,8 @@ static void *as_type(mm__loader *ld, float *v, int64_t n, mm__dtype to)
 }
 
 /* Fills piece i of a source with rows [from, from + shape rows) of w; checks w against shape with `of` as first axis. */
-static bool make_piece(mm__loader *ld, mm__source *s, int i, const mm__weight *w, mm__shape shape, int64_t from, int64_t of, unsigned flags)
+static bool make_piece(mm__loader *ld, mm__source *s, int i, const mm__weight *w, mm__shape shape, int64_t from, int64_t of,
+                       unsigned flags)
 {
     bool turn = (flags & MM__LOAD_TRANSPOSE) && ld->scheme == MM__NAMES_HF;
     bool one = (flags & MM__LOAD_ADD_ONE) && ld->scheme == MM__NAMES_HF;
@@ -323,8 +336,8 @@ static bool make_piece(mm__loader *ld, mm__source *s, int i, const mm__weight *w
 
 /* ---- single tensors ---- */
 
-const mm__tensor *mm__load_part(mm__loader *ld, const char *key, int32_t layer, const char *suffix, mm__shape shape, int64_t from,
-                                int64_t of, unsigned use, unsigned flags)
+const mm__tensor *mm__load_part(mm__loader *ld, const char *key, int32_t layer, const char *suffix, mm__shape shape,
+                                int64_t from, int64_t of, unsigned use, unsigned flags)
 {
     mm_error e = {.size = sizeof e};
     mm__source s = {.store = ld->store};
@@ -332,7 +345,8 @@ const mm__tensor *mm__load_part(mm__loader *ld, const char *key, int32_t layer, 
     const mm__weight *w = need(ld, key, layer, suffix, flags);
     if (!w) return NULL;
     if (shape.n > 0 && (from < 0 || from > of - shape.d[0])) {
-        mm__loader_fail(ld, MM_E_INTERNAL, "rows %lld.. of '%s' are outside its %lld rows", (long long)from, w->name, (long long)of);
+        mm__loader_fail(ld, MM_E_INTERNAL, "rows %lld.. of '%s' are outside its %lld rows", (long long)from, w->name,
+                        (long long)of);
         return NULL;
     }
     if (flags & MM__LOAD_ROWS) use |= MM__USE_ROWS;
@@ -344,7 +358,8 @@ const mm__tensor *mm__load_part(mm__loader *ld, const char *key, int32_t layer, 
     return t;
 }
 
-const mm__tensor *mm__load(mm__loader *ld, const char *key, int32_t layer, const char *suffix, mm__shape shape, unsigned use, unsigned flags)
+const mm__tensor *mm__load(mm__loader *ld, const char *key, int32_t layer, const char *suffix, mm__shape shape, unsigned use,
+                           unsigned flags)
 {
     return mm__load_part(ld, key, layer, suffix, shape, 0, shape.n > 0 ? shape.d[0] : 1, use, flags);
 }
@@ -397,7 +412,8 @@ mm__linear mm__load_linear(mm__loader *ld, const char *key, int32_t layer, int64
 }
 
 /* The biases of a stack as one vector, zero where one is missing; NULL when all are. */
-static const mm__tensor *stack_bias(mm__loader *ld, const char *const *keys, int n, int32_t layer, const int64_t *outs, int64_t sum)
+static const mm__tensor *stack_bias(mm__loader *ld, const char *const *keys, int n, int32_t layer, const int64_t *outs,
+                                    int64_t sum)
 {
     bool any = false;
     const mm__tensor *t = NULL;
@@ -457,7 +473,8 @@ mm__linear mm__load_linear_stack(mm__loader *ld, const char *fused, const char *
     return l;
 }
 
-mm__norm mm__load_norm(mm__loader *ld, const char *key, int32_t layer, mm__norm_kind kind, int64_t width, double eps, unsigned flags)
+mm__norm mm__load_norm(mm__loader *ld, const char *key, int32_t layer, mm__norm_kind kind, int64_t width, double eps,
+                       unsigned flags)
 {
     mm__norm n = {.kind = kind, .eps = (float)eps};
     n.w = mm__load(ld, key, layer, ".weight", mm__shape1(width), MM__USE_VECTOR, flags);

@@ -13,7 +13,10 @@
 /* ---- sizes ---- */
 
 /* A fallback that counts for JSON only: GGUF files state everything. */
-static int32_t json_only(const mm__loader *ld, int32_t fallback) { return ld->config.gguf ? 0 : fallback; }
+static int32_t json_only(const mm__loader *ld, int32_t fallback)
+{
+    return ld->config.gguf ? 0 : fallback;
+}
 
 void mm__plain_sizes(mm__loader *ld, mm__sizes *s)
 {
@@ -30,8 +33,8 @@ void mm__plain_sizes(mm__loader *ld, mm__sizes *s)
     s->rope_base = mm__loader_num(ld, "rope_theta|rope_parameters.rope_theta|rope_scaling.rope_theta", ".rope.freq_base",
                                   ld->config.gguf ? 10000 : s->rope_base, 1, 1e12);
     if (s->n_head % s->n_head_kv != 0)
-        mm__loader_fail(ld, MM_E_FORMAT, "%s: %d heads cannot share %d key-value heads", ld->config.source ? ld->config.source : "model",
-                        s->n_head, s->n_head_kv);
+        mm__loader_fail(ld, MM_E_FORMAT, "%s: %d heads cannot share %d key-value heads",
+                        ld->config.source ? ld->config.source : "model", s->n_head, s->n_head_kv);
 }
 
 /* ---- construction ---- */
@@ -92,7 +95,8 @@ void mm__plain_load_embed(mm__loader *ld, mm__plain *p, int32_t n_embd, unsigned
 
 void mm__plain_load_ends(mm__loader *ld, mm__plain *p, int32_t n_embd, bool tie)
 {
-    bool tied = !mm__loader_has(ld, "head", 0, ".weight") || (!ld->config.gguf && mm__config_bool(&ld->config, "tie_word_embeddings", NULL, tie));
+    bool tied = !mm__loader_has(ld, "head", 0, ".weight") ||
+                (!ld->config.gguf && mm__config_bool(&ld->config, "tie_word_embeddings", NULL, tie));
     mm__plain_load_embed(ld, p, n_embd, MM__USE_ROWS | (tied ? MM__USE_LINEAR : 0u));
     int32_t n_vocab = p->base.info.n_vocab;
     if (tied)
@@ -230,11 +234,23 @@ mm__rope mm__plain_rope(mm__loader *ld, const mm__sizes *s, int32_t n_rot, bool 
 
 /* ---- operations ---- */
 
-static mm__plain *plain(mm__decoder *d) { return (mm__plain *)d; } /* base is the first member */
+static mm__plain *plain(mm__decoder *d)
+{
+    return (mm__plain *)d;
+} /* base is the first member */
 
-void mm__plain_destroy(mm__decoder *d) { release(plain(d)); }
-mm__node *mm__plain_embed(mm__decoder *d, mm__graph *g, mm__node *ids) { return mm__stack_embed(g, &plain(d)->stack, ids); }
-mm__node *mm__plain_head(mm__decoder *d, mm__graph *g, mm__node *hidden) { return mm__stack_head(g, &plain(d)->stack, hidden); }
+void mm__plain_destroy(mm__decoder *d)
+{
+    release(plain(d));
+}
+mm__node *mm__plain_embed(mm__decoder *d, mm__graph *g, mm__node *ids)
+{
+    return mm__stack_embed(g, &plain(d)->stack, ids);
+}
+mm__node *mm__plain_head(mm__decoder *d, mm__graph *g, mm__node *hidden)
+{
+    return mm__stack_head(g, &plain(d)->stack, hidden);
+}
 
 mm__node *mm__plain_forward(mm__decoder *d, mm__graph *g, mm__node *x, const mm__step *s)
 {

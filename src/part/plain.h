@@ -28,17 +28,18 @@ void mm__plain_sizes(mm__loader *ld, mm__sizes *s);
 /* How layers are built and loaded. */
 typedef struct mm__layout {
     mm__norm_kind norm;
-    unsigned norm_flags;      /* MM__LOAD_ADD_ONE ... */
-    unsigned linear_flags;    /* of every linear layer */
+    unsigned norm_flags;   /* MM__LOAD_ADD_ONE ... */
+    unsigned linear_flags; /* of every linear layer */
     mm__act act;
     bool gated;
-    bool qk_norm;             /* q_norm, k_norm */
-    bool branch_norms;        /* attn_post, ffn_post */
+    bool qk_norm;      /* q_norm, k_norm */
+    bool branch_norms; /* attn_post, ffn_post */
 } mm__layout;
 
 /* Allocates a decoder of sizes s; NULL with the loader's error set. */
 mm__plain *mm__plain_new(mm__loader *ld, const mm__decoder_ops *ops, const mm__sizes *s);
-/* Token table [V, n_embd]; V is the table's own. Sets info.n_vocab. use: MM__USE_ROWS, and MM__USE_LINEAR when it is the head. */
+/* Token table [V, n_embd]; V is the table's own. Sets info.n_vocab. use: MM__USE_ROWS, and MM__USE_LINEAR when it is the head.
+ */
 void mm__plain_load_embed(mm__loader *ld, mm__plain *p, int32_t n_embd, unsigned use);
 /* Token table and head: tied when the file has no head, or the configuration says so. tie: the architecture's default. */
 void mm__plain_load_ends(mm__loader *ld, mm__plain *p, int32_t n_embd, bool tie);

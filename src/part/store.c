@@ -16,7 +16,8 @@ struct mm__store {
     size_t n, cap, bytes;
 };
 
-mm_status mm__store_create(mm__backend *backend, mm_progress_fn progress, void *user, uint64_t total_bytes, mm__store **out, mm_error *err)
+mm_status mm__store_create(mm__backend *backend, mm_progress_fn progress, void *user, uint64_t total_bytes, mm__store **out,
+                           mm_error *err)
 {
     mm__store *s = mm__zalloc(backend->mem, sizeof *s);
     *out = s;
@@ -33,8 +34,14 @@ void mm__store_destroy(mm__store *s)
     mm__free(s->backend->mem, s);
 }
 
-size_t mm__store_bytes(const mm__store *s) { return s->bytes; }
-mm__backend *mm__store_backend(const mm__store *s) { return s->backend; }
+size_t mm__store_bytes(const mm__store *s)
+{
+    return s->bytes;
+}
+mm__backend *mm__store_backend(const mm__store *s)
+{
+    return s->backend;
+}
 
 mm_status mm__store_advance(mm__store *s, size_t bytes, mm_error *err)
 {

@@ -9,9 +9,9 @@
 /* A run of rows of one stored tensor, or rows already in host memory. */
 typedef struct mm__piece {
     const mm__weight *weight;
-    size_t base;              /* byte of its first row */
+    size_t base; /* byte of its first row */
     int64_t rows;
-    void *host;               /* owned; replaces the file when set */
+    void *host; /* owned; replaces the file when set */
 } mm__piece;
 
 /* Rows of all pieces, one after another, as one constant. */

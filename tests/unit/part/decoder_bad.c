@@ -115,8 +115,10 @@ static void test_settings(void **state)
         {"llama", "rope_scaling", "{\"rope_type\": \"dynamic\", \"factor\": 2.0}", MM_E_UNSUPPORTED},
         {"llama", "rope_scaling", "{\"rope_type\": \"linear\"}", MM_E_FORMAT},
         {"llama", "model_type", "\"unheard_of\"", MM_E_UNSUPPORTED},
-        {"phi3_longrope", "rope_scaling", "{\"type\": \"longrope\", \"long_factor\": [1], \"short_factor\": [1, 1, 1, 1]}", MM_E_FORMAT},
-        {"phi3_longrope", "rope_scaling", "{\"type\": \"longrope\", \"long_factor\": [1, 0, 1, 1], \"short_factor\": [1, 1, 1, 1]}", MM_E_FORMAT},
+        {"phi3_longrope", "rope_scaling", "{\"type\": \"longrope\", \"long_factor\": [1], \"short_factor\": [1, 1, 1, 1]}",
+         MM_E_FORMAT},
+        {"phi3_longrope", "rope_scaling",
+         "{\"type\": \"longrope\", \"long_factor\": [1, 0, 1, 1], \"short_factor\": [1, 1, 1, 1]}", MM_E_FORMAT},
         {"gpt2", "n_positions", "161", MM_E_FORMAT},
         {"gpt2", "n_head", "5", MM_E_FORMAT},
         {"opt", "word_embed_proj_dim", "16", MM_E_FORMAT},
@@ -132,7 +134,8 @@ static void test_settings(void **state)
         char *text = changed(mem, &changes[i]);
         mm_status st = load(mem, changes[i].dir, text);
         if (st != changes[i].want)
-            fail_msg("%s with %s = %s gives %d (%s), not %d", changes[i].dir, changes[i].key, changes[i].value, st, err.text, changes[i].want);
+            fail_msg("%s with %s = %s gives %d (%s), not %d", changes[i].dir, changes[i].key, changes[i].value, st, err.text,
+                     changes[i].want);
         mm__free(mem, text);
         assert_int_equal(mm__mem_live(mem), at_start);
         mm__mem_destroy(mem);
@@ -141,11 +144,14 @@ static void test_settings(void **state)
 
 int main(void)
 {
-    static char llama[] = "llama", phi[] = "phi3_longrope", t5[] = "flan_t5", gpt2[] = "gpt2", idefics[] = "idefics", opt[] = "opt_350m";
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(test_allocation_failures, llama), cmocka_unit_test_prestate(test_allocation_failures, phi),
-        cmocka_unit_test_prestate(test_allocation_failures, t5),    cmocka_unit_test_prestate(test_allocation_failures, gpt2),
-        cmocka_unit_test_prestate(test_allocation_failures, idefics), cmocka_unit_test_prestate(test_allocation_failures, opt),
-        cmocka_unit_test(test_settings)};
+    static char llama[] = "llama", phi[] = "phi3_longrope", t5[] = "flan_t5", gpt2[] = "gpt2", idefics[] = "idefics",
+                opt[] = "opt_350m";
+    const struct CMUnitTest tests[] = {cmocka_unit_test_prestate(test_allocation_failures, llama),
+                                       cmocka_unit_test_prestate(test_allocation_failures, phi),
+                                       cmocka_unit_test_prestate(test_allocation_failures, t5),
+                                       cmocka_unit_test_prestate(test_allocation_failures, gpt2),
+                                       cmocka_unit_test_prestate(test_allocation_failures, idefics),
+                                       cmocka_unit_test_prestate(test_allocation_failures, opt),
+                                       cmocka_unit_test(test_settings)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

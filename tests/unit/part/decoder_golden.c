@@ -18,10 +18,10 @@
 #define MAX_NAME 256
 
 typedef struct family {
-    const char *dir;          /* below tests/golden */
-    const char *file;         /* a GGUF or ggml .bin file of the same checkpoint, or NULL: the safetensors folder */
-    double tol;               /* of each stage, relative to its largest magnitude; 0: only loading is tested */
-    bool greedy;              /* compare the continuation too */
+    const char *dir;  /* below tests/golden */
+    const char *file; /* a GGUF or ggml .bin file of the same checkpoint, or NULL: the safetensors folder */
+    double tol;       /* of each stage, relative to its largest magnitude; 0: only loading is tested */
+    bool greedy;      /* compare the continuation too */
 } family;
 
 typedef struct room {
@@ -48,9 +48,9 @@ typedef struct line {
 } line;
 
 static mm_error err = {.size = sizeof err};
-#define OK(call)                                                                        \
-    do {                                                                                \
-        if ((call) < 0) fail_msg("%s: %s", #call, err.text);                           \
+#define OK(call)                                                                                                               \
+    do {                                                                                                                       \
+        if ((call) < 0) fail_msg("%s: %s", #call, err.text);                                                                   \
     } while (0)
 
 /* ---- fixtures ---- */
@@ -155,8 +155,9 @@ static bool same(room *r, const char *cs, const char *what, const float *got, co
         if (!(d <= worst)) worst = d;
     }
     bool ok = worst / top <= r->f->tol;
-    if (!ok) print_error("%s %s %s: stage %s differs by %.3g of its largest magnitude (%.3g allowed)\n", r->f->dir,
-                         r->f->file ? r->f->file : "safetensors", cs, what, worst / top, r->f->tol);
+    if (!ok)
+        print_error("%s %s %s: stage %s differs by %.3g of its largest magnitude (%.3g allowed)\n", r->f->dir,
+                    r->f->file ? r->f->file : "safetensors", cs, what, worst / top, r->f->tol);
     return ok;
 }
 
@@ -247,8 +248,10 @@ static int32_t fill_cross(room *r, const char *cs, line *l, bool *ok, int *compa
     int32_t *slots = mm__calloc(r->mem, (size_t)n, sizeof *slots);
     for (int32_t i = 0; i < n; i++) slots[i] = i;
     OK(mm__graph_write(g, slot, slots, (size_t)n * sizeof *slots, &err));
-    if (ids) OK(mm__graph_write(g, in, ids, (size_t)n * sizeof *ids, &err));
-    else OK(mm__graph_write(g, in, rows, (size_t)n * (size_t)width * sizeof *rows, &err));
+    if (ids)
+        OK(mm__graph_write(g, in, ids, (size_t)n * sizeof *ids, &err));
+    else
+        OK(mm__graph_write(g, in, rows, (size_t)n * (size_t)width * sizeof *rows, &err));
     OK(mm__graph_run(g, NULL, &err));
     *ok = compare_stages(r, g, cs, compared);
     mm__free(r->mem, slots);
@@ -288,7 +291,8 @@ static mm__node *emit(room *r, mm__graph *g, line *l, int32_t n_rows, bool is_lo
 }
 
 /* Prefill of n rows: logits [n, V] (mm__free them). cs NULL: stages are not compared. */
-static float *prefill(room *r, line *l, const int32_t *ids, int32_t n, const int32_t *spans, const char *cs, bool *ok, int *compared)
+static float *prefill(room *r, line *l, const int32_t *ids, int32_t n, const int32_t *spans, const char *cs, bool *ok,
+                      int *compared)
 {
     static const char *const all[] = {"*"};
     mm__lm_info *info = &r->dec->info;
@@ -335,7 +339,8 @@ static int32_t argmax(const float *v, int32_t n)
 }
 
 /* The recorded continuation, followed while its margin allows. */
-static bool compare_greedy(room *r, line *l, const char *cs, const char *prefix, float *logits, int32_t pos, const int32_t *span)
+static bool compare_greedy(room *r, line *l, const char *cs, const char *prefix, float *logits, int32_t pos,
+                           const int32_t *span)
 {
     mm__shape s;
     char name[MAX_NAME];
@@ -391,7 +396,8 @@ static bool compare_logits(room *r, const char *cs, const float *logits, int32_t
     return ok && found;
 }
 
-static bool case_of_ids(room *r, const char *cs, const int32_t *ids, int32_t n, int64_t row, bool stages, const char *gen, int *compared)
+static bool case_of_ids(room *r, const char *cs, const int32_t *ids, int32_t n, int64_t row, bool stages, const char *gen,
+                        int *compared)
 {
     line l = {0};
     bool ok = true, with_cross = r->dec->info.cross != NULL;
@@ -468,22 +474,43 @@ static void test_family(void **state)
 
 int main(void)
 {
-    static const family families[] = {
-        {"llama", NULL, 1e-4, true}, {"llama", "model-f32.gguf", 1e-4, true}, {"llama_sharded_f16", NULL, 3e-4, true},
-        {"llama_spm_bf16", NULL, 3e-4, true}, {"llama_spm_bf16", "model-bf16.gguf", 3e-4, true}, {"mistral", NULL, 3e-4, true},
-        {"qwen2", NULL, 1e-4, true}, {"qwen2", "model-f32.gguf", 1e-4, true}, {"qwen3", NULL, 3e-4, true},
-        {"qwen3", "model-f16.gguf", 3e-4, true}, {"gemma3", NULL, 3e-4, true}, {"phi3", NULL, 3e-4, true},
-        {"phi3_longrope", NULL, 3e-4, true}, {"phi3_longrope", "model-f16.gguf", 3e-4, true}, {"gpt2", NULL, 1e-4, true},
-        {"gpt2", "model-f32.gguf", 1e-4, true}, {"opt", NULL, 3e-4, true}, {"opt_350m", NULL, 3e-4, true},
-        {"llama_quant", NULL, 3e-4, true}, {"t5", NULL, 3e-4, true}, {"t5", "model-f16.gguf", 3e-4, true},
-        {"flan_t5", NULL, 3e-4, true}, {"flan_t5", "model-f16.gguf", 3e-4, true}, {"whisper", NULL, 3e-4, true}, {"whisper", "ggml-f16.bin", 3e-4, true},
-        {"idefics", NULL, 3e-4, true},
-        /* Rounded copies of the checkpoint: looser by the rounding. */
-        {"llama", "model-f16.gguf", 4e-3, true}, {"llama_quant", "model-Q8_0.gguf", 0.05, false},
-        {"llama_quant", "model-Q6_K.gguf", 0.15, false}, {"llama_quant", "model-Q5_K_M.gguf", 0.25, false},
-        {"llama_quant", "model-Q4_K_M.gguf", 0.4, false}, {"llama_quant", "model-Q4_1.gguf", 0.4, false},
-        /* Twins that lack a hyper-parameter of the checkpoint. */
-        {"mistral", "model-f16.gguf", 0, false}, {"gemma3", "model-f16.gguf", 0, false}, {"phi3", "model-f16.gguf", 0, false}};
+    static const family families[] = {{"llama", NULL, 1e-4, true},
+                                      {"llama", "model-f32.gguf", 1e-4, true},
+                                      {"llama_sharded_f16", NULL, 3e-4, true},
+                                      {"llama_spm_bf16", NULL, 3e-4, true},
+                                      {"llama_spm_bf16", "model-bf16.gguf", 3e-4, true},
+                                      {"mistral", NULL, 3e-4, true},
+                                      {"qwen2", NULL, 1e-4, true},
+                                      {"qwen2", "model-f32.gguf", 1e-4, true},
+                                      {"qwen3", NULL, 3e-4, true},
+                                      {"qwen3", "model-f16.gguf", 3e-4, true},
+                                      {"gemma3", NULL, 3e-4, true},
+                                      {"phi3", NULL, 3e-4, true},
+                                      {"phi3_longrope", NULL, 3e-4, true},
+                                      {"phi3_longrope", "model-f16.gguf", 3e-4, true},
+                                      {"gpt2", NULL, 1e-4, true},
+                                      {"gpt2", "model-f32.gguf", 1e-4, true},
+                                      {"opt", NULL, 3e-4, true},
+                                      {"opt_350m", NULL, 3e-4, true},
+                                      {"llama_quant", NULL, 3e-4, true},
+                                      {"t5", NULL, 3e-4, true},
+                                      {"t5", "model-f16.gguf", 3e-4, true},
+                                      {"flan_t5", NULL, 3e-4, true},
+                                      {"flan_t5", "model-f16.gguf", 3e-4, true},
+                                      {"whisper", NULL, 3e-4, true},
+                                      {"whisper", "ggml-f16.bin", 3e-4, true},
+                                      {"idefics", NULL, 3e-4, true},
+                                      /* Rounded copies of the checkpoint: looser by the rounding. */
+                                      {"llama", "model-f16.gguf", 4e-3, true},
+                                      {"llama_quant", "model-Q8_0.gguf", 0.05, false},
+                                      {"llama_quant", "model-Q6_K.gguf", 0.15, false},
+                                      {"llama_quant", "model-Q5_K_M.gguf", 0.25, false},
+                                      {"llama_quant", "model-Q4_K_M.gguf", 0.4, false},
+                                      {"llama_quant", "model-Q4_1.gguf", 0.4, false},
+                                      /* Twins that lack a hyper-parameter of the checkpoint. */
+                                      {"mistral", "model-f16.gguf", 0, false},
+                                      {"gemma3", "model-f16.gguf", 0, false},
+                                      {"phi3", "model-f16.gguf", 0, false}};
     struct CMUnitTest tests[sizeof families / sizeof *families];
     char names[sizeof families / sizeof *families][MAX_NAME];
     size_t n = sizeof families / sizeof *families;

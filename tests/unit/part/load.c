@@ -36,13 +36,12 @@ static void add(fixture *f, const char *name, mm__dtype t, mm__shape s, const vo
     f->used += bytes;
 }
 
-static const mm__names names[] = {
-    {"q", {"layers.%d.q", "blk.%d.attn_q", NULL, "layer_%d/q"}},
-    {"k", {"layers.%d.k", "blk.%d.attn_k", NULL, "layer_%d/k"}},
-    {"norm", {"layers.%d.norm|layers.%d.old_norm", "blk.%d.norm", NULL, "layer_%d/norm"}},
-    {"table", {"table=", NULL, NULL, "table"}},
-    {"head", {"lm_head", NULL, NULL, NULL}},
-    {NULL, {NULL}}};
+static const mm__names names[] = {{"q", {"layers.%d.q", "blk.%d.attn_q", NULL, "layer_%d/q"}},
+                                  {"k", {"layers.%d.k", "blk.%d.attn_k", NULL, "layer_%d/k"}},
+                                  {"norm", {"layers.%d.norm|layers.%d.old_norm", "blk.%d.norm", NULL, "layer_%d/norm"}},
+                                  {"table", {"table=", NULL, NULL, "table"}},
+                                  {"head", {"lm_head", NULL, NULL, NULL}},
+                                  {NULL, {NULL}}};
 
 static int setup(void **state)
 {
@@ -54,7 +53,8 @@ static int setup(void **state)
     mm__io_open_memory(f->mem, f->bytes, sizeof f->bytes, "memory", &f->io, &err);
     mm__weights_own_io(f->weights, f->io, &err);
     mm__store_create(&f->backend, NULL, NULL, 0, &f->store, &err);
-    f->ld = (mm__loader){.store = f->store, .mem = f->mem, .weights = f->weights, .names = names, .prefixes = {""}, .roots = {"model.", ""}};
+    f->ld = (mm__loader){
+        .store = f->store, .mem = f->mem, .weights = f->weights, .names = names, .prefixes = {""}, .roots = {"model.", ""}};
     f->ld.config.source = "test";
     *state = f;
     return 0;
@@ -273,17 +273,16 @@ static void test_allocation_failures(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_names, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_wrong_shape, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_reshape_and_part, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_transpose, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_add_one, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_stack, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_integer_weights, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_progress_stops, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_activations, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_allocation_failures, setup, teardown)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(test_wrong_shape, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(test_reshape_and_part, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(test_transpose, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(test_add_one, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(test_stack, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(test_integer_weights, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(test_progress_stops, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(test_activations, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(test_allocation_failures, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,12 +60,17 @@ static const mm__backend_ops keep_ops = {
 
 /* ---- a host allocator whose allocation number `left` fails ---- */
 
-typedef struct failing { int left; } failing;
+typedef struct failing {
+    int left;
+} failing;
 static void *fail_alloc(void *user, size_t bytes, size_t align)
 {
     failing *f = user;
     return f->left-- == 0 ? NULL : aligned_alloc(align, (bytes + align - 1) / align * align);
 }
-static void fail_release(void *user, void *p, size_t bytes, size_t align) { free(p); }
+static void fail_release(void *user, void *p, size_t bytes, size_t align)
+{
+    free(p);
+}
 
 #endif
