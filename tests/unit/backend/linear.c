@@ -1,0 +1,354 @@
+/* LINEAR kernels against the operator's oracle: every weight type, precision and instruction set of this processor, on
+ * random shapes (odd N, strided x, 1 to 3 stacked weights of mixed types, bias, activation, residual). Also: results do
+ * not depend on the cut into units or on the other rows, and packing keeps its promises. */
+#include "../../../src/backend/cpu/kern/linear/linear.h"
+#include "../../../src/base/rng.h"
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+static mm__mem *mem;
+static uint64_t counter;
+
+static uint64_t draw(void) { return mm__rng_u64(42, counter++); }
+static int64_t between(int64_t lo, int64_t hi) { return lo + (int64_t)(draw() % (uint64_t)(hi - lo + 1)); }
+static float normal(void) { return mm__rng_normal(43, counter++); }
+
+static const mm__dtype types[] = {MM__F32,  MM__F16,  MM__BF16, MM__Q4_0, MM__Q4_1, MM__Q5_0, MM__Q5_1,
+                                  MM__Q8_0, MM__Q2_K, MM__Q3_K, MM__Q4_K, MM__Q5_K, MM__Q6_K};
+#define N_TYPES ((int)(sizeof types / sizeof *types))
+
+static const mm__kern *const kernels[] = {
+    &mm__kern_linear_c,          &mm__kern_linear_avx2,       &mm__kern_linear_few_avx2,      &mm__kern_linear_avx512,
+    &mm__kern_linear_few_avx512, &mm__kern_linear_avx512bf16, &mm__kern_linear_few_avx512bf16};
+
+/* The feature sets to test: from none to all this processor has. */
+static int levels(unsigned out[4])
+{
+    int n = 0;
+    __builtin_cpu_init();
+    out[n++] = MM__ISA_C;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return n;
+    out[n++] = MM__ISA_AVX2;
+    if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512bw")) return n;
+    out[n++] = MM__ISA_AVX2 | MM__ISA_AVX512;
+    if (__builtin_cpu_supports("avx512bf16")) out[n++] = MM__ISA_AVX2 | MM__ISA_AVX512 | MM__ISA_AVX512BF16;
+    return n;
+}
+
+static const mm__kern *choose(unsigned isa, const mm__call *c)
+{
+    const mm__kern *best = NULL;
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+        if ((kernels[i]->isa & ~isa) == 0 && (!kernels[i]->accepts || kernels[i]->accepts(c))) best = kernels[i];
+    return best;
+}
+
+/* Runs a call in `cuts` pieces, in reverse, each with fresh scratch filled with NaN patterns. */
+static void run(const mm__kern *k, const mm__call *c, int cuts)
+{
+    const size_t shared_bytes = k->shared_bytes ? k->shared_bytes(c) : 0, own_bytes = k->thread_bytes ? k->thread_bytes(c) : 0;
+    uint8_t *shared = mm__alloc(mem, shared_bytes), *own = mm__alloc(mem, own_bytes);
+    memset(shared, 0xff, shared_bytes);
+    for (int phase = 0; phase < k->phases; phase++) {
+        const int64_t units = k->units(c, phase);
+        for (int i = cuts - 1; i >= 0; i--) {
+            memset(own, 0xff, own_bytes);
+            if (units * i / cuts < units * (i + 1) / cuts) k->run(c, phase, units * i / cuts, units * (i + 1) / cuts, shared, own);
+        }
+    }
+    mm__free(mem, shared);
+    mm__free(mem, own);
+}
+
+static void put_half(uint8_t *p, float f)
+{
+    const uint16_t h = mm__f32_to_f16(f);
+    memcpy(p, &h, 2);
+}
+
+/* Random weights of standard deviation about 1. */
+static void fill(mm__dtype t, uint8_t *p, size_t bytes)
+{
+    const mm__dtype_info *info = mm__dtype_info_of(t);
+    if (!mm__dtype_is_quant(t)) {
+        for (size_t i = 0; i < bytes; i += info->bytes) {
+            const float f = normal();
+            mm__pack_row(t, &f, p + i, 1);
+        }
+        return;
+    }
+    for (size_t i = 0; i < bytes; i++) p[i] = (uint8_t)draw();
+    for (size_t i = 0; i < bytes; i += info->bytes) {
+        const float u = 0.5f + (float)(draw() % 1024) / 1024;
+        switch (t) {
+        case MM__Q4_0: put_half(p + i, 0.2f * u); break;
+        case MM__Q4_1: put_half(p + i, 0.2f * u), put_half(p + i + 2, -1.5f * u); break;
+        case MM__Q5_0: put_half(p + i, 0.1f * u); break;
+        case MM__Q5_1: put_half(p + i, 0.1f * u), put_half(p + i + 2, -1.5f * u); break;
+        case MM__Q8_0: put_half(p + i, -0.02f * u); break;
+        case MM__Q2_K: put_half(p + i + 80, 0.1f * u), put_half(p + i + 82, 0.15f * u); break;
+        case MM__Q3_K: put_half(p + i + 108, 0.02f * u); break;
+        case MM__Q6_K: put_half(p + i + 208, 0.001f * u); break;
+        case MM__Q5_K: put_half(p + i, 0.003f * u), put_half(p + i + 2, 0.04f * u); break;
+        default: put_half(p + i, 0.006f * u), put_half(p + i + 2, 0.04f * u);
+        }
+    }
+}
+
+typedef struct problem {
+    mm__call call;
+    mm__tensor w[3];
+    void *raw[3];     /* what the oracle reads */
+    float *memory[4]; /* x, bias, residual, out */
+    int64_t columns;
+} problem;
+
+static void make(problem *p, const mm__dtype *dtypes, int n_weights, int64_t t, int64_t k, bool exact, unsigned isa)
+{
+    *p = (problem){0};
+    const int64_t x_stride = k + between(0, 9);
+    for (int i = 0; i < n_weights; i++) {
+        mm__tensor *w = &p->w[i];
+        size_t bytes;
+        *w = (mm__tensor){.dtype = dtypes[i], .shape = mm__shape2(between(1, 75), k)};
+        assert_true(mm__tensor_bytes(w->dtype, &w->shape, &bytes));
+        w->data = mm__alloc(mem, bytes);
+        p->raw[i] = mm__alloc(mem, bytes);
+        fill(w->dtype, w->data, bytes);
+        memcpy(p->raw[i], w->data, bytes);
+        assert_int_equal(mm__linear_pack(mem, isa, exact, w, draw() % 2, NULL), MM_OK);
+        p->call.in[3 + i] = mm__view_of(w->dtype, w->shape, w->data);
+        p->call.packed[3 + i] = w->packed;
+        p->columns += w->shape.d[0];
+    }
+    const int64_t sizes[4] = {t * x_stride, p->columns, t * p->columns, t * p->columns};
+    for (int i = 0; i < 4; i++) {
+        p->memory[i] = mm__alloc(mem, (size_t)sizes[i] * 4);
+        for (int64_t j = 0; j < sizes[i]; j++) p->memory[i][j] = normal();
+    }
+    p->call.op = MM__OP_LINEAR;
+    p->call.exact = exact;
+    p->call.args.act = (mm__act)between(MM__ACT_NONE, MM__ACT_SIGMOID);
+    p->call.in[0] = mm__view_of(MM__F32, mm__shape2(t, k), p->memory[0]);
+    p->call.in[0].stride[0] = x_stride;
+    if (draw() % 2) p->call.in[1] = mm__view_of(MM__F32, mm__shape1(p->columns), p->memory[1]);
+    if (draw() % 2) p->call.in[2] = mm__view_of(MM__F32, mm__shape2(t, p->columns), p->memory[2]);
+    p->call.out = mm__view_of(MM__F32, mm__shape2(t, p->columns), p->memory[3]);
+}
+
+static void drop(problem *p)
+{
+    for (int i = 0; i < 3; i++) {
+        mm__linear_pack_free(mem, &p->w[i]);
+        mm__free(mem, p->w[i].data);
+        mm__free(mem, p->raw[i]);
+    }
+    for (int i = 0; i < 4; i++) mm__free(mem, p->memory[i]);
+}
+
+static void oracle(const problem *p, float *out)
+{
+    mm__call c = p->call;
+    c.out.data = out;
+    for (int i = 0; i < 3; i++) {
+        c.packed[3 + i] = NULL;
+        if (p->raw[i]) c.in[3 + i].data = p->raw[i];
+    }
+    mm__ref_of(MM__OP_LINEAR)(&c, 0, mm__ref_units(&c));
+}
+
+/* Largest normalised error power allowed. Activations that level off keep the error of their steep part only. */
+static double allowed(const problem *p)
+{
+    const double shaped = p->call.args.act >= MM__ACT_TANH ? 10 : p->call.args.act ? 2 : 1;
+    double most = 1e-11;
+    for (int i = 0; i < 3; i++) {
+        if (!p->w[i].packed) continue;
+        const double e = mm__dtype_is_quant(p->w[i].dtype) ? 2e-4 : 2e-5;
+        if (e * shaped > most) most = e * shaped;
+    }
+    return most;
+}
+
+static double nmse(const float *a, const float *b, int64_t n)
+{
+    double error = 0, power = 1e-30;
+    for (int64_t i = 0; i < n; i++) {
+        error += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        power += (double)b[i] * b[i];
+    }
+    return error / power;
+}
+
+static void check(const problem *p, unsigned isa)
+{
+    const int64_t t = p->call.out.shape.d[0], n = t * p->columns;
+    float *want = mm__alloc(mem, (size_t)n * 4), *first = mm__alloc(mem, (size_t)n * 4);
+    const mm__kern *k = choose(isa, &p->call);
+    assert_non_null(k);
+    oracle(p, want);
+    run(k, &p->call, 1);
+    const double e = nmse(p->memory[3], want, n);
+    if (!(e <= allowed(p)))
+        fail_msg("%s, %s, T %d K %d N %d: error %g, allowed %g", k->name, mm__dtype_info_of(p->w[0].dtype)->name, (int)t,
+                 (int)p->call.in[0].shape.d[1], (int)p->columns, e, allowed(p));
+    memcpy(first, p->memory[3], (size_t)n * 4);
+    for (int cuts = 2; cuts <= 7; cuts += 5) {
+        memset(p->memory[3], 0xff, (size_t)n * 4);
+        run(k, &p->call, cuts);
+        assert_memory_equal(first, p->memory[3], (size_t)n * 4);
+    }
+    mm__free(mem, want);
+    mm__free(mem, first);
+}
+
+static int64_t random_k(const mm__dtype *dtypes, int n)
+{
+    int64_t block = 1;
+    for (int i = 0; i < n; i++)
+        if (mm__dtype_info_of(dtypes[i])->block > block) block = mm__dtype_info_of(dtypes[i])->block;
+    return block == 1 ? between(1, 700) : block * between(1, block == 32 ? 20 : 4);
+}
+
+static void each_type(bool exact)
+{
+    unsigned isa[4];
+    const int n = levels(isa);
+    for (int l = 0; l < n; l++)
+        for (int i = 0; i < N_TYPES; i++)
+            for (int round = 0; round < 6; round++) {
+                problem p;
+                make(&p, &types[i], 1, round < 3 ? between(1, 8) : between(9, 70), random_k(&types[i], 1), exact, isa[l]);
+                check(&p, isa[l]);
+                drop(&p);
+            }
+}
+
+static void every_type_exact(void **state) { each_type(true); }
+static void every_type_fast(void **state) { each_type(false); }
+
+static void stacked_mixed_types(void **state)
+{
+    unsigned isa[4];
+    const int n = levels(isa);
+    for (int l = 0; l < n; l++)
+        for (int round = 0; round < 40; round++) {
+            mm__dtype dtypes[3];
+            problem p;
+            for (int i = 0; i < 3; i++) dtypes[i] = types[draw() % N_TYPES];
+            const int count = (int)between(2, 3);
+            make(&p, dtypes, count, between(1, 40), random_k(dtypes, count), round % 2, isa[l]);
+            check(&p, isa[l]);
+            drop(&p);
+        }
+}
+
+/* A row alone and the same row among others give the same bits wherever the arithmetic is the packed one. */
+static void rows_are_independent(void **state)
+{
+    unsigned isa[4];
+    const int n = levels(isa);
+    for (int l = 1; l < n; l++)
+        for (int i = 0; i < N_TYPES; i++) {
+            problem p;
+            make(&p, &types[i], 1, 29, random_k(&types[i], 1), false, isa[l]);
+            if (p.w[0].packed) {
+                run(choose(isa[l], &p.call), &p.call, 1);
+                for (int64_t t = 0; t < 29; t += 7) {
+                    mm__call one = p.call;
+                    float *out = mm__alloc(mem, (size_t)p.columns * 4);
+                    one.in[0] = mm__view_of(MM__F32, mm__shape2(1, p.call.in[0].shape.d[1]), mm__view_row(&p.call.in[0], t));
+                    if (one.in[2].data) one.in[2] = mm__view_of(MM__F32, mm__shape2(1, p.columns), mm__view_row(&p.call.in[2], t));
+                    one.out = mm__view_of(MM__F32, mm__shape2(1, p.columns), out);
+                    run(choose(isa[l], &one), &one, 3);
+                    assert_memory_equal(out, mm__view_row(&p.call.out, t), (size_t)p.columns * 4);
+                    mm__free(mem, out);
+                }
+            }
+            drop(&p);
+        }
+}
+
+/* Each activation over a wide range of inputs: x times the unit matrix, exact. */
+static void activations(void **state)
+{
+    unsigned isa[4];
+    const int n = levels(isa);
+    enum { COLUMNS = 16, ROWS = 500 };
+    static float x[ROWS * COLUMNS], w[COLUMNS * COLUMNS], out[ROWS * COLUMNS];
+    for (int i = 0; i < COLUMNS; i++) w[i * COLUMNS + i] = 1;
+    for (int i = 0; i < ROWS * COLUMNS; i++) x[i] = (float)(i - ROWS * COLUMNS / 2) / (ROWS * COLUMNS / 2) * (i % 3 ? 8.0f : 100.0f);
+    for (int l = 1; l < n; l++)
+        for (int act = MM__ACT_NONE; act <= MM__ACT_SIGMOID; act++) {
+            mm__call c = {.op = MM__OP_LINEAR, .args = {.act = (mm__act)act}, .exact = true};
+            c.in[0] = mm__view_of(MM__F32, mm__shape2(ROWS, COLUMNS), x);
+            c.in[3] = mm__view_of(MM__F32, mm__shape2(COLUMNS, COLUMNS), w);
+            c.out = mm__view_of(MM__F32, mm__shape2(ROWS, COLUMNS), out);
+            run(choose(isa[l], &c), &c, 1);
+            for (int i = 0; i < ROWS * COLUMNS; i++) {
+                const double want = mm__act_apply((mm__act)act, x[i]);
+                if (!(fabs(out[i] - want) <= 1e-6 * fabs(want) + 1.5e-7 * fmin(fabs(x[i]), 8)))
+                    fail_msg("activation %d of %g: %.9g, not %.9g", act, x[i], out[i], want);
+            }
+        }
+}
+
+static void packing(void **state)
+{
+    unsigned isa[4];
+    const unsigned best = isa[levels(isa) - 1];
+    const mm__dtype type = MM__Q8_0;
+    size_t bytes;
+    if (best == MM__ISA_C) skip();
+    for (int keep = 0; keep < 2; keep++) {
+        mm__tensor w = {.dtype = type, .shape = mm__shape2(33, 64)};
+        assert_true(mm__tensor_bytes(type, &w.shape, &bytes));
+        w.data = mm__alloc(mem, bytes);
+        fill(type, w.data, bytes);
+        w.bytes = bytes;
+        assert_int_equal(mm__linear_pack(mem, best, true, &w, keep, NULL), MM_OK);
+        assert_null(w.packed);
+        assert_non_null(w.data);
+        assert_int_equal(mm__linear_pack(mem, best, false, &w, keep, NULL), MM_OK);
+        assert_non_null(w.packed);
+        assert_int_equal(w.data != NULL, keep);
+        assert_true(w.bytes > (keep ? 2 * bytes : bytes));
+        mm__linear_pack_free(mem, &w);
+        assert_null(w.packed);
+        mm__free(mem, w.data);
+    }
+    mm__mem *small = mm__mem_create(NULL, 16384);
+    mm__tensor w = {.dtype = type, .shape = mm__shape2(100, 64)};
+    assert_true(mm__tensor_bytes(type, &w.shape, &bytes));
+    w.data = mm__zalloc(small, bytes);
+    assert_non_null(w.data);
+    mm__tensor_bytes(type, &w.shape, &w.bytes);
+    void *filler = mm__alloc(small, 6000);
+    assert_non_null(filler);
+    assert_int_equal(mm__linear_pack(small, best, false, &w, false, NULL), MM_E_NOMEM);
+    assert_null(w.packed);
+    assert_non_null(w.data);
+    mm__free(small, filler);
+    mm__free(small, w.data);
+    mm__mem_destroy(small);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type_exact),     cmocka_unit_test(every_type_fast), cmocka_unit_test(stacked_mixed_types),
+        cmocka_unit_test(rows_are_independent), cmocka_unit_test(activations),     cmocka_unit_test(packing),
+    };
+    mem = mm__mem_create(NULL, 0);
+    if (!mem) return 1;
+    const uint64_t before = mm__mem_live(mem);
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    const bool leaked = mm__mem_live(mem) != before;
+    if (leaked) fprintf(stderr, "leaked %llu bytes\n", (unsigned long long)(mm__mem_live(mem) - before));
+    mm__mem_destroy(mem);
+    return failed || leaked;
+}
