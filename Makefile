@@ -1,53 +1,221 @@
-# libmm - `make help` lists the targets.
+# libmm - the targets (what `make help` prints; each line beginning with "#:" is part of it)
 #
-# Layout: every src/**/*.c goes into one object list that makes both libraries; build/ holds the objects, lib/ the
-# libraries. Files named *_avx2.c and *_avx512.c get that instruction set and nothing else does: the library picks
-# kernels at run time.
+#: make              the library and the command line: lib/libmm.so, lib/libmm.a, build/mm
+#: make demo         deps, all, the real weights into models/ (about 500 MB once), then the demo; needs a network once
+#: make check        everything the project promises, tested; last line "N passed, N failed"; T=pattern runs a part of it
+#: make golden       DIR=folder: compares every stage of a recorded checkpoint, one line each
+#: make unit         builds the unit tests into build/t/
+#: make layers       checks which room includes what (tests/layers.txt)
+#: make bench        speed on the real models; PEER=path/to/llama-bench compares, interleaved
+#: make examples     the small programs of examples/ into build/examples/
+#: make models       fetches the real weights only; ALL=1 adds Gemma
+#: make deps         installs the Debian packages a build needs, or prints the command that does
+#: make deps-test    the same for the tests
+#: make install      header, libraries, pkg-config file and mm below PREFIX (/usr/local), DESTDIR honoured
+#: make uninstall    removes exactly these
+#: make clean        removes build*/ and lib/; distclean removes models/ too
+#:
+#: variables: CC, CFLAGS, JOBS, PREFIX, DESTDIR, SAN=address,undefined or SAN=thread (a build folder of its own)
+#
+# One file, not recursive. Every src/**/*.c makes one object, position independent and hidden by default, used for both
+# libraries. Files named *_avx2.c, *_avx512.c ... get that instruction set and nothing else does: the library picks kernels
+# at run time. A change of flags rebuilds what it touches ($(BUILD)/flags).
 
-VERSION_MAJOR := $(shell sed -n 's/^\#define MM_VERSION_MAJOR //p' include/libmm.h)
-VERSION_MINOR := $(shell sed -n 's/^\#define MM_VERSION_MINOR //p' include/libmm.h)
-VERSION_PATCH := $(shell sed -n 's/^\#define MM_VERSION_PATCH //p' include/libmm.h)
-SONAME  := libmm.so.$(VERSION_MAJOR)
-LIBFILE := $(SONAME).$(VERSION_MINOR).$(VERSION_PATCH)
+comma := ,
+SAN   ?=
+BUILD := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+LIB   := $(if $(SAN),$(BUILD)/lib,lib)
+JOBS  ?= $(shell nproc 2>/dev/null || echo 2)
 
-CC      ?= cc
+version = $(shell sed -n 's/^\#define MM_VERSION_$(1) //p' include/libmm.h)
+MAJOR   := $(call version,MAJOR)
+VERSION := $(MAJOR).$(call version,MINOR).$(call version,PATCH)
+SONAME  := libmm.so.$(MAJOR)
+SHARED  := $(LIB)/libmm.so.$(VERSION)
+STATIC  := $(LIB)/libmm.a
+
+CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
+LD      ?= ld
+OBJCOPY ?= objcopy
 AR      ?= ar
-SAN     ?=
-BUILD   ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
-comma   := ,
+PYTHON  ?= python3
+
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+PKGDIR     ?= $(LIBDIR)/pkgconfig
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-unused-parameter
-CSTD    := -std=c11 -D_GNU_SOURCE
 CFLAGS  ?= -O3 -g
-ALL_CFLAGS := $(CSTD) $(WARN) -Werror -fPIC -fvisibility=hidden -pthread -ffp-contract=off $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -O1)
-LDLIBS  := -lsndfile -lsamplerate -lkissfft-float -lopenblas -lzstd -lutf8proc -lpcre2-8 -ljansson -lm -ldl -pthread
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all -O1)
+COMMON  := -std=c11 $(WARN) -Werror -pthread -ffp-contract=off $(CFLAGS) $(SANFLAGS)
+ALL_CFLAGS := -D_GNU_SOURCE -fPIC -fvisibility=hidden $(COMMON)
+THIRD   := -lsndfile -lsamplerate -lkissfft-float -ljpeg -lopenblas -lzstd -lutf8proc -lpcre2-8 -ljansson
+LDLIBS  := $(THIRD) -lm -ldl -pthread
 
 SRC := $(shell find src -name '*.c' | LC_ALL=C sort)
 OBJ := $(SRC:%.c=$(BUILD)/obj/%.o)
 
 .PHONY: all
-all: lib/libmm.a lib/$(LIBFILE) build/mm
+all: $(STATIC) $(SHARED) $(BUILD)/mm examples
 
-$(BUILD)/obj/%_avx2.o: ISA := -mavx2 -mfma -mf16c
-$(BUILD)/obj/%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx2 -mfma -mf16c
-$(BUILD)/obj/%_avx512bf16.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mavx2 -mfma -mf16c
-$(BUILD)/obj/%.o: %.c
+.PHONY: help
+help:
+	@sed -n 's/^#: \{0,1\}//p' Makefile
+
+# ---- objects ------------------------------------------------------------------------------------------------------
+
+# Rewritten only when the text differs, so that its time is the time of the last change of flags.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' > $@
+.PHONY: FORCE
+FORCE:
+
+AVX2   := -mavx2 -mfma -mf16c
+AVX512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni $(AVX2)
+$(BUILD)/obj/%_avx2.o: ISA := $(AVX2)
+$(BUILD)/obj/%_avxvnni.o: ISA := -mavxvnni $(AVX2)
+$(BUILD)/obj/%_avx512.o: ISA := $(AVX512)
+$(BUILD)/obj/%_avx512bf16.o: ISA := -mavx512bf16 $(AVX512)
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -c $< -o $@
 -include $(OBJ:.o=.d)
 
+# ---- libraries ----------------------------------------------------------------------------------------------------
+
+# Every internal symbol, for the unit tests.
 $(BUILD)/libmm_all.a: $(OBJ)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-# Unit tests: tests/unit/<room>/<name>.c -> build/t/<room>_<name>, linked with every internal object.
-UNIT := $(shell find tests/unit -name '*.c' 2>/dev/null | LC_ALL=C sort)
-UNIT_BIN := $(foreach u,$(UNIT),$(BUILD)/t/$(notdir $(patsubst %/,%,$(dir $(u))))_$(basename $(notdir $(u))))
+# One relocatable object in which everything but mm_* is local, so that a static link exports no more than a shared one.
+$(STATIC): $(OBJ)
+	@mkdir -p $(@D)
+	$(LD) -r -o $(BUILD)/libmm.o $^
+	$(OBJCOPY) --localize-hidden $(BUILD)/libmm.o
+	@rm -f $@
+	$(AR) rcs $@ $(BUILD)/libmm.o
+
+$(SHARED): $(OBJ) src/api/libmm.map
+	@mkdir -p $(@D)
+	$(CC) -shared $(SANFLAGS) -Wl,-soname,$(SONAME) -Wl,--version-script=src/api/libmm.map $(if $(SAN),,-Wl$(comma)--no-undefined) \
+	    -Wl,--as-needed -o $@ $(OBJ) $(LDLIBS)
+	ln -sf $(@F) $(@D)/$(SONAME)
+	ln -sf $(SONAME) $(@D)/libmm.so
+
+# ---- programs: the public header only -----------------------------------------------------------------------------
+
+MM_SRC := $(sort $(wildcard examples/mm/*.c))
+MM_OBJ := $(MM_SRC:%.c=$(BUILD)/obj/%.o)
+$(BUILD)/mm: $(MM_OBJ) $(STATIC)
+	$(CC) $(SANFLAGS) -o $@ $^ -Wl,--as-needed $(LDLIBS)
+-include $(MM_OBJ:.o=.d)
+
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard examples/*.c)))
+.PHONY: examples
+examples: $(EXAMPLES)
+$(BUILD)/examples/%: examples/%.c include/libmm.h $(STATIC) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(COMMON) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
+
+# ---- tests --------------------------------------------------------------------------------------------------------
+
+# tests/unit/<room>/<name>.c -> build/t/<room>_<name>, linked with every internal object.
+UNIT     := $(shell find tests/unit -name '*.c' 2>/dev/null | LC_ALL=C sort)
+unit_bin  = $(BUILD)/t/$(subst /,_,$(patsubst tests/unit/%.c,%,$(1)))
+UNIT_BIN := $(foreach u,$(UNIT),$(call unit_bin,$(u)))
 define unit_rule
-$(BUILD)/t/$(notdir $(patsubst %/,%,$(dir $(1))))_$(basename $(notdir $(1))): $(1) $(BUILD)/libmm_all.a
+$(call unit_bin,$(1)): $(1) $(BUILD)/libmm_all.a
 	@mkdir -p $$(@D)
 	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $$< $(BUILD)/libmm_all.a -o $$@ -lcmocka $(LDLIBS)
 endef
 $(foreach u,$(UNIT),$(eval $(call unit_rule,$(u))))
+-include $(UNIT_BIN:=.d)
 .PHONY: unit
 unit: $(UNIT_BIN)
+
+# The comparison with recorded checkpoints, on the public header.
+GOLDEN := $(if $(wildcard tests/golden/golden.c),$(BUILD)/golden)
+$(BUILD)/golden: $(wildcard tests/golden/*.c tests/golden/*.h) $(STATIC) $(BUILD)/flags
+	$(CC) -D_GNU_SOURCE $(COMMON) -Iinclude -o $@ $(filter %.c,$^) $(STATIC) -Wl,--as-needed $(LDLIBS)
+.PHONY: golden
+golden: $(GOLDEN)
+	@test -n '$(DIR)' || { echo 'make golden DIR=folder, for example DIR=tests/golden/llama'; exit 2; }
+	@$(BUILD)/golden '$(DIR)'
+
+.PHONY: layers
+layers:
+	@tests/layers.sh
+
+.PHONY: check test-programs
+test-programs: all unit $(GOLDEN)
+check:
+	@$(MAKE) --no-print-directory deps deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) test-programs
+	@BUILD='$(BUILD)' LIB='$(LIB)' CC='$(CC)' SAN='$(SAN)' T='$(T)' LDLIBS='$(LDLIBS)' PYTHON='$(PYTHON)' tests/run.sh
+
+.PHONY: bench
+bench: $(BUILD)/mm
+	@$(PYTHON) tests/bench/bench.py --mm $(BUILD)/mm $(if $(PEER),--peer '$(PEER)')
+
+# ---- the demo -----------------------------------------------------------------------------------------------------
+
+.PHONY: models demo
+models:
+	@examples/demo/fetch.py $(if $(ALL),--all)
+demo:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@$(MAKE) --no-print-directory models
+	@MM=$(BUILD)/mm examples/demo/demo.sh
+
+# ---- packages -----------------------------------------------------------------------------------------------------
+
+DEPS := gcc libc6-dev binutils libopenblas-dev libstb-dev libjpeg62-turbo-dev libsndfile1-dev libsamplerate0-dev \
+        libkissfft-dev libzstd-dev libutf8proc-dev libpcre2-dev libjansson-dev python3 python3-numpy python3-pip
+DEPS_TEST := libcmocka-dev g++ clang pkg-config
+
+# Installs what is missing of the list $(1); without root, or without apt, says what to do.
+define install_missing
+	@missing=; for p in $(1); do \
+	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q ' installed$$' || missing="$$missing $$p"; done; \
+	test -z "$$missing" && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing$$missing"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+	    echo "These packages are needed; install them and repeat:"; echo "  sudo apt-get install -y$$missing"; exit 1; \
+	fi
+endef
+
+.PHONY: deps deps-test
+deps:
+	$(call install_missing,$(DEPS))
+deps-test:
+	$(call install_missing,$(DEPS_TEST))
+
+# ---- install ------------------------------------------------------------------------------------------------------
+
+.PHONY: install uninstall
+install: $(STATIC) $(SHARED) $(BUILD)/mm
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGDIR)'
+	install -m 644 include/libmm.h '$(DESTDIR)$(INCLUDEDIR)/libmm.h'
+	install -m 644 $(STATIC) '$(DESTDIR)$(LIBDIR)/libmm.a'
+	install -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))'
+	ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libmm.so'
+	install -m 755 $(BUILD)/mm '$(DESTDIR)$(BINDIR)/mm'
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@PRIVATE@|$(LDLIBS)|' pkgconfig/libmm.pc.in > '$(DESTDIR)$(PKGDIR)/libmm.pc'
+uninstall:
+	rm -f '$(DESTDIR)$(INCLUDEDIR)/libmm.h' '$(DESTDIR)$(LIBDIR)/libmm.a' '$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))' \
+	    '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libmm.so' '$(DESTDIR)$(BINDIR)/mm' '$(DESTDIR)$(PKGDIR)/libmm.pc'
+
+.PHONY: clean distclean
+clean:
+	rm -rf build build-* lib
+distclean: clean
+	rm -rf models
