@@ -64,6 +64,10 @@ all: $(STATIC) $(SHARED) $(BUILD)/mm examples
 help:
 	@sed -n 's/^#: \{0,1\}//p' Makefile
 
+# `make V=1` shows the commands.
+Q   := $(if $(V),,@)
+say  = $(if $(V),@:,@echo "  $(1) $@")
+
 # ---- objects ------------------------------------------------------------------------------------------------------
 
 # Rewritten only when the text differs, so that its time is the time of the last change of flags.
@@ -81,7 +85,8 @@ $(BUILD)/obj/%_avx512.o: ISA := $(AVX512)
 $(BUILD)/obj/%_avx512bf16.o: ISA := -mavx512bf16 $(AVX512)
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -c $< -o $@
+	$(call say,CC  )
+	$(Q)$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -c $< -o $@
 -include $(OBJ:.o=.d)
 
 # ---- libraries ----------------------------------------------------------------------------------------------------
@@ -89,29 +94,33 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 # Every internal symbol, for the unit tests.
 $(BUILD)/libmm_all.a: $(OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR  )
+	$(Q)$(AR) rcs $@ $^
 
 # One relocatable object in which everything but mm_* is local, so that a static link exports no more than a shared one.
 $(STATIC): $(OBJ)
 	@mkdir -p $(@D)
-	$(LD) -r -o $(BUILD)/libmm.o $^
-	$(OBJCOPY) --localize-hidden $(BUILD)/libmm.o
+	$(call say,AR  )
+	$(Q)$(LD) -r -o $(BUILD)/libmm.o $^
+	$(Q)$(OBJCOPY) --localize-hidden $(BUILD)/libmm.o
 	@rm -f $@
-	$(AR) rcs $@ $(BUILD)/libmm.o
+	$(Q)$(AR) rcs $@ $(BUILD)/libmm.o
 
 $(SHARED): $(OBJ) src/api/libmm.map
 	@mkdir -p $(@D)
-	$(CC) -shared $(SANFLAGS) -Wl,-soname,$(SONAME) -Wl,--version-script=src/api/libmm.map $(if $(SAN),,-Wl$(comma)--no-undefined) \
+	$(call say,LINK)
+	$(Q)$(CC) -shared $(SANFLAGS) -Wl,-soname,$(SONAME) -Wl,--version-script=src/api/libmm.map $(if $(SAN),,-Wl$(comma)--no-undefined) \
 	    -Wl,--as-needed -o $@ $(OBJ) $(LDLIBS)
-	ln -sf $(@F) $(@D)/$(SONAME)
-	ln -sf $(SONAME) $(@D)/libmm.so
+	$(Q)ln -sf $(@F) $(@D)/$(SONAME)
+	$(Q)ln -sf $(SONAME) $(@D)/libmm.so
 
 # ---- programs: the public header only -----------------------------------------------------------------------------
 
 MM_SRC := $(sort $(wildcard examples/mm/*.c))
 MM_OBJ := $(MM_SRC:%.c=$(BUILD)/obj/%.o)
 $(BUILD)/mm: $(MM_OBJ) $(STATIC)
-	$(CC) $(SANFLAGS) -o $@ $^ -Wl,--as-needed $(LDLIBS)
+	$(call say,LINK)
+	$(Q)$(CC) $(SANFLAGS) -o $@ $^ -Wl,--as-needed $(LDLIBS)
 -include $(MM_OBJ:.o=.d)
 
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard examples/*.c)))
@@ -119,7 +128,8 @@ EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(sort $(wildcard exampl
 examples: $(EXAMPLES)
 $(BUILD)/examples/%: examples/%.c include/libmm.h $(STATIC) $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(COMMON) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
+	$(call say,LINK)
+	$(Q)$(CC) $(COMMON) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
 
 # ---- tests --------------------------------------------------------------------------------------------------------
 
@@ -130,17 +140,25 @@ UNIT_BIN := $(foreach u,$(UNIT),$(call unit_bin,$(u)))
 define unit_rule
 $(call unit_bin,$(1)): $(1) $(BUILD)/libmm_all.a
 	@mkdir -p $$(@D)
-	$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $$< $(BUILD)/libmm_all.a -o $$@ -lcmocka $(LDLIBS)
+	$$(call say,LINK)
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $$< $(BUILD)/libmm_all.a -o $$@ -lcmocka $(LDLIBS)
 endef
 $(foreach u,$(UNIT),$(eval $(call unit_rule,$(u))))
 -include $(UNIT_BIN:=.d)
 .PHONY: unit
 unit: $(UNIT_BIN)
 
-# The comparison with recorded checkpoints, on the public header.
-GOLDEN := $(if $(wildcard tests/golden/golden.c),$(BUILD)/golden)
-$(BUILD)/golden: $(wildcard tests/golden/*.c tests/golden/*.h) $(STATIC) $(BUILD)/flags
-	$(CC) -D_GNU_SOURCE $(COMMON) -Iinclude -o $@ $(filter %.c,$^) $(STATIC) -Wl,--as-needed $(LDLIBS)
+# Programs that compare with recorded results, and benchmarks of one kernel each.
+GOLDEN := $(if $(wildcard tests/golden/runner/*.c),$(BUILD)/golden)
+REAL   := $(if $(wildcard tests/real/*.c),$(BUILD)/real)
+BENCH  := $(patsubst tests/bench/%.c,$(BUILD)/bench_%,$(wildcard tests/bench/*.c))
+test_program = $(CC) $(ALL_CFLAGS) -o $@ $(filter %.c,$^) $(BUILD)/libmm_all.a -Wl,--as-needed $(LDLIBS)
+$(BUILD)/golden: $(wildcard tests/golden/runner/*.[ch])
+$(BUILD)/real: $(wildcard tests/real/*.[ch])
+$(BUILD)/bench_%: tests/bench/%.c
+$(GOLDEN) $(REAL) $(BENCH): $(BUILD)/libmm_all.a
+	$(call say,LINK)
+	$(Q)$(test_program)
 .PHONY: golden
 golden: $(GOLDEN)
 	@test -n '$(DIR)' || { echo 'make golden DIR=folder, for example DIR=tests/golden/llama'; exit 2; }
@@ -151,14 +169,14 @@ layers:
 	@tests/layers.sh
 
 .PHONY: check test-programs
-test-programs: all unit $(GOLDEN)
+test-programs: all unit $(GOLDEN) $(REAL)
 check:
 	@$(MAKE) --no-print-directory deps deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) test-programs
 	@BUILD='$(BUILD)' LIB='$(LIB)' CC='$(CC)' SAN='$(SAN)' T='$(T)' LDLIBS='$(LDLIBS)' PYTHON='$(PYTHON)' tests/run.sh
 
 .PHONY: bench
-bench: $(BUILD)/mm
+bench: $(BUILD)/mm $(BENCH)
 	@$(PYTHON) tests/bench/bench.py --mm $(BUILD)/mm $(if $(PEER),--peer '$(PEER)')
 
 # ---- the demo -----------------------------------------------------------------------------------------------------
