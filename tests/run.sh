@@ -1,0 +1,61 @@
+#!/bin/bash
+# `make check`: runs every test, or those whose name matches T. Each kind prints lines that begin with "ok" or "FAIL"; a
+# program that ends badly without such a line counts as one failure. Prints one line per test program, all lines of a
+# failing one with the command that repeats it, and closes with "N passed, N failed". Uses no network.
+set -u
+cd "$(dirname "$0")/.."
+BUILD=${BUILD:-build} LIB=${LIB:-lib} T=${T:-} SAN=${SAN:-} CC=${CC:-gcc} PYTHON=${PYTHON:-python3} LDLIBS=${LDLIBS:-}
+export BUILD LIB SAN CC PYTHON LDLIBS
+passed=0 failed=0
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+
+# run NAME COMMAND...: runs one test program and counts its lines.
+run() {
+    local name=$1 start=$SECONDS rc ok bad
+    shift
+    if [ -n "$T" ] && ! [[ $name =~ $T ]]; then return; fi
+    timeout "${LIMIT:-600}" "$@" >"$out" 2>&1
+    rc=$?
+    ok=$(grep -c -E '^ok( |$)' "$out")
+    bad=$(grep -c -E '^(FAIL|not ok)( |$)' "$out")
+    if [ $rc -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+    if [ $rc -eq 0 ] && [ "$ok" -eq 0 ] && [ "$bad" -eq 0 ]; then ok=1; fi
+    passed=$((passed + ok)) failed=$((failed + bad))
+    printf '%-4s %-40s %4d passed, %d failed  (%d s)\n' "$([ "$bad" -eq 0 ] && echo ok || echo FAIL)" "$name" "$ok" "$bad" $((SECONDS - start))
+    if [ "$bad" -ne 0 ]; then
+        grep -v -E '^ok( |$)' "$out" | tail -n 40 | sed 's/^/     | /'
+        [ $rc -eq 124 ] && echo "     | stopped after ${LIMIT:-600} s"
+        echo "     repeat: make check T='^$name\$'${SAN:+ SAN=$SAN}"
+    fi
+}
+
+run layers tests/layers.sh
+run header tests/header/run.sh
+run abi tests/abi/run.sh
+
+export CMOCKA_MESSAGE_OUTPUT=TAP
+for source in $(find tests/unit -name '*.c' | LC_ALL=C sort); do
+    name=${source#tests/unit/}
+    name=${name%.c}
+    run "unit/$name" "$BUILD/t/${name//\//_}"
+done
+
+for dir in tests/golden/*/; do
+    [ -e "$dir/expected.json" ] && run "golden/$(basename "$dir")" "$BUILD/golden" "${dir%/}"
+done
+
+for script in tests/cli/*.sh; do
+    [ "$script" = tests/cli/lib.sh ] || run "cli/$(basename "$script" .sh)" bash "$script"
+done
+run readme "$PYTHON" tests/readme.py
+
+# With the weights of `make demo` present, the real models too.
+if [ -d models ] && [ -x "$BUILD/real" ]; then
+    LIMIT=1500 run real "$BUILD/real" models examples/demo/demo-vlm.mm.json
+else
+    echo "     real: models/ is not there, left out (make models fetches it)"
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
