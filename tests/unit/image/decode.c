@@ -1,0 +1,230 @@
+/* Every kind of file the decoder reads against Pillow's pixels, and the same files damaged: truncated at every length,
+ * with bytes changed, with forged headers. files.safetensors holds the files and what Pillow makes of them. */
+#include "golden.h"
+#include "../base/failing.h"
+#include "../../../src/image/image.h"
+#include "../../../src/image/probe.h"
+#include <stdlib.h>
+
+#define FILES "tests/unit/image/files.safetensors"
+
+static const char *const names[] = {"png_rgb16",   "png_rgba16",       "png_grey16", "png_grey", "png_la",     "png_1bit",
+                                    "png_palette", "png_palette_trns", "bmp_24",     "bmp_8",    "bmp_1",      "jpg_444",
+                                    "jpg_420",     "jpg_progressive",  "jpg_grey",   "jpg_cmyk", "jpg_restart"};
+#define N (sizeof names / sizeof *names)
+
+static mm__mem *mem;
+static mm_error err = {.size = sizeof err};
+
+static void every_kind_equals_pillow(void **state)
+{
+    (void)state;
+    golden g = golden_open(mem, FILES);
+    for (size_t i = 0; i < N; i++) {
+        char key[64];
+        size_t len, n;
+        mm__pixels *px;
+        snprintf(key, sizeof key, "%s.rgb", names[i]);
+        const uint8_t *file = golden_tensor(&g, names[i], &len), *want = golden_tensor(&g, key, &n);
+        if (mm__image_decode(mem, file, len, names[i], &px, &err) != MM_OK) fail_msg("%s", err.text);
+        assert_true(px->width == 26 && px->height == 21 && n == 26 * 21 * 3);
+        int worst = 0;
+        for (size_t j = 0; j < n; j++) {
+            int v = px->data[j / 3 * (size_t)px->channels + (px->channels >= 3 ? j % 3 : 0)];
+            worst = abs(v - want[j]) > worst ? abs(v - want[j]) : worst;
+        }
+        if (worst > (names[i][0] == 'j' ? 4 : 0)) fail_msg("%s: off by %d", names[i], worst);
+        mm__pixels_free(px);
+    }
+    golden_close(&g);
+}
+
+/* The bytes in a block of exactly their size, so that reading past them is seen. */
+static mm_status decode_copy(const uint8_t *bytes, size_t len)
+{
+    uint8_t *copy = malloc(len ? len : 1);
+    mm__pixels *px = NULL;
+    memcpy(copy, bytes, len);
+    mm_status st = mm__image_decode(mem, copy, len, "damaged", &px, &err);
+    assert_true((st == MM_OK) == (px != NULL));
+    mm__pixels_free(px);
+    free(copy);
+    return st;
+}
+
+static void truncated_files_are_refused(void **state)
+{
+    (void)state;
+    golden g = golden_open(mem, FILES);
+    for (size_t i = 0; i < N; i++) {
+        size_t len;
+        const uint8_t *file = golden_tensor(&g, names[i], &len);
+        for (size_t cut = 0; cut < len; cut++)
+            if (decode_copy(file, cut) != MM_E_MEDIA) fail_msg("%s cut to %zu of %zu bytes: %s", names[i], cut, len, err.text);
+    }
+    golden_close(&g);
+}
+
+static void damaged_files_never_crash(void **state)
+{
+    (void)state;
+    golden g = golden_open(mem, FILES);
+    uint32_t seed = 12345;
+    for (size_t i = 0; i < N; i++) {
+        size_t len;
+        const uint8_t *file = golden_tensor(&g, names[i], &len);
+        uint8_t *work = malloc(len);
+        for (int round = 0; round < 1500; round++) {
+            memcpy(work, file, len);
+            for (int k = 0; k <= round % 4; k++) {
+                seed = seed * 1664525u + 1013904223u;
+                work[(seed >> 8) % len] = (uint8_t)(seed >> 3);
+            }
+            decode_copy(work, len);
+        }
+        free(work);
+    }
+    assert_int_equal(mm__mem_live(mem) > 0, 1);
+    golden_close(&g);
+}
+
+static void put32(uint8_t *p, uint32_t v)
+{
+    for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+static void forged_headers_are_refused(void **state)
+{
+    (void)state;
+    golden g = golden_open(mem, FILES);
+    size_t len;
+    const uint8_t *file = golden_tensor(&g, "png_grey", &len);
+    uint8_t *work = malloc(4096);
+    static const struct {
+        uint32_t w, h;
+        mm_status st;
+    } sizes[] = {{0, 5, MM_E_MEDIA},
+                 {16385, 1, MM_E_LIMIT},
+                 {1, 0xffffffff, MM_E_LIMIT},
+                 {16384, 4097, MM_E_LIMIT},
+                 {16384, 4096, MM_E_MEDIA}};
+    for (size_t i = 0; i < 5; i++) {
+        memcpy(work, file, len);
+        put32(work + 16, sizes[i].w);
+        put32(work + 20, sizes[i].h);
+        assert_int_equal(decode_copy(work, len), sizes[i].st);
+    }
+    memcpy(work, file, len);
+    put32(work + 33, 0xfffffff0u); /* the first data chunk claims 4 GiB */
+    assert_int_equal(decode_copy(work, len), MM_E_MEDIA);
+    file = golden_tensor(&g, "jpg_444", &len);
+    for (size_t at = 2; at + 20 < len; at++) /* a Huffman table with more codes than there are symbols */
+        if (file[at] == 0xff && file[at + 1] == 0xc4) {
+            memcpy(work, file, len);
+            memset(work + at + 5, 0xff, 16);
+            assert_int_equal(decode_copy(work, len), MM_E_MEDIA);
+            assert_non_null(strstr(err.text, "Huffman"));
+            break;
+        }
+    assert_int_equal(decode_copy((const uint8_t *)"GIF89a..........", 16), MM_E_MEDIA);
+    assert_non_null(strstr(err.text, "PNG, JPEG or BMP"));
+    free(work);
+    golden_close(&g);
+}
+
+/* 4 KiB that inflate to 4 MiB behind a header of one pixel: the decoder must not be given that much. */
+static void data_cannot_outgrow_the_picture(void **state)
+{
+    (void)state;
+    golden g = golden_open(mem, FILES);
+    size_t len;
+    const uint8_t *file = golden_tensor(&g, "png_bomb", &len);
+    const uint64_t before = mm__mem_live(mem);
+    mm__mem *small = mm__mem_create(NULL, 0);
+    mm__pixels *px = NULL;
+    assert_int_equal(mm__image_decode(small, file, len, "bomb", &px, &err), MM_E_MEDIA);
+    assert_true(mm__mem_peak(small) < 1 << 20);
+    mm__mem_destroy(small);
+    assert_true(mm__mem_live(mem) == before);
+    golden_close(&g);
+}
+
+static const uint8_t *swept;
+static size_t swept_len;
+
+static bool decode_once(mm__mem *m)
+{
+    mm__pixels *px = NULL;
+    mm_status st = mm__image_decode(m, swept, swept_len, "swept", &px, &err);
+    if (st != MM_OK) assert_int_equal(st, MM_E_NOMEM);
+    mm__pixels_free(px);
+    return st == MM_OK;
+}
+
+static void running_out_of_memory_is_reported(void **state)
+{
+    (void)state;
+    golden g = golden_open(mem, FILES);
+    for (size_t i = 0; i < N; i++) {
+        swept = golden_tensor(&g, names[i], &swept_len);
+        if (sweep(decode_once) <= 0) fail_msg("%s", names[i]);
+    }
+    golden_close(&g);
+}
+
+static void policy(const char *text, mm_status want, mm__image_policy *p)
+{
+    mm__json_doc *doc;
+    assert_int_equal(mm__json_parse(mem, text, strlen(text), "policy", &doc, &err), MM_OK);
+    mm_status st = mm__image_policy_from_json(mm__json_root(doc), NULL, "policy", p, &err);
+    if (st != want) fail_msg("%s: %d instead of %d (%s)", text, st, want, err.text);
+    mm__json_free(doc);
+}
+
+static void policies_fill_in_the_class_and_check_ranges(void **state)
+{
+    (void)state;
+    mm__image_policy p;
+    policy("{\"image_processor_type\":\"CLIPImageProcessorFast\"}", MM_OK, &p);
+    assert_true(p.fit == MM__FIT_SHORTEST && p.shortest == 224 && p.crop_width == 224 && p.resample == MM__RESAMPLE_BICUBIC);
+    policy("{\"feature_extractor_type\":\"CLIPFeatureExtractor\",\"size\":336,\"crop_size\":300}", MM_OK, &p);
+    assert_true(p.shortest == 336 && p.crop_width == 300 && p.crop_height == 300);
+    policy("{\"image_processor_type\":\"ViTFeatureExtractor\",\"size\":384,\"image_std\":null}", MM_OK, &p);
+    assert_true(p.fit == MM__FIT_EXACT && p.width == 384 && p.crop_width == 0 && p.std[0] == 0.5f);
+    policy(
+        "{\"image_processor_type\":\"CLIPImageProcessor\",\"do_pad\":true,\"size\":{\"shortest_edge\":336},\"crop_size\":336}",
+        MM_OK, &p);
+    assert_true(p.fit == MM__FIT_PAD_SQUARE && p.width == 336 && p.pad_color[0] == 122 && p.pad_color[1] == 116 &&
+                p.pad_color[2] == 104);
+    policy("{\"image_processor_type\":\"BlipImageProcessor\",\"do_resize\":false,\"do_rescale\":false,\"do_normalize\":false}",
+           MM_OK, &p);
+    assert_true(p.fit == MM__FIT_NONE && p.rescale == 1.0f && !p.normalize);
+    policy("{}", MM_E_UNSUPPORTED, &p);
+    policy("[]", MM_E_FORMAT, &p);
+    policy("{\"image_processor_type\":\"NoSuchImageProcessor\"}", MM_E_UNSUPPORTED, &p);
+    policy("{\"image_processor_type\":\"CLIPImageProcessor\",\"size\":0}", MM_E_FORMAT, &p);
+    policy("{\"image_processor_type\":\"CLIPImageProcessor\",\"size\":{\"height\":20000,\"width\":3}}", MM_E_FORMAT, &p);
+    policy("{\"image_processor_type\":\"CLIPImageProcessor\",\"size\":{\"longest_edge\":980}}", MM_E_UNSUPPORTED, &p);
+    policy("{\"image_processor_type\":\"CLIPImageProcessor\",\"image_std\":[0.5,0,0.5]}", MM_E_FORMAT, &p);
+    policy("{\"image_processor_type\":\"CLIPImageProcessor\",\"image_mean\":[0.5,0.5]}", MM_E_FORMAT, &p);
+    policy("{\"image_processor_type\":\"CLIPImageProcessor\",\"resample\":9}", MM_E_FORMAT, &p);
+    policy("{\"image_processor_type\":\"CLIPImageProcessor\",\"rescale_factor\":\"x\"}", MM_E_FORMAT, &p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_kind_equals_pillow),
+        cmocka_unit_test(truncated_files_are_refused),
+        cmocka_unit_test(damaged_files_never_crash),
+        cmocka_unit_test(forged_headers_are_refused),
+        cmocka_unit_test(data_cannot_outgrow_the_picture),
+        cmocka_unit_test(running_out_of_memory_is_reported),
+        cmocka_unit_test(policies_fill_in_the_class_and_check_ranges),
+    };
+    mem = mm__mem_create(NULL, 0);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (mm__mem_live(mem) != 0) failed++;
+    mm__mem_destroy(mem);
+    return failed;
+}
