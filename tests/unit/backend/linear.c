@@ -1,7 +1,7 @@
 /* LINEAR kernels against the operator's oracle: every weight type, precision and instruction set of this processor, on
  * random shapes (odd N, strided x, 1 to 3 stacked weights of mixed types, bias, activation, residual). Also: results do
  * not depend on the cut into units or on the other rows, and packing keeps its promises. */
-#include "../../../src/backend/cpu/kern/linear/linear.h"
+#include "../../../src/backend/cpu/kern/linear/linear_layout.h"
 #include "../../../src/base/rng.h"
 #include <math.h>
 #include <setjmp.h>
@@ -297,6 +297,25 @@ static void activations(void **state)
         }
 }
 
+static void unpacking_is_bit_exact(void **state)
+{
+    unsigned isa[4];
+    if (levels(isa) == 1) skip();
+    for (int i = 0; i < N_TYPES; i++) {
+        enum { N = 1024 };
+        static uint8_t raw[N * 4 + 1];
+        static float want[N], got[N];
+        mm__shape s = mm__shape1(N);
+        size_t bytes;
+        assert_true(mm__tensor_bytes(types[i], &s, &bytes));
+        fill(types[i], raw + 1, bytes);
+        mm__unpack_row(types[i], raw + 1, want, N);
+        mm__linear_unpack_avx2(types[i], raw + 1, got, N);
+        for (int j = 0; j < N; j++)
+            if (want[j] != got[j]) fail_msg("%s, element %d: %g, not %g", mm__dtype_info_of(types[i])->name, j, got[j], want[j]);
+    }
+}
+
 static void packing(void **state)
 {
     unsigned isa[4];
@@ -341,7 +360,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_exact),     cmocka_unit_test(every_type_fast), cmocka_unit_test(stacked_mixed_types),
-        cmocka_unit_test(rows_are_independent), cmocka_unit_test(activations),     cmocka_unit_test(packing),
+        cmocka_unit_test(rows_are_independent), cmocka_unit_test(activations),     cmocka_unit_test(unpacking_is_bit_exact),
+        cmocka_unit_test(packing),
     };
     mem = mm__mem_create(NULL, 0);
     if (!mem) return 1;
