@@ -1,0 +1,259 @@
+/* Sound files to mono samples.
+ *
+ * libsndfile reads the formats, from memory through callbacks. It knows many more than we want to be exposed to, so a file
+ * is let in by its first bytes (RIFF/RF64 WAVE, fLaC, OggS, MP3), a WAVE file also by the encoding its fmt chunk states
+ * (PCM, float, A-law, mu-law: the ADPCM readers have a record of overflows), and what the library then says it opened
+ * is checked again. Its frame count is never believed: blocks are read until there are no more, or the limit is met.
+ * Channels are averaged; samples that are not finite become 0. */
+#include "audio.h"
+#include "resample.h"
+#include "../base/ckd.h"
+#include "../base/error.h"
+#include <math.h>
+#include <sndfile.h>
+#include <string.h>
+
+#define MAX_CHANNELS 8
+#define MIN_RATE 1000
+#define MAX_RATE 768000
+#define MAX_SECONDS (4 * 3600)
+#define MAX_FRAMES ((int64_t)1 << 29) /* 2 GiB of float samples */
+#define BLOCK 4096
+
+void mm__samples_free(mm__samples *s)
+{
+    if (!s) return;
+    mm__free(s->mem, s->data);
+    mm__free(s->mem, s);
+}
+
+static int64_t frame_limit(int32_t rate)
+{
+    const int64_t n = (int64_t)MAX_SECONDS * rate;
+    return n < MAX_FRAMES ? n : MAX_FRAMES;
+}
+
+static mm_status check_shape(int64_t channels, int64_t rate, const char *what, mm_error *err)
+{
+    if (channels < 1 || channels > MAX_CHANNELS)
+        return mm__fail(err, MM_E_MEDIA, "%s: %lld channels; 1 to %d are read", what, (long long)channels, MAX_CHANNELS);
+    if (rate < MIN_RATE || rate > MAX_RATE)
+        return mm__fail(err, MM_E_MEDIA, "%s: sample rate %lld; %d to %d Hz are read", what, (long long)rate, MIN_RATE,
+                        MAX_RATE);
+    return MM_OK;
+}
+
+static mm_status too_long(const char *what, int32_t rate, mm_error *err)
+{
+    return mm__fail(err, MM_E_LIMIT, "%s: longer than %lld samples at %d Hz (4 hours or 2 GiB); cut it", what,
+                    (long long)frame_limit(rate), rate);
+}
+
+static uint32_t le16(const uint8_t *p)
+{
+    return (uint32_t)p[1] << 8 | p[0];
+}
+static uint32_t le32(const uint8_t *p)
+{
+    return le16(p + 2) << 16 | le16(p);
+}
+
+/* A WAVE file's encoding tag, the extensible form resolved; 0 when there is no usable fmt chunk. */
+static uint32_t wave_tag(const uint8_t *b, size_t len)
+{
+    size_t at = 12;
+    while (len - at >= 8) {
+        const size_t n = le32(b + at + 4), left = len - at - 8;
+        if (memcmp(b + at, "fmt ", 4) == 0) {
+            if (n < 16 || n > left) return 0;
+            const uint32_t tag = le16(b + at + 8);
+            return tag != 0xfffe ? tag : n >= 26 ? le16(b + at + 8 + 24) : 0;
+        }
+        if (n >= left) return 0;
+        at += 8 + n + (n & 1 && n < left ? 1 : 0);
+    }
+    return 0;
+}
+
+/* SF_FORMAT_* container of a file we let in; 0 and an error otherwise. */
+static int admitted(const uint8_t *b, size_t len, const char *what, mm_error *err)
+{
+    if (len >= 12 && (memcmp(b, "RIFF", 4) == 0 || memcmp(b, "RF64", 4) == 0) && memcmp(b + 8, "WAVE", 4) == 0) {
+        const uint32_t tag = wave_tag(b, len);
+        if (tag == 1 || tag == 3 || tag == 6 || tag == 7) return SF_FORMAT_WAV;
+        mm__fail(err, MM_E_MEDIA, "%s: WAVE encoding 0x%x is not read; save it as PCM or float", what, tag);
+        return 0;
+    }
+    if (len >= 4 && memcmp(b, "fLaC", 4) == 0) return SF_FORMAT_FLAC;
+    if (len >= 4 && memcmp(b, "OggS", 4) == 0) return SF_FORMAT_OGG;
+    if (len >= 4 && (memcmp(b, "ID3", 3) == 0 || (b[0] == 0xff && (b[1] & 0xe0) == 0xe0 && (b[1] & 0x06) != 0)))
+        return SF_FORMAT_MPEG;
+    mm__fail(err, MM_E_MEDIA, "%s: not a WAV, FLAC, OGG or MP3 file; convert it to one of these", what);
+    return 0;
+}
+
+static bool format_agrees(int format, int container)
+{
+    const int type = format & SF_FORMAT_TYPEMASK, sub = format & SF_FORMAT_SUBMASK;
+    if (container == SF_FORMAT_WAV && type != SF_FORMAT_WAV && type != SF_FORMAT_WAVEX && type != SF_FORMAT_RF64) return false;
+    if (container != SF_FORMAT_WAV && type != container) return false;
+    switch (sub) {
+    case SF_FORMAT_PCM_S8:
+    case SF_FORMAT_PCM_U8:
+    case SF_FORMAT_PCM_16:
+    case SF_FORMAT_PCM_24:
+    case SF_FORMAT_PCM_32:
+        return container == SF_FORMAT_WAV || container == SF_FORMAT_FLAC;
+    case SF_FORMAT_FLOAT:
+    case SF_FORMAT_DOUBLE:
+    case SF_FORMAT_ULAW:
+    case SF_FORMAT_ALAW:
+        return container == SF_FORMAT_WAV;
+    case SF_FORMAT_VORBIS:
+    case SF_FORMAT_OPUS:
+        return container == SF_FORMAT_OGG;
+    case SF_FORMAT_MPEG_LAYER_I:
+    case SF_FORMAT_MPEG_LAYER_II:
+    case SF_FORMAT_MPEG_LAYER_III:
+        return container == SF_FORMAT_MPEG;
+    default:
+        return false;
+    }
+}
+
+typedef struct source {
+    const uint8_t *bytes;
+    sf_count_t len, at;
+} source;
+
+static sf_count_t source_length(void *user)
+{
+    return ((source *)user)->len;
+}
+static sf_count_t source_tell(void *user)
+{
+    return ((source *)user)->at;
+}
+
+static sf_count_t source_seek(sf_count_t offset, int whence, void *user)
+{
+    source *s = user;
+    const sf_count_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? s->at : s->len;
+    if (offset < -base || offset > s->len - base) return -1;
+    return s->at = base + offset;
+}
+
+static sf_count_t source_read(void *to, sf_count_t n, void *user)
+{
+    source *s = user;
+    if (n > s->len - s->at) n = s->len - s->at;
+    if (n <= 0) return 0;
+    memcpy(to, s->bytes + s->at, (size_t)n);
+    s->at += n;
+    return n;
+}
+
+static sf_count_t source_write(const void *from, sf_count_t n, void *user)
+{
+    return 0;
+}
+
+static float mean(const float *frame, int32_t channels)
+{
+    double sum = 0.0;
+    for (int32_t c = 0; c < channels; c++) sum += isfinite(frame[c]) ? frame[c] : 0.0;
+    return (float)(sum / channels);
+}
+
+/* Reads blocks until the end into s->data, which grows by half each time. */
+static mm_status read_blocks(SNDFILE *file, int32_t channels, mm__samples *s, const char *what, mm_error *err)
+{
+    float block[BLOCK];
+    const sf_count_t per_block = BLOCK / channels;
+    int64_t cap = 0;
+    sf_count_t got;
+    while ((got = sf_readf_float(file, block, per_block)) > 0) {
+        if (got > per_block) return mm__fail(err, MM_E_MEDIA, "%s: the sound decoder broke its promise", what);
+        if (s->n + got > frame_limit(s->rate)) return too_long(what, s->rate, err);
+        if (s->n + got > cap) {
+            cap = s->n + got + s->n / 2 + BLOCK;
+            float *grown = mm__realloc(s->mem, s->data, (size_t)cap * sizeof *grown);
+            if (!grown) return mm__nomem(err, what);
+            s->data = grown;
+        }
+        for (sf_count_t i = 0; i < got; i++) s->data[s->n++] = mean(block + i * channels, channels);
+    }
+    return s->n > 0 ? MM_OK : mm__fail(err, MM_E_MEDIA, "%s: holds no samples", what);
+}
+
+mm_status mm__audio_decode(mm__mem *mem, const void *bytes, size_t len, const char *what, int32_t rate, mm__samples **out,
+                           mm_error *err)
+{
+    SF_VIRTUAL_IO io = {source_length, source_seek, source_read, source_write, source_tell};
+    SF_INFO info = {0};
+    mm__samples *s = NULL;
+    mm_status st = MM_OK;
+    *out = NULL;
+    if (len > INT64_MAX || (rate != 0 && (rate < MIN_RATE || rate > MAX_RATE)))
+        return mm__fail(err, MM_E_ARG, "%s: cannot be read at %d Hz", what, rate);
+    const int container = admitted(bytes, len, what, err);
+    if (!container) return MM_E_MEDIA;
+    source src = {bytes, (sf_count_t)len, 0};
+    SNDFILE *file = sf_open_virtual(&io, SFM_READ, &info, &src);
+    if (!file) return mm__fail(err, MM_E_MEDIA, "%s: damaged sound file: %s", what, sf_strerror(NULL));
+    if (!format_agrees(info.format, container)) {
+        st = mm__fail(err, MM_E_MEDIA, "%s: sound format 0x%x is not read", what, (unsigned)info.format);
+        goto done;
+    }
+    if ((st = check_shape(info.channels, info.samplerate, what, err)) != MM_OK) goto done;
+    if (!(s = mm__zalloc(mem, sizeof *s))) {
+        st = mm__nomem(err, what);
+        goto done;
+    }
+    s->mem = mem;
+    s->rate = info.samplerate;
+    st = read_blocks(file, info.channels, s, what, err);
+    if (st == MM_OK && rate) st = mm__audio_resample(s, rate, what, err);
+    if (st != MM_OK) goto done;
+    *out = s;
+    s = NULL;
+done:
+    mm__samples_free(s);
+    sf_close(file);
+    return st;
+}
+
+mm_status mm__audio_from_pcm(mm__mem *mem, const float *f32, const int16_t *i16, int64_t frames, int32_t channels,
+                             int32_t rate_in, int32_t rate, mm__samples **out, mm_error *err)
+{
+    static const char what[] = "samples";
+    *out = NULL;
+    if ((f32 != NULL) == (i16 != NULL) || frames < 1) return mm__fail(err, MM_E_ARG, "samples: none given");
+    if (rate != 0 && (rate < MIN_RATE || rate > MAX_RATE))
+        return mm__fail(err, MM_E_ARG, "samples: cannot be read at %d Hz", rate);
+    mm_status st = check_shape(channels, rate_in, what, err);
+    if (st != MM_OK) return st;
+    if (frames > frame_limit(rate_in)) return too_long(what, rate_in, err);
+    mm__samples *s = mm__zalloc(mem, sizeof *s);
+    if (!s) return mm__nomem(err, what);
+    s->mem = mem;
+    s->rate = rate_in;
+    s->n = frames;
+    s->data = mm__calloc(mem, (size_t)frames, sizeof *s->data);
+    if (!s->data) {
+        st = mm__nomem(err, what);
+        goto done;
+    }
+    for (int64_t i = 0; i < frames; i++) {
+        float frame[MAX_CHANNELS];
+        for (int32_t c = 0; c < channels; c++) frame[c] = f32 ? f32[i * channels + c] : (float)i16[i * channels + c] / 32768.0f;
+        s->data[i] = mean(frame, channels);
+    }
+    if (rate) st = mm__audio_resample(s, rate, what, err);
+    if (st != MM_OK) goto done;
+    *out = s;
+    s = NULL;
+done:
+    mm__samples_free(s);
+    return st;
+}

@@ -1,0 +1,10 @@
+/* Sample-rate conversion of mono sound. */
+#ifndef MM__AUDIO_RESAMPLE_H
+#define MM__AUDIO_RESAMPLE_H
+
+#include "audio.h"
+
+/* Replaces s->data, n and rate. ceil(n * rate / s->rate) samples come out. */
+mm_status mm__audio_resample(mm__samples *s, int32_t rate, const char *what, mm_error *err);
+
+#endif
