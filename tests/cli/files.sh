@@ -1,0 +1,63 @@
+# Files that are missing, damaged, foreign or of an unknown kind: one line that names the file, and the right status.
+. tests/cli/lib.sh
+model=$G/llama/model-f32.gguf
+
+refuses "missing model" 1 "nowhere.gguf" info "$tmp/nowhere.gguf"
+refuses "missing directory" 1 "$tmp/none" run "$tmp/none" hello
+mkdir "$tmp/bare"
+refuses "directory without a model" 4 "config.json" info "$tmp/bare"
+
+: >"$tmp/empty.gguf"
+refuses "empty file" 4 "empty.gguf" info "$tmp/empty.gguf"
+for size in 4 20 100 1000 5000 90000 170000; do
+    head -c $size $model >"$tmp/cut.gguf"
+    refuses "gguf cut at $size bytes" 4 "cut.gguf" run "$tmp/cut.gguf" hello
+done
+for size in 4 200 100000 200000; do
+    head -c $size $G/whisper/ggml-f16.bin >"$tmp/cut.bin"
+    refuses "ggml .bin cut at $size bytes" 4 "cut.bin" transcribe "$tmp/cut.bin" $G/_inputs/speech_16k.wav
+done
+cp -r $G/llama "$tmp/hf" && rm -f "$tmp"/hf/*.gguf
+for size in 5 500 100000; do
+    head -c $size $G/llama/model.safetensors >"$tmp/hf/model.safetensors"
+    refuses "safetensors cut at $size bytes" 4 "model.safetensors" run "$tmp/hf" hello
+done
+cp $G/llama/model.safetensors "$tmp/hf/"
+head -c 300 $G/llama/config.json >"$tmp/hf/config.json"
+refuses "config.json cut" 4 "config.json" run "$tmp/hf" hello
+
+sed 's/"model_type": *"llama"/"model_type": "marmot"/; s/LlamaForCausalLM/MarmotForCausalLM/' $G/llama/config.json >"$tmp/hf/config.json"
+refuses "unknown architecture is named" 3 "marmot" run "$tmp/hf" hello
+"${PYTHON:-python3}" - "$model" "$tmp/arch.gguf" <<'PY'
+import sys
+data = open(sys.argv[1], "rb").read()
+at = data.index(b"general.architecture") + len("general.architecture") + 4 + 8
+open(sys.argv[2], "wb").write(data[:at] + b"zebra" + data[at + 5:])
+PY
+refuses "unknown architecture of a gguf is named" 3 "zebra" run "$tmp/arch.gguf" hello
+"${PYTHON:-python3}" - $G/llama/config.json "$tmp/hf/config.json" <<'PY'
+import json, sys
+config = json.load(open(sys.argv[1]))
+config["hidden_size"] = 2 * config["hidden_size"]
+json.dump(config, open(sys.argv[2], "w"))
+PY
+refuses "tensor of another shape is named" 4 "(layers|embed|norm)" run "$tmp/hf" hello
+
+head -c 5000 /dev/zero >"$tmp/zero.gguf"
+refuses "zeros" 4 "zero.gguf" info "$tmp/zero.gguf"
+refuses "a picture is no model" 4 "photo.jpg" info $G/_inputs/photo.jpg
+refuses "a program is no model" 4 "Makefile" info Makefile
+echo '{"libmm": 1, "assembly": "blip2", "parts": {"text": {"path": "/etc/passwd"}}}' >"$tmp/a.mm.json"
+refuses "a manifest with an absolute path" 4 "relative" info "$tmp/a.mm.json"
+echo '{"libmm": 1, "assembly": "gargoyle", "parts": {}}' >"$tmp/b.mm.json"
+refuses "a manifest of an unknown assembly" 3 "gargoyle" info "$tmp/b.mm.json"
+
+refuses "missing picture" 1 "none.png" run $G/llava hello --image "$tmp/none.png"
+head -c 1000 $G/_inputs/rgba.png >"$tmp/cut.png"
+refuses "picture cut short" 1 "cut.png" run $G/llava hello --image "$tmp/cut.png"
+refuses "text as a picture" 1 "Makefile" run $G/llava hello --image Makefile
+refuses "picture for a text model" 3 "image" run $G/llama hello --image $G/_inputs/small.png
+refuses "missing recording" 1 "none.wav" transcribe $G/whisper "$tmp/none.wav"
+refuses "text as a recording" 1 "Makefile" transcribe $G/whisper Makefile
+refuses "transcribe with a text model" 3 "transcribe" transcribe $G/llama $G/_inputs/speech_16k.wav
+exit $bad
