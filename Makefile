@@ -11,6 +11,7 @@
 #: make models       fetches the real weights only; ALL=1 adds Gemma
 #: make deps         installs the Debian packages a build needs, or prints the command that does
 #: make deps-test    the same for the tests
+#: make help         prints this
 #: make install      header, libraries, pkg-config file and mm below PREFIX (/usr/local), DESTDIR honoured
 #: make uninstall    removes exactly these
 #: make clean        removes build*/ and lib/; distclean removes models/ too
