@@ -257,6 +257,8 @@ MM_API void mm_session_release(mm_session *session);
  *   "language"  speech: ISO code of the spoken language; default: detected
  *   "translate" speech: "1" translates to English
  *   "timestamps" speech: "0" plain text only
+ *   "history"   speech: "1" lets each window read the text of earlier ones (more even style, but errors may carry over)
+ *   "single_pass" speech: "1" never decodes a window again at a higher temperature
  *   "watch"     adds a stage name: its tensor is delivered as MM_EVENT_TENSOR ("*" for all)
  *   "decoder_prompt"  encoder-decoder models: text the answer starts with
  *   "force_ids" space-separated ids the answer starts with, after the prompt

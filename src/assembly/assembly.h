@@ -93,6 +93,7 @@ struct mm__assembly {
     int32_t feature_layer;    /* 0: last; else as mm__encoder_in.layer */
     bool drop_cls;
     int pool;                 /* text embeddings: 0 pooled output, 1 mean of the rows, 2 first row */
+    bool hide_padding;        /* text encoders that always pad: rows do not see the padding */
     mm__prompt_policy prompt;
     mm__speech_policy audio;
     mm__score_policy score;

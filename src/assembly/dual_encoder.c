@@ -58,9 +58,19 @@ static mm__loader tower(mm__assembly *a, const mm__source *s, const char *path, 
     return ld;
 }
 
+/* Checkpoints trained without a padding mask say so by naming the ids as their only text input. */
+static bool reads_mask(const mm__source *s)
+{
+    const mm__json *names = mm__json_get(s->tokenizer_config.root, "model_input_names");
+    for (size_t i = 0; i < mm__json_count(names); i++)
+        if (strcmp(mm__json_str(mm__json_at(names, i), NULL, ""), "attention_mask") == 0) return true;
+    return mm__json_kind(names) != MM__JSON_ARRAY;
+}
+
 static mm_status create(mm__assembly *a, mm__source *s, mm_error *err)
 {
     const bool sigmoid = is_sigmoid(s);
+    a->hide_padding = sigmoid && reads_mask(s);
     a->tasks = MM__TASK_SCORE | MM__TASK_EMBED;
     a->modalities = MM__IN_TEXT | MM__IN_IMAGE;
     mm__loader vision = tower(a, s, "vision_config", sigmoid ? "siglip_vision_model" : "clip_vision_model");

@@ -171,6 +171,7 @@ mm_status mm__session_set(mm__session *s, const char *key, const char *value, mm
     if (strcmp(key, "translate") == 0) return set_flag(&s->translate, key, value, err);
     if (strcmp(key, "truncate") == 0) return set_flag(&s->truncate, key, value, err);
     if (strcmp(key, "single_pass") == 0) return set_flag(&s->single_pass, key, value, err);
+    if (strcmp(key, "history") == 0) return set_flag(&s->use_history, key, value, err);
     if (strcmp(key, "decoder_prompt") == 0) return set_text(s, &s->decoder_prompt, value, err);
     if (strcmp(key, "force_ids") == 0) return set_ids(&s->forced, value, err);
     if (strcmp(key, "timestamps") == 0) {

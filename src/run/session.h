@@ -65,7 +65,7 @@ struct mm__session {
     char *decoder_prompt;
     mm__ids forced;           /* ids the answer starts with */
     mm__ids given_ids;        /* a prompt given as ids */
-    bool translate, no_timestamps, truncate, single_pass;
+    bool translate, no_timestamps, truncate, single_pass, use_history;
 
     double encode_s, prefill_s, decode_s;
     size_t prefill_rows, prompt_rows;

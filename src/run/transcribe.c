@@ -2,8 +2,9 @@
  * encoded, its tokens are decoded greedily or, when the result looks wrong, again at rising temperatures; timestamps cut it
  * into segments and say where the next window begins.
  *
- * A recording that fits one window is padded with silence before the spectrogram is made; a longer one is transformed as a
- * whole and its last window padded with zeros, as the reference does. */
+ * A recording that fits one window is padded with silence before the spectrogram is made, and transcribed to the end of the
+ * window; a longer one is transformed as a whole and its last window padded with zeros (transformers'
+ * generation_whisper.py). What lies wholly in the padding is dropped unless the model hears speech there. */
 #include "session.h"
 #include "speech_rules.h"
 
@@ -21,7 +22,7 @@
 
 typedef struct mm__transcription {
     float *mel;               /* [n_mels, n_frames] */
-    int64_t n_frames, content, seek; /* frames; content: without padding */
+    int64_t n_frames, content, sound, seek; /* frames: all; to transcribe; that hold sound; done */
     int32_t language;         /* index, -1: none yet */
     mm__ids history, all;     /* text of earlier windows; every token of the answer */
     uint32_t n_segments;
@@ -49,7 +50,8 @@ void mm__transcribe_free(mm__session *s)
 static mm_status make_mel(mm__session *s, transcription *t, const float *samples, int64_t n, mm_error *err)
 {
     const mm__speech_policy *p = &s->a->audio;
-    t->content = n / p->hop + (n % p->hop != 0);
+    t->sound = n / p->hop + (n % p->hop != 0);
+    t->content = n > p->window_samples ? t->sound : p->window_frames;
     if (n > p->window_samples) return mm__mel_run(p->mel, s->mem, samples, n, &t->mel, &t->n_frames, err);
     float *padded = mm__calloc(s->mem, (size_t)p->window_samples, sizeof *padded);
     if (!padded) return mm__nomem(err, "samples");
@@ -204,7 +206,7 @@ static bool push_prompt(mm__session *s, mm__ids *ids, size_t *sot_at)
     const mm__speech_policy *p = &s->a->audio;
     const mm__ids *h = &s->speech->history;
     bool ok = true;
-    if (h->len && p->prev >= 0) {
+    if (s->use_history && h->len && p->prev >= 0) {
         const size_t most = (size_t)(p->max_text / 2 - 1), n = h->len < most ? h->len : most;
         ok = mm__ids_push(ids, p->prev) && mm__ids_append(ids, h->data + h->len - n, n);
     }
@@ -295,18 +297,21 @@ static mm_status decode(mm__session *s, window *w, mm_error *err)
     return st;
 }
 
-/* Rising temperatures until the answer neither loops nor guesses, or is silence. */
-static mm_status decode_with_fallback(mm__session *s, window *w, mm_error *err)
+/* Rising temperatures until the answer neither loops nor guesses, or is silence. When none passes, the coolest that does
+ * not loop is kept: the reference keeps the hottest, which is noise. */
+static mm_status decode_with_fallback(mm__session *s, window *best, mm_error *err)
 {
     mm_status st = MM_OK;
-    for (int i = 0; i <= 5; i++) {
-        w->said.len = 0;
-        w->sum_logprob = 0;
-        w->temperature = 0.2f * (float)i;
-        if ((st = decode(s, w, err)) != MM_OK || s->single_pass) break;
-        const bool silent = w->no_speech > NO_SPEECH_LIMIT && w->avg_logprob < LOGPROB_LIMIT;
-        const bool bad = w->repetition > REPETITION_LIMIT || w->avg_logprob < LOGPROB_LIMIT;
-        if (!bad || silent) break;
+    for (int i = 0; st == MM_OK && i <= 5; i++) {
+        window w = {.temperature = 0.2f * (float)i};
+        mm__ids_init(&w.said, s->mem);
+        st = decode(s, &w, err);
+        const bool silent = w.no_speech > NO_SPEECH_LIMIT && w.avg_logprob < LOGPROB_LIMIT;
+        const bool loops = w.repetition > REPETITION_LIMIT, good = !loops && w.avg_logprob >= LOGPROB_LIMIT;
+        const bool take = i == 0 || good || (!loops && best->repetition > REPETITION_LIMIT);
+        mm__ids_free(take ? &best->said : &w.said);
+        if (take) *best = w;
+        if (good || silent || s->single_pass) break;
     }
     return st;
 }
@@ -389,7 +394,7 @@ static mm_status next_window(mm__session *s, mm_error *err)
     if (st == MM_OK && t->seek == 0) st = find_language(s, err);
     if (st == MM_OK) st = decode_with_fallback(s, &w, err);
     int64_t advance = size;
-    const bool silent = w.no_speech > NO_SPEECH_LIMIT && w.avg_logprob <= LOGPROB_LIMIT;
+    const bool silent = w.no_speech > NO_SPEECH_LIMIT && (w.avg_logprob <= LOGPROB_LIMIT || t->seek >= t->sound);
     if (st == MM_OK && !silent) {
         st = cut(s, &w, size, &advance, err);
         if (st == MM_OK) st = remember(s, &w, err);

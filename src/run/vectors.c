@@ -17,7 +17,8 @@ static void normalise(float *v, int32_t n)
 /* ---- texts ---- */
 
 /* Ids of a text as the encoder wants them: cut to its positions with the end token kept, padded when it always pads. */
-static mm_status text_ids(mm__session *s, const char *text, size_t len, mm__ids *ids, int32_t *pool_row, mm_error *err)
+static mm_status text_ids(mm__session *s, const char *text, size_t len, mm__ids *ids, int32_t *pool_row, int32_t *n_real,
+                          mm_error *err)
 {
     const mm__encoder_info *info = &s->a->text->info;
     mm_status st = mm__tokenize(s->a->tokenizer, text, len, MM__TOKENIZE_AROUND, ids, err);
@@ -27,6 +28,7 @@ static mm_status text_ids(mm__session *s, const char *text, size_t len, mm__ids 
         ids->data[info->max_rows - 1] = ids->data[ids->len - 1];
         ids->len = (size_t)info->max_rows;
     }
+    *n_real = (int32_t)ids->len;
     while (ids->len < (size_t)info->pad_to)
         if (!mm__ids_push(ids, info->pad_id)) return mm__nomem(err, "token ids");
     *pool_row = (int32_t)ids->len - 1;
@@ -47,11 +49,24 @@ static mm__node *pool(mm__session *s, mm__graph *g, const mm__features *f)
     }
 }
 
-static mm_status run_text(mm__session *s, mm__graph *g, const mm__ids *ids, int32_t pool_row, float **out, int32_t *n, mm_error *err)
+/* Every row sees the first n_real rows. */
+static mm_status write_span(mm__session *s, mm__graph *g, mm__node *span, size_t rows, int32_t n_real, mm_error *err)
+{
+    int32_t *p = mm__calloc(s->mem, rows, 2 * sizeof *p);
+    if (!p) return mm__nomem(err, "spans");
+    for (size_t i = 0; i < rows; i++) p[2 * i + 1] = n_real;
+    mm_status st = mm__graph_write(g, span, p, rows * 2 * sizeof *p, err);
+    mm__free(s->mem, p);
+    return st;
+}
+
+static mm_status run_text(mm__session *s, mm__graph *g, const mm__ids *ids, int32_t pool_row, int32_t n_real, float **out, int32_t *n,
+                          mm_error *err)
 {
     mm__encoder *e = s->a->text;
     mm__encoder_in in = {.ids = mm__input(g, MM__I32, mm__shape1((int64_t)ids->len), "input_ids")};
     if (e->info.pool_id != -2) in.pool_row = mm__input(g, MM__I32, mm__shape1(1), "pool_row");
+    if (s->a->hide_padding) in.span = mm__input(g, MM__I32, mm__shape2((int64_t)ids->len, 2), "span");
     mm__features f = {0};
     const char *scope = s->a->vision ? "text" : "";
     mm__scope_push(g, "%s", scope);
@@ -64,6 +79,7 @@ static mm_status run_text(mm__session *s, mm__graph *g, const mm__ids *ids, int3
     if (st != MM_OK || (st = mm__encoder_prepare(s, g, err)) != MM_OK) return st != MM_OK ? st : mm__graph_status(g, err);
     st = mm__graph_write(g, in.ids, ids->data, ids->len * sizeof *ids->data, err);
     if (st == MM_OK && in.pool_row) st = mm__graph_write(g, in.pool_row, &pool_row, sizeof pool_row, err);
+    if (st == MM_OK && in.span) st = write_span(s, g, in.span, ids->len, n_real, err);
     if (st == MM_OK) st = mm__watch_run(s, g, err);
     if (st != MM_OK) return st;
     *n = (int32_t)mm__cols(v);
@@ -79,15 +95,15 @@ static mm_status text_vector(mm__session *s, const char *text, size_t len, float
 {
     mm__ids ids;
     mm__graph *g = NULL;
-    int32_t pool_row = 0;
+    int32_t pool_row = 0, n_real = 0;
     *out = NULL;
     if (!s->a->text) return mm__fail(err, MM_E_UNSUPPORTED, "this model makes no vectors of text");
     mm__ids_init(&ids, s->mem);
-    mm_status st = text_ids(s, text, len, &ids, &pool_row, err);
+    mm_status st = text_ids(s, text, len, &ids, &pool_row, &n_real, err);
     if (st == MM_OK) st = mm__graph_create(s->a->backend, &g, err);
     if (st == MM_OK) {
         mm__watch_apply(s, g);
-        st = run_text(s, g, &ids, pool_row, out, n, err);
+        st = run_text(s, g, &ids, pool_row, n_real, out, n, err);
     }
     mm__graph_destroy(g);
     mm__ids_free(&ids);

@@ -219,7 +219,6 @@ mm_status play_speech(bench *b, const mm__json *c, answer *a, mm_error *err)
     o.max_tokens = (uint32_t)mm__json_int(mm__json_get(c, "steps"), 1);
     mm_status st = mm_session_create(b->model, &o, &s, err);
     if (st == MM_OK) st = mm_session_set(s, "watch", "*", err);
-    if (st == MM_OK) st = mm_session_set(s, "single_pass", "1", err);
     if (st == MM_OK) st = speech_options(b, s, mm__json_get(c, "dec_ids"), err);
     if (st == MM_OK) st = mm_input_create(b->engine, &in, err);
     if (st == MM_OK) st = add_file(b, in, mm__json_str(mm__json_get(c, "audio"), NULL, ""), false, err);
