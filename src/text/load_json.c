@@ -87,7 +87,9 @@ static mm_status load_added(const loader *l)
                              .lstrip = mm__json_bool(mm__json_get(v, "lstrip"), false),
                              .rstrip = mm__json_bool(mm__json_get(v, "rstrip"), false)};
         a.normalized = mm__json_bool(mm__json_get(v, "normalized"), !a.special);
-        mm_status st = put_token(l, a.id, s, n, MM__ATTR_ADDED | (a.special ? MM__ATTR_SPECIAL : 0));
+        unsigned attr = MM__ATTR_ADDED | (a.special ? MM__ATTR_SPECIAL : 0);
+        if (!(l->t->tokens.attr[a.id] & MM__ATTR_PRESENT)) attr |= MM__ATTR_HIDDEN;
+        mm_status st = put_token(l, a.id, s, n, attr);
         if (st != MM_OK) return st;
         if (!mm__tokenizer_add_added(l->t, a)) return mm__nomem(l->err, "added tokens");
     }
@@ -204,7 +206,7 @@ static mm_status load_wordpiece(const loader *l)
     for (size_t i = 0; i < t->tokens.n; i++) {
         size_t n;
         const char *s = mm__tokens_str(&t->tokens, (int32_t)i, &n);
-        if (!n || (t->tokens.attr[i] & MM__ATTR_SPECIAL)) continue;
+        if (!n || (t->tokens.attr[i] & (MM__ATTR_SPECIAL | MM__ATTR_HIDDEN))) continue;
         bool inner = plen && n > plen && !memcmp(s, prefix, plen);
         bool ok = mm__trie_put(&w->start, s, n, (int32_t)i);
         if (inner) ok = ok && mm__trie_put(&w->inner, s + plen, n - plen, (int32_t)i);
@@ -255,6 +257,10 @@ static mm_status finish(const loader *l)
         if (!mm__text_set(t->mem, &t->decode[0].content, t->bpe.suffix.s, t->bpe.suffix.n) ||
             !mm__tokenizer_add_decode(t, MM__DECODE_LETTERS))
             return mm__nomem(l->err, "a decoder");
+    }
+    if (!t->n_decode) { /* without a decoder the tokens are joined by blanks, as word pieces without a prefix are */
+        mm__decode *op = mm__tokenizer_add_decode(t, MM__DECODE_WORDPIECE);
+        if (!op || !mm__text_set(t->mem, &op->content, "", 0)) return mm__nomem(l->err, "a decoder");
     }
     load_names(l);
     if (!t->n_single) {

@@ -62,12 +62,14 @@ static void lower(const char *s, size_t n, mm__buf *out)
     }
 }
 
-static void drop_marks(const char *s, size_t n, mm__buf *out)
+/* `all`: every kind of mark, else only those without width. */
+static void drop_marks(const char *s, size_t n, bool all, mm__buf *out)
 {
     uint32_t cp;
     for (size_t i = 0; i < n;) {
         size_t k = mm__char_at(s + i, n - i, &cp);
-        if (cp < 0x80 || utf8proc_category((utf8proc_int32_t)cp) != UTF8PROC_CATEGORY_MN) mm__buf_put(out, s + i, k);
+        bool mark = all ? (mm__char_class(cp) & MM__CH_M) != 0 : utf8proc_category((utf8proc_int32_t)cp) == UTF8PROC_CATEGORY_MN;
+        if (!mark) mm__buf_put(out, s + i, k);
         i += k;
     }
 }
@@ -162,7 +164,7 @@ static mm_status bert(mm__mem *mem, const mm__norm *op, const char *s, size_t n,
     if (op->c) {
         st = unicode_form(mem, mm__buf_str(&a), a.len, false, false, &b, err);
         mm__buf_clear(&a);
-        drop_marks(mm__buf_str(&b), b.len, &a);
+        drop_marks(mm__buf_str(&b), b.len, false, &a);
     }
     if (op->d) lower(mm__buf_str(&a), a.len, out);
     else mm__buf_put(out, mm__buf_str(&a), a.len);
@@ -192,7 +194,6 @@ static void spm(const mm__norm *op, const char *s, size_t n, mm__buf *out)
 {
     bool after_blank = op->b; /* leading blanks go when extra white space does */
     bool begun = false;
-    size_t trailing = 0;      /* length of out without blanks at its end */
     for (size_t i = 0; i < n;) {
         size_t used = 0, len;
         uint32_t cp;
@@ -212,12 +213,11 @@ static void spm(const mm__norm *op, const char *s, size_t n, mm__buf *out)
             if (blank) mm__buf_puts(out, MM__META);
             else mm__buf_putc(out, piece[j]);
             after_blank = blank;
-            if (!blank) trailing = out->len;
         }
     }
-    if (op->b && !out->failed && out->len > trailing) {
-        out->len = trailing;
-        out->data[trailing] = '\0';
+    while (op->b && !out->failed && out->len >= MM__META_LEN && !memcmp(out->data + out->len - MM__META_LEN, MM__META, MM__META_LEN)) {
+        out->len -= MM__META_LEN;
+        out->data[out->len] = '\0';
     }
 }
 
@@ -249,7 +249,7 @@ static mm_status apply(mm__mem *mem, const mm__norm *op, const char *s, size_t n
     case MM__NORM_NFKD: return unicode_form(mem, s, n, false, true, out, err);
     case MM__NORM_LOWER: lower(s, n, out); break;
     case MM__NORM_STRIP: strip(s, n, op->a, op->b, out); break;
-    case MM__NORM_ACCENTS: drop_marks(s, n, out); break;
+    case MM__NORM_ACCENTS: drop_marks(s, n, true, out); break;
     case MM__NORM_PREPEND:
         if (n) mm__buf_put(out, op->content.s, op->content.n);
         mm__buf_put(out, s, n);

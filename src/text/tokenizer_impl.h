@@ -90,7 +90,7 @@ int32_t mm__trie_longest(const mm__trie *t, const char *s, size_t n, size_t *len
 #define MM__ATTR_SPECIAL 2u
 #define MM__ATTR_ADDED 4u   /* matched in raw text before the model sees it */
 #define MM__ATTR_BYTE 8u    /* <0xNN> of a byte-fallback vocabulary */
-#define MM__ATTR_HIDDEN 16u /* unused: never produced by a model */
+#define MM__ATTR_HIDDEN 16u /* never produced by a model: unused, or added without being in its vocabulary */
 
 typedef struct mm__tokens {
     mm__mem *mem;
