@@ -343,8 +343,9 @@ static mm_status push_segment(mm__session *s, const int32_t *ids, size_t n, doub
     return st;
 }
 
-/* Cuts the window's tokens at pairs of timestamps; returns by how many frames to go on. */
-static mm_status cut(mm__session *s, const window *w, int64_t size, int64_t *advance, mm_error *err)
+/* Cuts the window's tokens at pairs of timestamps. *advance: by how many frames to go on. Tokens behind the last pair are
+ * dropped: the next window says them again. */
+static mm_status cut(mm__session *s, window *w, int64_t size, int64_t *advance, mm_error *err)
 {
     const mm__speech_policy *p = &s->a->audio;
     const int32_t begin = p->timestamp_begin, *id = w->said.data;
@@ -363,7 +364,10 @@ static mm_status cut(mm__session *s, const window *w, int64_t size, int64_t *adv
     }
     *advance = size;
     if (pairs) {
-        if (!single_ending) *advance = (int64_t)llround((id[from - 1] - begin) * unit / frame);
+        if (!single_ending) {
+            *advance = (int64_t)llround((id[from - 1] - begin) * unit / frame);
+            w->said.len = from + 1;
+        }
         return st;
     }
     double end = (double)size * frame;
