@@ -34,6 +34,7 @@ V_INLINE void multiply_width(const uint8_t *panel, int64_t pairs, const uint8_t 
 #pragma GCC unroll 16
     for (int t = 0; t < width; t++) acc[t] = vf_zero();
     for (int64_t i = 0; i < pairs; i++, panel += 64, tile += 4 * width) {
+        _mm_prefetch((const char *)panel + 4096, _MM_HINT_T0);
         const __m512bh w = (__m512bh)vi_load(panel, 0);
 #pragma GCC unroll 16
         for (int t = 0; t < width; t++) acc[t] = _mm512_dpbf16_ps(acc[t], w, (__m512bh)vi_set32(tile + 4 * t));

@@ -8,6 +8,11 @@
 #include "linear_layout.h"
 #include <string.h>
 
+/* Prefetch distance in bytes: memory latency at the speed of one core's stream. Hardware stops at pages. */
+#ifndef AHEAD
+#define AHEAD 4096
+#endif
+
 /* The eight quads of a block, rows of `half`. */
 V_INLINE void unpack_codes(const int bits, const uint8_t *p, int half, vi w[8])
 {
@@ -77,6 +82,7 @@ V_INLINE void multiply_int8_width(const int bits, const int offset, const int sc
 {
     const int split = scales == MM__S_SUPER || scales == MM__S_SUPER_NIB; /* two scales a block */
     const int from = bits == 8 && V_BYTE_OFFSET ? -1 : offset;
+    const int block_bytes = MM__CODE_BYTES(bits) + MM__SCALE_BYTES(scales);
     const int row_min = scales == MM__S_HALF_MIN || scales == MM__S_SUPER_MIN;
     vf acc[MM__LINEAR_MAX_TILE], d = vf_zero(), dmin = vf_zero();
 #pragma GCC unroll 16
@@ -89,21 +95,24 @@ V_INLINE void multiply_int8_width(const int bits, const int offset, const int sc
             if (scales != MM__S_SUPER) dmin = vf_sub(vf_zero(), vf_from_half(panel + 32, half));
             panel += MM__SUPER_BYTES(scales);
         }
+#pragma GCC unroll 9
+        for (int i = 0; i < (block_bytes + 63) / 64; i++) _mm_prefetch((const char *)panel + AHEAD + 64 * i, _MM_HINT_T0);
         unpack_codes(bits, panel, half, w);
         block_scales(scales, panel + MM__CODE_BYTES(bits), half, d, dmin, scale, min);
-        panel += MM__CODE_BYTES(bits) + MM__SCALE_BYTES(scales);
+        panel += block_bytes;
         const uint8_t *fields = tile + 32 * width; /* d, minus, sum, minus_lo, minus_hi */
 #pragma GCC unroll 16
         for (int t = 0; t < width; t++) {
             const uint8_t *q = tile + 32 * t;
             const vf row = vf_set(*(const float *)(const void *)(fields + 4 * t));
 #pragma GCC unroll 2
-            for (int part = 0; part <= split; part++) {
+            for (int part = 0; part < 2; part++) {
+                if (part > split) continue;
                 const uint8_t *minus = fields + 4 * width * (split ? 3 + part : 1) + 4 * t;
                 vi s = from < 0 ? vi_zero() : vi_shl(vi_set32(minus), from);
 #pragma GCC unroll 8
-                for (int i = 0; i < 8 >> split; i++) {
-                    const int z = i + 4 * part;
+                for (int z = 0; z < 8; z++) {
+                    if (split && z / 4 != part) continue;
                     s = bits == 8 ? vi_dot_bytes(s, w[z], vi_set32(q + 4 * z)) : vi_dot(s, w[z], vi_set32(q + 4 * z));
                 }
                 acc[t] = vf_fma(vf_mul(vi_to_float(s), scale[part]), row, acc[t]);

@@ -2,16 +2,24 @@
 #include "linear_vec_avx512.h"
 #include "linear_int8.h"
 
+/* Sum of 16 signed bytes, each made unsigned first. */
+V_INLINE int32_t sum16(__m128i q)
+{
+    const __m128i s = _mm_sad_epu8(_mm_xor_si128(q, _mm_set1_epi8(-128)), _mm_setzero_si128());
+    return _mm_cvtsi128_si32(s) + _mm_extract_epi32(s, 2) - 16 * 128;
+}
+
 V_INLINE float quantise32(const float *x, int8_t *q, int32_t *lo, int32_t *hi)
 {
     const vf a = vf_load(x), b = vf_load(x + 16);
     const float largest = vf_largest(vf_max(vf_abs(a), vf_abs(b)));
     const vf inverse = vf_set(largest > 0 ? 127.0f / largest : 0);
     const vi qa = _mm512_cvtps_epi32(vf_mul(a, inverse)), qb = _mm512_cvtps_epi32(vf_mul(b, inverse));
-    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtsepi32_epi8(qa));
-    _mm_storeu_si128((__m128i *)(void *)(q + 16), _mm512_cvtsepi32_epi8(qb));
-    *lo = _mm512_reduce_add_epi32(qa);
-    *hi = _mm512_reduce_add_epi32(qb);
+    const __m128i low = _mm512_cvtsepi32_epi8(qa), high = _mm512_cvtsepi32_epi8(qb);
+    _mm_storeu_si128((__m128i *)(void *)q, low);
+    _mm_storeu_si128((__m128i *)(void *)(q + 16), high);
+    *lo = sum16(low);
+    *hi = sum16(high);
     return largest / 127.0f;
 }
 
