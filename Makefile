@@ -39,7 +39,7 @@ CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 LD      ?= ld
 OBJCOPY ?= objcopy
 AR      ?= ar
-PYTHON  ?= python3
+PYTHON  ?= $(shell python3 -c 'import numpy' 2>/dev/null && echo python3 || echo /usr/bin/python3)
 
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
@@ -184,7 +184,7 @@ bench: $(BUILD)/mm $(BENCH)
 
 .PHONY: models demo
 models:
-	@examples/demo/fetch.py $(if $(ALL),--all)
+	@$(PYTHON) examples/demo/fetch.py $(if $(ALL),--all)
 demo:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all
@@ -204,7 +204,7 @@ define install_missing
 	test -z "$$missing" && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "installing$$missing"; \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	else \
 	    echo "These packages are needed; install them and repeat:"; echo "  sudo apt-get install -y$$missing"; exit 1; \
 	fi
