@@ -4,29 +4,41 @@
 #include "linear_float.h"
 #include "linear_int8.h"
 
-V_INLINE float quantise32(const float *x, int8_t *q, int32_t *lo, int32_t *hi)
+/* 32 small integers to bytes, in order. */
+V_INLINE void store_bytes(const __m256i v[4], int8_t *out)
+{
+    const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+}
+
+V_INLINE int32_t sum16(__m256i a, __m256i b)
+{
+    const __m256i both = _mm256_add_epi32(a, b);
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
+}
+
+V_INLINE float quantise32(const float *x, int8_t *high, int8_t *low, int32_t *first, int32_t *second)
 {
     vf v[4], m = vf_zero();
-    __m256i i32[4];
+    __m256i q[4], h[4], l[4];
     for (int i = 0; i < 4; i++) {
         v[i] = vf_load(x + 8 * i);
         m = vf_max(m, vf_abs(v[i]));
     }
     const float largest = vf_largest(m);
-    const vf inverse = vf_set(largest > 0 ? 127.0f / largest : 0);
-    for (int i = 0; i < 4; i++) i32[i] = _mm256_cvtps_epi32(vf_mul(v[i], inverse));
-    const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(i32[0], i32[1]), _mm256_packs_epi32(i32[2], i32[3]));
-    _mm256_storeu_si256((__m256i *)(void *)q, _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
-    int32_t s[2];
-    for (int i = 0; i < 2; i++) {
-        const __m256i both = _mm256_add_epi32(i32[2 * i], i32[2 * i + 1]);
-        __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
-        sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
-        s[i] = _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
+    const vf inverse = vf_set(largest > 0 ? MM__LINEAR_Q_MAX / largest : 0);
+    for (int i = 0; i < 4; i++) {
+        q[i] = _mm256_cvtps_epi32(vf_mul(v[i], inverse));
+        h[i] = _mm256_srai_epi32(_mm256_add_epi32(q[i], _mm256_set1_epi32(64)), 7);
+        l[i] = _mm256_sub_epi32(q[i], _mm256_slli_epi32(h[i], 7));
     }
-    *lo = s[0];
-    *hi = s[1];
-    return largest / 127.0f;
+    store_bytes(h, high);
+    store_bytes(l, low);
+    *first = sum16(q[0], q[1]);
+    *second = sum16(q[2], q[3]);
+    return largest / MM__LINEAR_Q_MAX;
 }
 
 #define F(type, bits, offset, scales)                                                                                  \

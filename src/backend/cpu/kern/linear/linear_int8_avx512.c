@@ -2,25 +2,24 @@
 #include "linear_vec_avx512.h"
 #include "linear_int8.h"
 
-/* Sum of 16 signed bytes, each made unsigned first. */
-V_INLINE int32_t sum16(__m128i q)
+V_INLINE void store_planes(vi q, int8_t *high, int8_t *low)
 {
-    const __m128i s = _mm_sad_epu8(_mm_xor_si128(q, _mm_set1_epi8(-128)), _mm_setzero_si128());
-    return _mm_cvtsi128_si32(s) + _mm_extract_epi32(s, 2) - 16 * 128;
+    const vi h = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(64)), 7);
+    _mm_storeu_si128((__m128i *)(void *)high, _mm512_cvtepi32_epi8(h));
+    _mm_storeu_si128((__m128i *)(void *)low, _mm512_cvtepi32_epi8(_mm512_sub_epi32(q, _mm512_slli_epi32(h, 7))));
 }
 
-V_INLINE float quantise32(const float *x, int8_t *q, int32_t *lo, int32_t *hi)
+V_INLINE float quantise32(const float *x, int8_t *high, int8_t *low, int32_t *first, int32_t *second)
 {
     const vf a = vf_load(x), b = vf_load(x + 16);
     const float largest = vf_largest(vf_max(vf_abs(a), vf_abs(b)));
-    const vf inverse = vf_set(largest > 0 ? 127.0f / largest : 0);
+    const vf inverse = vf_set(largest > 0 ? MM__LINEAR_Q_MAX / largest : 0);
     const vi qa = _mm512_cvtps_epi32(vf_mul(a, inverse)), qb = _mm512_cvtps_epi32(vf_mul(b, inverse));
-    const __m128i low = _mm512_cvtsepi32_epi8(qa), high = _mm512_cvtsepi32_epi8(qb);
-    _mm_storeu_si128((__m128i *)(void *)q, low);
-    _mm_storeu_si128((__m128i *)(void *)(q + 16), high);
-    *lo = sum16(low);
-    *hi = sum16(high);
-    return largest / 127.0f;
+    store_planes(qa, high, low);
+    store_planes(qb, high + 16, low + 16);
+    *first = _mm512_reduce_add_epi32(qa);
+    *second = _mm512_reduce_add_epi32(qb);
+    return largest / MM__LINEAR_Q_MAX;
 }
 
 #define F(type, bits, offset, scales)                                                                                  \

@@ -18,7 +18,7 @@
  * starts from -(sum of activations) << offset.
  *
  * Activations, in tiles of up to `tile` rows of x stored column-major ("width" rows, padded with zero rows):
- *   int8: for each block of 32: int8 q[width][32]; float d[width]; int32 minus[width] = -sum q; float sum[width] =
+ *   int8: for each block of 32: int8 q[width][2][32] (high and low planes); float d[width]; int32 minus[width] = -sum q; float sum[width] =
  *         d * sum q; int32 minus_lo[width], minus_hi[width] of the two halves
  *   bf16: for each pair of columns, width x two BF16
  *   f32:  for each column, width floats */
@@ -29,7 +29,8 @@
 
 #define MM__LINEAR_PANEL 16
 #define MM__LINEAR_BLOCK 32
-#define MM__LINEAR_INT8_BYTES 52 /* of a row and a block in an int8 tile */
+#define MM__LINEAR_INT8_BYTES 84 /* of a row and a block in an int8 tile */
+#define MM__LINEAR_Q_MAX 16256.0f /* 127 * 128: largest quantised activation */
 #define MM__LINEAR_MAX_TILE 16
 
 /* Per block and row of a panel: */
