@@ -90,7 +90,8 @@ static mm_status bench_text(host *h, const options *o, uint32_t reps, figures *f
         if (st != MM_OK) return st;
         if (!i) continue;
         prefill.v[prefill.n++] = stat(h->session, "prefill_tokens") / stat(h->session, "prefill_ms") * 1e3;
-        decode.v[decode.n++] = (stat(h->session, "decode_tokens") - 1) / stat(h->session, "decode_ms") * 1e3;
+        const double steps = stat(h->session, "decode_tokens") - 1;
+        if (steps > 0) decode.v[decode.n++] = steps / stat(h->session, "decode_ms") * 1e3;
     }
     f->prefill = median(&prefill);
     f->decode = median(&decode);

@@ -56,7 +56,8 @@ static mm__message *new_message(mm__session *s, const char *role)
 
 static bool add_piece(mm__session *s, mm__message *m, const char *text, size_t len, int32_t medium)
 {
-    if (medium < 0 && len == 0) return true;
+    const bool prompt = s->task == MM__TASK_GENERATE || s->task == MM__TASK_TRANSCRIBE;
+    if (medium < 0 && len == 0 && prompt) return true; /* an empty text still has a vector */
     if (!mm__grow(s->mem, &m->pieces, m->n, &m->cap, sizeof *m->pieces)) return false;
     mm__piece p = {.text = mm__strndup(s->mem, text ? text : "", len), .len = len, .medium = medium};
     if (!p.text) return false;
@@ -105,6 +106,7 @@ static bool add_marked_text(mm__session *s, mm__message *m, const mm__item *it, 
                             size_t used[2])
 {
     const char *p = it->text, *end = it->text + it->len;
+    if (p == end) return add_piece(s, m, p, 0, -1);
     while (p < end) {
         const char *hit = NULL;
         int kind = 0;

@@ -125,7 +125,7 @@ static mm_status start(mm__session *s, mm_error *err)
     if (st != MM_OK) return st;
     mm__textout_free(&s->out);
     mm__textout_init(&s->out, s->mem, s->a->tokenizer, (const char *const *)s->stop, s->n_stop);
-    s->answer.len = 0;
+    mm__ids_clear(&s->answer);
     s->last_id = -1;
     s->n_generated = 0;
     s->state = MM__ANSWERING;

@@ -122,7 +122,7 @@ static mm_status set_task(mm__session *s, const char *value, mm_error *err)
 
 static mm_status set_ids(mm__ids *ids, const char *value, mm_error *err)
 {
-    ids->len = 0;
+    mm__ids_clear(ids);
     for (const char *p = value; *p;) {
         char *end;
         const long v = strtol(p, &end, 10);
@@ -185,7 +185,7 @@ mm_status mm__session_set(mm__session *s, const char *key, const char *value, mm
 
 static mm_status take_ids(mm__session *s, const mm__feed *in, mm_error *err)
 {
-    s->given_ids.len = 0;
+    mm__ids_clear(&s->given_ids);
     for (size_t i = 0; i < in->n; i++) {
         if (in->items[i].kind != MM__ITEM_IDS) continue;
         if (!(s->opt.flags & MM_SESSION_RAW)) return mm__fail(err, MM_E_ARG, "token ids are for raw sessions (MM_SESSION_RAW)");
@@ -238,7 +238,7 @@ void mm__session_reset(mm__session *s)
     s->fed_messages = s->fed_media = 0;
     mm__conversation_rollback(s);
     mm__queue_clear(&s->events);
-    s->given_ids.len = 0;
+    mm__ids_clear(&s->given_ids);
     s->n_held = 0;
     if (s->lm) mm__lm_truncate(s->lm, 0);
     s->state = MM__IDLE;

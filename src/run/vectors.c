@@ -76,7 +76,8 @@ static mm_status run_text(mm__session *s, mm__graph *g, const mm__ids *ids, int3
     if (f.pooled) mm__stage(g, f.pooled, "pooler_output");
     mm__node *v = pool(s, g, &f);
     if (v) mm__output(g, v);
-    if (st != MM_OK || (st = mm__encoder_prepare(s, g, err)) != MM_OK) return st != MM_OK ? st : mm__graph_status(g, err);
+    if (st != MM_OK) return mm__graph_status(g, err);
+    if ((st = mm__encoder_prepare(s, g, err)) != MM_OK) return st;
     st = mm__graph_write(g, in.ids, ids->data, ids->len * sizeof *ids->data, err);
     if (st == MM_OK && in.pool_row) st = mm__graph_write(g, in.pool_row, &pool_row, sizeof pool_row, err);
     if (st == MM_OK && in.span) st = write_span(s, g, in.span, ids->len, n_real, err);
