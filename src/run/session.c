@@ -37,10 +37,9 @@ static mm_status open_decoder(mm__session *s, mm_error *err)
 {
     if (s->lm || !needs_decoder(s->task)) return MM_OK;
     mm_status st = choose_context(s, err);
-    if (st == MM_OK) st = mm__lm_create(s->a, (int32_t)s->opt.n_ctx, &s->lm, err);
-    if (st == MM_OK && !(s->logits = mm__calloc(s->mem, (size_t)s->a->decoder->info.n_vocab, sizeof *s->logits)))
+    if (st == MM_OK && !s->logits && !(s->logits = mm__calloc(s->mem, (size_t)s->a->decoder->info.n_vocab, sizeof *s->logits)))
         st = mm__nomem(err, "logits");
-    return st;
+    return st == MM_OK ? mm__lm_create(s->a, (int32_t)s->opt.n_ctx, &s->lm, err) : st;
 }
 
 mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, const mm__session_options *opt,

@@ -250,7 +250,7 @@ static mm_status prompt_logits(mm__session *s, window *w, size_t *n_prompt, mm_e
 
 /* How repetitive the text is: bytes over compressed bytes. The reference uses zlib; zstd at a high level agrees closely on
  * texts of this length and its constant overhead is of the same size. */
-static double repetition(mm__session *s, const mm__ids *said)
+static mm_status repetition(mm__session *s, const mm__ids *said, double *ratio, mm_error *err)
 {
     mm__buf text;
     mm__buf_init(&text, s->mem);
@@ -258,14 +258,15 @@ static double repetition(mm__session *s, const mm__ids *said)
         if (said->data[i] < s->a->audio.eot) mm__detokenize(s->a->tokenizer, &said->data[i], 1, 0, &text);
     const size_t bound = ZSTD_compressBound(text.len);
     void *tmp = mm__alloc(s->mem, bound);
-    double ratio = 0;
-    if (tmp && text.len && !text.failed) {
+    const mm_status st = tmp && !text.failed ? MM_OK : mm__nomem(err, "the answer's text");
+    *ratio = 0;
+    if (st == MM_OK && text.len) {
         const size_t n = ZSTD_compress(tmp, bound, text.data, text.len, 19);
-        if (!ZSTD_isError(n) && n) ratio = (double)text.len / (double)n;
+        if (!ZSTD_isError(n) && n) *ratio = (double)text.len / (double)n;
     }
     mm__free(s->mem, tmp);
     mm__buf_free(&text);
-    return ratio;
+    return st;
 }
 
 static mm_status decode(mm__session *s, window *w, mm_error *err)
@@ -293,8 +294,7 @@ static mm_status decode(mm__session *s, window *w, mm_error *err)
     s->decode_s += mm__os_now() - start;
     s->n_generated += steps;
     w->avg_logprob = w->sum_logprob / (double)(w->said.len + 1);
-    if (st == MM_OK) w->repetition = repetition(s, &w->said);
-    return st;
+    return st == MM_OK ? repetition(s, &w->said, &w->repetition, err) : st;
 }
 
 /* Rising temperatures until the answer neither loops nor guesses, or is silence. When none passes, the coolest that does

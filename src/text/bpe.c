@@ -246,6 +246,7 @@ static bool symbols_of_chars(mm__encode *e, const char *s, size_t n)
     for (size_t i = 0, k; i < n; i += k) {
         k = char_length(b, s + i, n - i);
         int32_t id = char_id(e, s + i, k, i == 0, i + k == n);
+        if (e->word.failed) return false;
         if (id >= 0 || b->rank) { /* by concatenation an unknown character may still become part of a token */
             if (!push_sym(e, id, i, k)) return false;
         } else if (b->byte_fallback && mm__bytes_known(b->byte_id, s + i, k)) {
@@ -288,6 +289,7 @@ static mm_status encode_word(mm__encode *e, const char *s, size_t n)
         if (b->letters) {
             mm__buf_clear(&e->word);
             mm__buf_put_letters(&e->word, s, n);
+            if (e->word.failed) return mm__nomem(e->err, "encoding text");
             w = mm__buf_str(&e->word);
             len = e->word.len;
         }

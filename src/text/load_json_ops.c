@@ -8,9 +8,16 @@
 static const char *type_of(const mm__json *v) { return mm__json_str(mm__json_get(v, "type"), NULL, ""); }
 static bool is(const char *a, const char *b) { return strcmp(a, b) == 0; }
 
-static mm_status too_many(const char *what, const char *stage, mm_error *err)
+/* A step that could not be added to the `n` that are there. */
+static mm_status no_room(const char *what, const char *stage, size_t n, mm_error *err)
 {
-    return mm__fail(err, MM_E_LIMIT, "%s: the %s has too many steps (at most %d) or memory is short", what, stage, MM__TOKENIZER_OPS);
+    if (n < MM__TOKENIZER_OPS) return mm__nomem(err, "a tokenizer");
+    return mm__fail(err, MM_E_LIMIT, "%s: the %s has more than %d steps", what, stage, MM__TOKENIZER_OPS);
+}
+
+static mm_status too_deep(const char *what, const char *stage, mm_error *err)
+{
+    return mm__fail(err, MM_E_LIMIT, "%s: the %s is nested more than %d deep", what, stage, DEPTH_MAX);
 }
 
 static mm_status unknown(const char *what, const char *stage, const char *type, mm_error *err)
@@ -96,7 +103,7 @@ mm_status mm__load_normalizer(mm__tokenizer *t, const mm__json *v, const char *w
     const char *type = type_of(v);
     if (is(type, "Sequence")) {
         const mm__json *list = mm__json_get(v, "normalizers");
-        if (depth >= DEPTH_MAX) return too_many(what, "normalizer", err);
+        if (depth >= DEPTH_MAX) return too_deep(what, "normalizer", err);
         for (size_t i = 0; i < mm__json_count(list); i++) {
             mm_status st = mm__load_normalizer(t, mm__json_at(list, i), what, depth + 1, err);
             if (st != MM_OK) return st;
@@ -107,7 +114,7 @@ mm_status mm__load_normalizer(mm__tokenizer *t, const mm__json *v, const char *w
     while (k < n && !is(type, kinds[k].type)) k++;
     if (k == n) return unknown(what, "normalizer", type, err);
     mm__norm *op = mm__tokenizer_add_norm(t, kinds[k].kind);
-    if (!op) return too_many(what, "normalizer", err);
+    if (!op) return no_room(what, "normalizer", t->n_norm, err);
     switch (op->kind) {
     case MM__NORM_STRIP:
         op->a = mm__json_bool(mm__json_get(v, "strip_left"), true);
@@ -189,7 +196,7 @@ static mm_status load_step(mm__tokenizer *t, mm__pretok *op, const char *type, c
         op->match = MM__MATCH_SPACE;
         op->behavior = MM__REMOVED;
         if (is(type, "WhitespaceSplit")) return MM_OK;
-        if (!(op = mm__tokenizer_add_pretok(t))) return too_many(what, "pre-tokenizer", err);
+        if (!(op = mm__tokenizer_add_pretok(t))) return no_room(what, "pre-tokenizer", t->n_pretok, err);
         op->cut = true;
         op->match = MM__MATCH_PUNCT;
         op->behavior = MM__ISOLATED;
@@ -217,7 +224,7 @@ mm_status mm__load_pretok(mm__tokenizer *t, const mm__json *v, const char *what,
     const char *type = type_of(v);
     if (is(type, "Sequence")) {
         const mm__json *list = mm__json_get(v, "pretokenizers");
-        if (depth >= DEPTH_MAX) return too_many(what, "pre-tokenizer", err);
+        if (depth >= DEPTH_MAX) return too_deep(what, "pre-tokenizer", err);
         for (size_t i = 0; i < mm__json_count(list); i++) {
             mm_status st = mm__load_pretok(t, mm__json_at(list, i), what, depth + 1, letters, err);
             if (st != MM_OK) return st;
@@ -226,7 +233,7 @@ mm_status mm__load_pretok(mm__tokenizer *t, const mm__json *v, const char *what,
     }
     if (*letters) return mm__fail(err, MM_E_UNSUPPORTED, "%s: the pre-tokenizer has a step behind ByteLevel", what);
     mm__pretok *op = mm__tokenizer_add_pretok(t);
-    if (!op) return too_many(what, "pre-tokenizer", err);
+    if (!op) return no_room(what, "pre-tokenizer", t->n_pretok, err);
     return load_step(t, op, type, v, what, letters, err);
 }
 
@@ -242,7 +249,8 @@ static mm_status load_template(mm__tokenizer *t, const mm__json *v, bool pair, c
         if (type < 0 || type > 255) return mm__fail(err, MM_E_FORMAT, "%s: the post-processor has a segment outside 0..255", what);
         if (seq) {
             if (!is(id, "A") && !(is(id, "B") && pair)) return unknown(what, "post-processor sequence", id, err);
-            if (!mm__tokenizer_add_post(t, pair, is(id, "B"), 0, (int32_t)type)) return too_many(what, "post-processor", err);
+            if (!mm__tokenizer_add_post(t, pair, is(id, "B"), 0, (int32_t)type))
+                return no_room(what, "post-processor", pair ? t->n_pair : t->n_single, err);
             continue;
         }
         const mm__json *ids = mm__json_get(mm__json_get(special, id), "ids");
@@ -250,7 +258,8 @@ static mm_status load_template(mm__tokenizer *t, const mm__json *v, bool pair, c
             int64_t n = mm__json_int(mm__json_at(ids, k), -1);
             if (n < 0 || n >= (int64_t)t->tokens.n)
                 return mm__fail(err, MM_E_FORMAT, "%s: the post-processor names id %lld outside the vocabulary", what, (long long)n);
-            if (!mm__tokenizer_add_post(t, pair, -1, (int32_t)n, (int32_t)type)) return too_many(what, "post-processor", err);
+            if (!mm__tokenizer_add_post(t, pair, -1, (int32_t)n, (int32_t)type))
+                return no_room(what, "post-processor", pair ? t->n_pair : t->n_single, err);
         }
     }
     return MM_OK;
@@ -276,7 +285,7 @@ static mm_status load_cls_sep(mm__tokenizer *t, const mm__json *v, bool roberta,
         if (roberta) ok = ok && mm__tokenizer_add_post(t, pair, -1, sep, 0);
         ok = ok && mm__tokenizer_add_post(t, pair, 1, 0, b) && mm__tokenizer_add_post(t, pair, -1, sep, b);
     }
-    return ok ? MM_OK : too_many(what, "post-processor", err);
+    return ok ? MM_OK : no_room(what, "post-processor", t->n_single < t->n_pair ? t->n_pair : t->n_single, err);
 }
 
 mm_status mm__load_post(mm__tokenizer *t, const mm__json *v, const char *what, int depth, mm_error *err)
@@ -286,7 +295,7 @@ mm_status mm__load_post(mm__tokenizer *t, const mm__json *v, const char *what, i
     mm_status st = MM_OK;
     if (is(type, "Sequence")) {
         const mm__json *list = mm__json_get(v, "processors");
-        if (depth >= DEPTH_MAX) return too_many(what, "post-processor", err);
+        if (depth >= DEPTH_MAX) return too_deep(what, "post-processor", err);
         for (size_t i = 0; i < mm__json_count(list) && st == MM_OK; i++)
             st = mm__load_post(t, mm__json_at(list, i), what, depth + 1, err);
         return st;
@@ -331,7 +340,7 @@ static mm_status load_decoder(mm__tokenizer *t, const mm__json *v, bool fused, c
     if (is(type, "Fuse")) return MM_OK;
     if (is(type, "Sequence")) {
         const mm__json *list = mm__json_get(v, "decoders");
-        if (depth >= DEPTH_MAX) return too_many(what, "decoder", err);
+        if (depth >= DEPTH_MAX) return too_deep(what, "decoder", err);
         for (size_t i = 0; i < mm__json_count(list); i++) {
             mm_status st = load_decoder(t, mm__json_at(list, i), fused || fused_before(list, i), what, depth + 1, err);
             if (st != MM_OK) return st;
@@ -342,7 +351,7 @@ static mm_status load_decoder(mm__tokenizer *t, const mm__json *v, bool fused, c
     while (k < n && !is(type, kinds[k].type)) k++;
     if (k == n) return unknown(what, "decoder", type, err);
     mm__decode *op = mm__tokenizer_add_decode(t, kinds[k].kind);
-    if (!op) return too_many(what, "decoder", err);
+    if (!op) return no_room(what, "decoder", t->n_decode, err);
     bool ok = true;
     switch (op->kind) {
     case MM__DECODE_META: {

@@ -93,11 +93,11 @@ static bool resize(model *m, size_t n)
     return true;
 }
 
+/* Fills the last piece. */
 static bool read_piece(model *m, const field *whole)
 {
     field f;
     cursor c = inside(whole);
-    if (!resize(m, m->n + 1)) return false;
     size_t i = m->n - 1;
     m->types[i] = MM__TOK_NORMAL;
     while (next_field(&c, &f)) {
@@ -162,10 +162,11 @@ static mm_status read_model(model *m, const void *bytes, size_t len, const char 
     while (next_field(&c, &f)) {
         bool ok = true;
         if (f.number == 1 && f.bytes && m->n >= MM__TOKENIZER_IDS) return mm__fail(err, MM_E_LIMIT, "%s: more than %u pieces", what, MM__TOKENIZER_IDS);
+        if (f.number == 1 && f.bytes && !resize(m, m->n + 1)) return mm__nomem(err, "the vocabulary");
         if (f.number == 1 && f.bytes) ok = read_piece(m, &f);
         else if (f.number == 2 && f.bytes) ok = read_trainer(m, &f);
         else if (f.number == 3 && f.bytes) ok = read_normalizer(m, &f);
-        if (!ok) return mm__fail(err, MM_E_FORMAT, "%s: a record near piece %zu is damaged, or memory is short", what, m->n);
+        if (!ok) return mm__fail(err, MM_E_FORMAT, "%s: a record near piece %zu is damaged", what, m->n);
     }
     if (c.bad) return mm__fail(err, MM_E_FORMAT, "%s: the file ends inside a record (piece %zu)", what, m->n);
     if (!m->n) return mm__fail(err, MM_E_FORMAT, "%s: no pieces; this is not a SentencePiece model", what);
@@ -207,7 +208,7 @@ static int32_t config_id(const model *m, const mm__json *config, const char *key
     if (mm__json_kind(v) == MM__JSON_OBJECT) v = mm__json_get(v, "content");
     const char *s = mm__json_str(v, &n, NULL);
     for (size_t i = 0; s && i < m->n; i++)
-        if (m->len[i] == n && !memcmp(m->tokens[i], s, n)) return (int32_t)i;
+        if (m->len[i] == n && n && !memcmp(m->tokens[i], s, n)) return (int32_t)i;
     return otherwise;
 }
 

@@ -53,7 +53,7 @@ static mm_status load_tokens(const loader *l, bool to_bytes)
             s = mm__buf_str(&raw);
             n = raw.len;
         }
-        if (!mm__tokens_put(&t->tokens, (int32_t)i, s, n, attr)) st = mm__nomem(l->err, "the vocabulary");
+        if (raw.failed || !mm__tokens_put(&t->tokens, (int32_t)i, s, n, attr)) st = mm__nomem(l->err, "the vocabulary");
         if (st == MM_OK && (attr & MM__ATTR_ADDED)) {
             mm__added_token a = {.id = (int32_t)i, .special = (attr & MM__ATTR_SPECIAL) != 0};
             if (l->extra && l->extra->strip) {

@@ -161,6 +161,7 @@ static mm_status bert(mm__mem *mem, const mm__norm *op, const char *s, size_t n,
     mm__buf_init(&a, mem);
     mm__buf_init(&b, mem);
     bert_clean(op, s, n, &a);
+    const bool cut = a.failed;
     if (op->c) {
         st = unicode_form(mem, mm__buf_str(&a), a.len, false, false, &b, err);
         mm__buf_clear(&a);
@@ -168,7 +169,7 @@ static mm_status bert(mm__mem *mem, const mm__norm *op, const char *s, size_t n,
     }
     if (op->d) lower(mm__buf_str(&a), a.len, out);
     else mm__buf_put(out, mm__buf_str(&a), a.len);
-    if (a.failed || b.failed) out->failed = true;
+    if (cut || a.failed || b.failed) out->failed = true;
     mm__buf_free(&a);
     mm__buf_free(&b);
     return st;
@@ -282,7 +283,8 @@ mm_status mm__normalize(mm__mem *mem, const mm__norm *ops, size_t n_ops, const c
         }
         mm_status st = apply(mem, &ops[i], i ? mm__buf_str(from) : text, i ? from->len : len, out, err);
         if (st != MM_OK) return st;
+        if (out->failed) break;
         if (out->len > MM__TEXT_MAX) return mm__fail(err, MM_E_LIMIT, "normalised text exceeds %zu bytes", (size_t)MM__TEXT_MAX);
     }
-    return out->failed || spare->failed ? mm__nomem(err, "normalising text") : MM_OK;
+    return out->failed ? mm__nomem(err, "normalising text") : MM_OK;
 }

@@ -19,6 +19,12 @@ void mm__ids_free(mm__ids *ids)
     mm__ids_init(ids, ids->mem);
 }
 
+void mm__ids_clear(mm__ids *ids)
+{
+    ids->len = 0;
+    ids->failed = false;
+}
+
 bool mm__ids_push(mm__ids *ids, int32_t id)
 {
     if (ids->failed || !mm__grow(ids->mem, &ids->data, ids->len, &ids->cap, sizeof *ids->data)) {

@@ -66,6 +66,7 @@ typedef struct mm__ids {
 
 void mm__ids_init(mm__ids *ids, mm__mem *mem);
 void mm__ids_free(mm__ids *ids);
+void mm__ids_clear(mm__ids *ids); /* empty and usable again, memory kept */
 bool mm__ids_push(mm__ids *ids, int32_t id);
 bool mm__ids_append(mm__ids *ids, const int32_t *p, size_t n);
 

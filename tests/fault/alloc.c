@@ -1,0 +1,139 @@
+/* Failing memory: for every test model, the N-th request for memory is refused (once, or all from there on) while an engine
+ * opens, while the model loads, and while a session takes an input and answers. Expected each time: MM_E_NOMEM (or the same
+ * answer, where the library can do without), no memory left behind, and the same answer when asked again.
+ *
+ * A seeded sample of N by default; every N with -a. */
+#include "fault.h"
+
+#define SAMPLE_LOAD 24    /* values of N for each model and way of refusing */
+#define SAMPLE_ANSWER 24
+
+/* The i-th of `want` values of N out of `total`, one from each stretch of equal length. */
+static long pick(long total, long want, long i)
+{
+    if (all_cases || want >= total) return i;
+    const long from = total * i / want, to = total * (i + 1) / want;
+    return from + (long)(mix(seed * 7919 + (uint64_t)i) % (uint64_t)(to - from));
+}
+
+static long rounds(long total, long want)
+{
+    return all_cases || want >= total ? total : want;
+}
+
+static void engines(void)
+{
+    mm_engine *e = NULL;
+    refuse(-1, false);
+    e = new_engine(2, 0);
+    const long total = atomic_load(&mem_calls);
+    mm_engine_release(e);
+    for (int from_on = 0; from_on < 2; from_on++)
+        for (long n = 0; n < total; n++) {
+            if (!begin("engine, request %ld%s", n, from_on ? " and later" : "")) continue;
+            mm_engine_options o;
+            mm_error err = {.size = sizeof err};
+            mm_engine_options_init(&o, sizeof o);
+            o.n_threads = 2;
+            o.allocator = &counting;
+            refuse(n, from_on);
+            const mm_status st = mm_engine_create(&o, &e, &err);
+            check(st == MM_OK || (st == MM_E_NOMEM && described(st, &err) && !e), "%s \"%s\"", mm_status_name(st), err.text);
+            mm_engine_release(e);
+            check(atomic_load(&mem_live) == 0, "%ld bytes are left", atomic_load(&mem_live));
+        }
+    refuse(-1, false);
+}
+
+static void loads(mm_engine *e, const char *path, long total)
+{
+    const long before = atomic_load(&mem_live);
+    for (int from_on = 0; from_on < 2; from_on++)
+        for (long i = 0; i < rounds(total, SAMPLE_LOAD); i++) {
+            const long n = pick(total, SAMPLE_LOAD, i);
+            if (!begin("%s load, request %ld%s", path, n, from_on ? " and later" : "")) continue;
+            mm_error err = {.size = sizeof err};
+            mm_model *m = NULL;
+            refuse(n, from_on);
+            const mm_status st = mm_model_load(e, path, NULL, NULL, &m, &err);
+            check(st == MM_OK || (st == MM_E_NOMEM && described(st, &err) && !m), "%s \"%s\"", mm_status_name(st), err.text);
+            mm_model_release(m);
+            refuse(-1, false);
+            check(atomic_load(&mem_live) == before, "%ld bytes are left", atomic_load(&mem_live) - before);
+        }
+}
+
+static void answers(mm_engine *e, mm_model *m, const facts *f, const char *path, long total, uint64_t want)
+{
+    const long before = atomic_load(&mem_live);
+    for (int from_on = 0; from_on < 2; from_on++)
+        for (long i = 0; i < rounds(total, SAMPLE_ANSWER); i++) {
+            const long n = pick(total, SAMPLE_ANSWER, i);
+            if (!begin("%s answer, request %ld%s", path, n, from_on ? " and later" : "")) continue;
+            mm_error err = {.size = sizeof err};
+            mm_session *s = NULL;
+            uint64_t hash = 0;
+            refuse(n, from_on);
+            mm_status st = open_session(m, f, 4, &s, &err);
+            if (st == MM_OK) st = answer(e, f, s, &hash, &err);
+            check(st == MM_OK ? hash == want : st == MM_E_NOMEM && described(st, &err), "%s \"%s\"%s", mm_status_name(st), err.text,
+                  st == MM_OK ? ", another answer" : "");
+            if (from_on || hash == want) { /* released while memory is short; then a fresh session. Else the same one again */
+                mm_session_release(s);
+                s = NULL;
+            }
+            refuse(-1, false);
+            st = s ? MM_OK : open_session(m, f, 4, &s, &err);
+            if (st == MM_OK) st = answer(e, f, s, &hash, &err);
+            check(st == MM_OK && hash == want, "again: %s \"%s\"%s", mm_status_name(st), err.text, st == MM_OK ? ", another answer" : "");
+            mm_session_release(s);
+            check(atomic_load(&mem_live) == before, "%ld bytes are left", atomic_load(&mem_live) - before);
+        }
+}
+
+static void family(const char *path)
+{
+    if (only && strncmp(only, path, strlen(path)) != 0 && !strstr(path, only)) return;
+    const int failed = n_failed, passed = n_passed, files = open_files();
+    mm_error err = {.size = sizeof err};
+    mm_model *m = NULL;
+    mm_session *s = NULL;
+    uint64_t want = 0;
+    snprintf(current, sizeof current, "%s", path);
+    alarm(CASE_SECONDS);
+    refuse(-1, false);
+    mm_engine *e = new_engine(1, 0);
+    refuse(-1, false);
+    mm_status st = mm_model_load(e, path, NULL, NULL, &m, &err);
+    const long load_calls = atomic_load(&mem_calls);
+    facts f = {0};
+    if (st == MM_OK) f = facts_of(m);
+    refuse(-1, false);
+    if (st == MM_OK) st = open_session(m, &f, 4, &s, &err);
+    if (st == MM_OK) st = answer(e, &f, s, &want, &err);
+    const long answer_calls = atomic_load(&mem_calls);
+    check(st == MM_OK, "without failures: %s \"%s\"", mm_status_name(st), err.text);
+    mm_session_release(s);
+    if (st == MM_OK) {
+        loads(e, path, load_calls);
+        answers(e, m, &f, path, answer_calls, want);
+    }
+    mm_model_release(m);
+    mm_engine_release(e);
+    snprintf(current, sizeof current, "%s", path);
+    check(atomic_load(&mem_live) == 0, "%ld bytes are left at the end", atomic_load(&mem_live));
+    check(open_files() == files, "files are left open");
+    printf("%-4s %-45s %6ld + %6ld requests, %d checks\n", n_failed == failed ? "ok" : "FAIL", path, load_calls, answer_calls,
+           n_passed - passed + n_failed - failed);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    start(argc, argv);
+    engines();
+    model_list l = list_models();
+    for (size_t i = 0; i < l.n; i++) family(l.paths[i]);
+    free(l.paths);
+    return finish();
+}
