@@ -60,10 +60,10 @@ static void our_name(const char *key, char out[128])
 
 typedef struct gap { double worst, scale; size_t n; } gap;
 
-static void widen(gap *g, const float *want, const float *got, size_t n)
+static void widen(gap *g, const float *want, const float *have, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const double d = fabs((double)want[i] - (double)got[i]);
+        const double d = fabs((double)want[i] - (double)have[i]);
         if (!(d <= g->worst)) g->worst = isnan(d) ? INFINITY : d;
         if (fabs((double)want[i]) > g->scale) g->scale = fabs((double)want[i]);
     }
