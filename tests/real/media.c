@@ -53,7 +53,7 @@ void test_sentences(real *r)
  * weights says so. */
 static bool make_folder(const char *weights, const char *dir)
 {
-    char from[1024], to[1100];
+    char from[2048], to[2048];
     mkdir(dir, 0777);
     static const char *const files[] = {"model.safetensors", "config.json"};
     for (size_t i = 0; i < 2; i++) {
