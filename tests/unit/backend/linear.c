@@ -168,7 +168,7 @@ static double allowed(const problem *p)
     double most = 1e-11;
     for (int i = 0; i < 3; i++) {
         if (!p->w[i].packed) continue;
-        const double e = mm__dtype_is_quant(p->w[i].dtype) ? 2e-4 : 2e-5;
+        const double e = mm__dtype_is_quant(p->w[i].dtype) ? 1e-7 : 2e-5;
         if (e * shaped > most) most = e * shaped;
     }
     return most;

@@ -2,12 +2,10 @@
 #include "linear_vec_avx512.h"
 #include "linear_int8.h"
 
-V_INLINE void store_planes(vi q, int8_t *high, int8_t *low)
-{
-    const vi h = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(64)), 7);
-    _mm_storeu_si128((__m128i *)(void *)high, _mm512_cvtepi32_epi8(h));
-    _mm_storeu_si128((__m128i *)(void *)low, _mm512_cvtepi32_epi8(_mm512_sub_epi32(q, _mm512_slli_epi32(h, 7))));
-}
+V_INLINE __m256i bytes(vi a, vi b) { return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm512_cvtepi32_epi8(a)), _mm512_cvtepi32_epi8(b), 1); }
+
+/* Sums of groups of eight signed bytes, each made unsigned by adding 128. */
+V_INLINE __m256i sums8(__m256i q) { return _mm256_sad_epu8(_mm256_xor_si256(q, _mm256_set1_epi8(-128)), _mm256_setzero_si256()); }
 
 V_INLINE float quantise32(const float *x, int8_t *high, int8_t *low, int32_t *first, int32_t *second)
 {
@@ -15,10 +13,15 @@ V_INLINE float quantise32(const float *x, int8_t *high, int8_t *low, int32_t *fi
     const float largest = vf_largest(vf_max(vf_abs(a), vf_abs(b)));
     const vf inverse = vf_set(largest > 0 ? MM__LINEAR_Q_MAX / largest : 0);
     const vi qa = _mm512_cvtps_epi32(vf_mul(a, inverse)), qb = _mm512_cvtps_epi32(vf_mul(b, inverse));
-    store_planes(qa, high, low);
-    store_planes(qb, high + 16, low + 16);
-    *first = _mm512_reduce_add_epi32(qa);
-    *second = _mm512_reduce_add_epi32(qb);
+    const vi half = _mm512_set1_epi32(64);
+    const vi ha = _mm512_srai_epi32(vi_add(qa, half), 7), hb = _mm512_srai_epi32(vi_add(qb, half), 7);
+    const __m256i h = bytes(ha, hb), l = bytes(_mm512_sub_epi32(qa, vi_shl(ha, 7)), _mm512_sub_epi32(qb, vi_shl(hb, 7)));
+    const __m256i quarters = _mm256_add_epi64(_mm256_slli_epi64(sums8(h), 7), sums8(l));
+    const __m256i halves = _mm256_add_epi64(quarters, _mm256_shuffle_epi32(quarters, 0x4e));
+    _mm256_storeu_si256((__m256i *)(void *)high, h);
+    _mm256_storeu_si256((__m256i *)(void *)low, l);
+    *first = _mm_cvtsi128_si32(_mm256_castsi256_si128(halves)) - 16 * 128 * 129;
+    *second = _mm_cvtsi128_si32(_mm256_extracti128_si256(halves, 1)) - 16 * 128 * 129;
     return largest / MM__LINEAR_Q_MAX;
 }
 
