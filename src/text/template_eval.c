@@ -242,7 +242,7 @@ static void run_for(trun *r, const tnode *n)
     s->parent = r->scope;
     r->scope = s;
     if (n->d->a) items = filtered(r, n, items, s);
-    *loop = (tloop){.items = items.u.items, .n = items.n, .depth = ++r->loop_depth};
+    *loop = (tloop){.items = items.u.items, .n = items.n};
     const int name = loop_name(r);
     for (size_t i = 0; i < items.n && mm__tmpl_step(r, 1); i++) {
         s->n = 0;
@@ -254,7 +254,6 @@ static void run_for(trun *r, const tnode *n)
         r->jump = 0;
         if (jump == N_BREAK) break;
     }
-    r->loop_depth--;
     s->n = 0;
     if (r->st == MM_OK && items.n == 0) mm__tmpl_exec(r, n->d->b);
     r->scope = s->parent;

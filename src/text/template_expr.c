@@ -168,6 +168,7 @@ tnode *mm__tmpl_parse_tuple(tparser *p, bool ternary)
         if (!e) return NULL;
         append(&list->a, &last, e);
     }
+    list->op = 1;
     return list;
 }
 
@@ -337,7 +338,8 @@ static tnode *parse_bracketed(tparser *p, const char *close)
         append(&list->a, &last, e);
     }
     /* (x) is x; (x,) and () are lists */
-    return *close == ')' && !comma && last ? last : list;
+    list->op = *close == ')';
+    return list->op && !comma && last ? last : list;
 }
 
 static tnode *parse_dict(tparser *p)

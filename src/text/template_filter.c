@@ -137,6 +137,7 @@ static tval f_items(trun *r, const tval *v, const targs *a)
     for (size_t i = 0; i < out.n; i++) {
         tval pair = mm__tval_list(r, 2);
         if (r->st != MM_OK) break;
+        pair.tuple = true;
         pair.u.items[0] = d->keys[i];
         pair.u.items[1] = d->vals[i];
         out.u.items[i] = pair;

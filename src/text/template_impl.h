@@ -36,7 +36,8 @@ enum { T_UNDEF, T_NONE, T_BOOL, T_INT, T_REAL, T_STR, T_LIST, T_DICT, T_NAMESPAC
 
 typedef struct tval {
     int kind;
-    size_t n; /* bytes of a string, elements of a list */
+    bool tuple; /* a list that prints with round brackets */
+    size_t n;   /* bytes of a string, elements of a list */
     union {
         bool b;
         int64_t i; /* also the number of a function */
@@ -57,7 +58,6 @@ typedef struct tdict {
 typedef struct tloop {
     const tval *items;
     size_t n, at;
-    int64_t depth;
 } tloop;
 
 /* ---- tokens ---- */
@@ -113,8 +113,9 @@ enum {
 
 typedef struct tnode {
     int kind, line;
-    int op;     /* of N_OPERAND: see O_*; of N_TEST: 1 when negated; of N_CALL, N_FILTER, N_TEST: unused */
-    int name;   /* interned; -1: none */
+    int op;   /* of N_OPERAND: see O_*; of N_TEST: 1 when negated; of N_LIST: 1 for a tuple; of N_CALL, N_FILTER, N_TEST: unused
+               */
+    int name; /* interned; -1: none */
     tval value; /* N_CONST, N_TEXT */
     struct tnode *a, *b, *c, *d, *next;
 } tnode;
@@ -188,7 +189,6 @@ typedef struct trun {
     mm__buf *out;
     int64_t now;
     int steps, depth, frames, line;
-    int64_t loop_depth;
     int jump; /* N_BREAK or N_CONTINUE while one is under way */
     mm_status st;
     mm_error *err;

@@ -161,8 +161,8 @@ static tval loop_attr(const tloop *l, const char *name, size_t n)
     if (mm__tmpl_named(name, n, "first")) return tv_bool(at == 0);
     if (mm__tmpl_named(name, n, "last")) return tv_bool(at + 1 == count);
     if (mm__tmpl_named(name, n, "length")) return tv_int(count);
-    if (mm__tmpl_named(name, n, "depth")) return tv_int(l->depth);
-    if (mm__tmpl_named(name, n, "depth0")) return tv_int(l->depth - 1);
+    if (mm__tmpl_named(name, n, "depth")) return tv_int(1);
+    if (mm__tmpl_named(name, n, "depth0")) return tv_int(0);
     if (mm__tmpl_named(name, n, "previtem") && at > 0) return l->items[at - 1];
     if (mm__tmpl_named(name, n, "nextitem") && at + 1 < count) return l->items[at + 1];
     return tv_undef();
@@ -360,6 +360,7 @@ static tval eval_literal(trun *r, const tnode *e)
     size_t n = 0;
     for (const tnode *k = e->a; k; k = k->next) n++;
     tval v = e->kind == N_LIST ? mm__tval_list(r, n) : mm__tval_dict(r, n / 2, T_DICT);
+    v.tuple = e->op == 1;
     n = 0;
     for (const tnode *k = e->a; k && r->st == MM_OK; k = k->next) {
         const tval x = mm__tmpl_eval(r, k);

@@ -226,7 +226,7 @@ static void write_container(trun *r, mm__buf *b, const tval *v)
     const bool list = v->kind == T_LIST;
     const size_t n = list ? v->n : v->u.dict->n;
     if (!frame(r)) return;
-    mm__buf_putc(b, list ? '[' : '{');
+    mm__buf_putc(b, v->tuple ? '(' : list ? '[' : '{');
     for (size_t i = 0; i < n && mm__tmpl_step(r, 1) && !b->failed; i++) {
         if (i) mm__buf_puts(b, ", ");
         if (!list) {
@@ -235,7 +235,8 @@ static void write_container(trun *r, mm__buf *b, const tval *v)
         }
         mm__tval_write(r, b, list ? &v->u.items[i] : &v->u.dict->vals[i], true);
     }
-    mm__buf_putc(b, list ? ']' : '}');
+    if (v->tuple && n == 1) mm__buf_putc(b, ',');
+    mm__buf_putc(b, v->tuple ? ')' : list ? ']' : '}');
     r->frames--;
 }
 

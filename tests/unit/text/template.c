@@ -29,11 +29,13 @@ static void constructs_equal_jinja(void **state)
     for (size_t i = 0; i < mm__json_count(cases); i++) {
         const mm__json *c = mm__json_at(cases, i);
         size_t len, want_len;
-        const char *text = mm__json_str(mm__json_get(c, "template"), &len, ""), *want = mm__json_str(mm__json_get(c, "rendered"), &want_len, NULL);
+        const char *text = mm__json_str(mm__json_get(c, "template"), &len, ""),
+                   *want = mm__json_str(mm__json_get(c, "rendered"), &want_len, NULL);
         mm__buf out;
         mm_status st = render(mem, text, len, context, &out);
         if (want ? st != MM_OK || out.len != want_len || memcmp(mm__buf_str(&out), want, want_len) != 0 : st == MM_OK) {
-            print_message("case %zu: %s\n  got  (%d) %s\n  want %s\n", i, text, st, st == MM_OK ? mm__buf_str(&out) : err.text, want ? want : "an error");
+            print_message("case %zu: %s\n  got  (%d) %s\n  want %s\n", i, text, st, st == MM_OK ? mm__buf_str(&out) : err.text,
+                          want ? want : "an error");
             bad++;
         }
         if (st != MM_OK) assert_int_equal(out.len, 0);
@@ -77,9 +79,15 @@ static void write_json(mm__buf *b, const mm__json *v)
     size_t len;
     const char *s;
     switch (mm__json_kind(v)) {
-    case MM__JSON_BOOL: mm__buf_puts(b, mm__json_bool(v, false) ? "true" : "false"); break;
-    case MM__JSON_INT: mm__buf_printf(b, "%lld", (long long)mm__json_int(v, 0)); break;
-    case MM__JSON_REAL: mm__buf_printf(b, "%.17g", mm__json_num(v, 0)); break;
+    case MM__JSON_BOOL:
+        mm__buf_puts(b, mm__json_bool(v, false) ? "true" : "false");
+        break;
+    case MM__JSON_INT:
+        mm__buf_printf(b, "%lld", (long long)mm__json_int(v, 0));
+        break;
+    case MM__JSON_REAL:
+        mm__buf_printf(b, "%.17g", mm__json_num(v, 0));
+        break;
     case MM__JSON_STRING:
         s = mm__json_str(v, &len, "");
         mm__buf_json_string(b, s, len);
@@ -103,11 +111,14 @@ static void write_json(mm__buf *b, const mm__json *v)
         }
         mm__buf_putc(b, '}');
         break;
-    default: mm__buf_puts(b, "null"); break;
+    default:
+        mm__buf_puts(b, "null");
+        break;
     }
 }
 
-static void check_rendering(const char *what, const char *text, size_t len, const mm__json *tokens, const mm__json *messages, bool add, const mm__json *want)
+static void check_rendering(const char *what, const char *text, size_t len, const mm__json *tokens, const mm__json *messages,
+                            bool add, const mm__json *want)
 {
     mm__buf b, out;
     mm__json_doc *doc;
@@ -121,12 +132,14 @@ static void check_rendering(const char *what, const char *text, size_t len, cons
     for (int i = 0; i < 2; i++) {
         const char *key = i ? "eos_token" : "bos_token";
         mm__buf_printf(&b, ",\"%s\":", key);
-        mm__buf_json_string(&b, mm__json_str(mm__json_get(tokens, key), NULL, ""), strlen(mm__json_str(mm__json_get(tokens, key), NULL, "")));
+        mm__buf_json_string(&b, mm__json_str(mm__json_get(tokens, key), NULL, ""),
+                            strlen(mm__json_str(mm__json_get(tokens, key), NULL, "")));
     }
     mm__buf_puts(&b, "}");
     if (mm__json_parse(mem, b.data, b.len, what, &doc, &err) != MM_OK) fail_msg("%s", err.text);
     if (render(mem, text, len, mm__json_root(doc), &out) != MM_OK) fail_msg("%s: %s", what, err.text);
-    if (out.len != want_len || memcmp(mm__buf_str(&out), expected, want_len) != 0) fail_msg("%s:\n%s\ninstead of\n%s", what, mm__buf_str(&out), expected);
+    if (out.len != want_len || memcmp(mm__buf_str(&out), expected, want_len) != 0)
+        fail_msg("%s:\n%s\ninstead of\n%s", what, mm__buf_str(&out), expected);
     mm__buf_free(&out);
     mm__buf_free(&b);
     mm__json_free(doc);
@@ -146,10 +159,12 @@ static void families_render_as_the_reference(void **state)
         const mm__json *cases = mm__json_get(mm__json_root(doc), "cases");
         for (size_t j = 0; j < mm__json_count(cases); j++) {
             const mm__json *c = mm__json_at(cases, j), *messages = mm__json_get(c, "messages");
-            const mm__json *want = mm__json_path(c, "result.rendered") ? mm__json_path(c, "result.rendered") : mm__json_get(c, "rendered");
+            const mm__json *want =
+                mm__json_path(c, "result.rendered") ? mm__json_path(c, "result.rendered") : mm__json_get(c, "rendered");
             if (!messages || !want) continue;
             mm__json_doc *context = context_of(c, families[i]);
-            check_rendering(families[i], text, len, mm__json_root(context), messages, mm__json_bool(mm__json_get(mm__json_root(context), "add_generation_prompt"), true), want);
+            check_rendering(families[i], text, len, mm__json_root(context), messages,
+                            mm__json_bool(mm__json_get(mm__json_root(context), "add_generation_prompt"), true), want);
             mm__json_free(context);
             checked++;
         }
@@ -169,7 +184,8 @@ static void a_published_template_renders_as_recorded(void **state)
     assert_true(mm__json_count(cases) > 0);
     for (size_t i = 0; i < mm__json_count(cases); i++) {
         const mm__json *c = mm__json_at(cases, i);
-        check_rendering("published", text, len, NULL, mm__json_get(c, "messages"), mm__json_bool(mm__json_get(c, "add_generation_prompt"), false), mm__json_get(c, "rendered"));
+        check_rendering("published", text, len, NULL, mm__json_get(c, "messages"),
+                        mm__json_bool(mm__json_get(c, "add_generation_prompt"), false), mm__json_get(c, "rendered"));
     }
     mm__json_free(doc);
 }
@@ -199,7 +215,8 @@ static void budgets_end_harmful_templates(void **state)
         "{% macro m() %}{% set x = m() %}{% endmacro %}{{ m() }}",
         "{% set ns = namespace(x=1) %}{% for i in range(60000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
         "{% set ns = namespace(x=1) %}{% for i in range(60000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x | tojson }}",
-        "{% set ns = namespace(x=1, y=1) %}{% for i in range(900) %}{% set ns.x = [ns.x] %}{% set ns.y = [ns.y] %}{% endfor %}{{ ns.x == ns.y }}",
+        "{% set ns = namespace(x=1, y=1) %}{% for i in range(900) %}{% set ns.x = [ns.x] %}{% set ns.y = [ns.y] %}{% endfor "
+        "%}{{ ns.x == ns.y }}",
         "{% set s = 'ab' * 4000000 %}{% for i in range(60000) %}{{ s.replace('a', 'bb') | length }}{% endfor %}",
         "{% set s = 'ab' * 4000000 %}{% for i in range(60000) %}{% if s[::-1] == s %}{% endif %}{% endfor %}",
         "{% set s = range(60000) | list %}{% for i in range(60000) %}{{ s | sort | length }}{% endfor %}",
@@ -234,9 +251,11 @@ static void nesting_is_bounded(void **state)
     repeated("{% if true %}", "x", "{% endif %}", 5000, MM_E_LIMIT);
     repeated("{% for x in [1] %}", "x", "{% endfor %}", 5000, MM_E_LIMIT);
     mm__buf b;
-    static const struct { const char *open, *middle, *close; } kinds[] = {
-        {"(", "1", ")"}, {"[", "1", "]"}, {"{'a':", "1", "}"}, {"-", "1", ""}, {"not ", "1", ""}, {"a[", "1", "]"}, {"range(", "1", ")"}, {"1 if 1 else ", "1", ""},
-        {"", "x", ".a"}, {"", "x", "|string"}, {"", "x", "[0]"}};
+    static const struct {
+        const char *open, *middle, *close;
+    } kinds[] = {{"(", "1", ")"},   {"[", "1", "]"},      {"{'a':", "1", "}"},  {"-", "1", ""},
+                 {"not ", "1", ""}, {"a[", "1", "]"},     {"range(", "1", ")"}, {"1 if 1 else ", "1", ""},
+                 {"", "x", ".a"},   {"", "x", "|string"}, {"", "x", "[0]"}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         mm__buf_init(&b, mem);
         mm__buf_puts(&b, "{{ ");
@@ -305,12 +324,16 @@ static void damaged_templates_never_crash(void **state)
 
 static bool render_once(mm__mem *m)
 {
-    static const char text[] = "{% macro f(x, y=2) %}{{ x ~ y }}{% endmacro %}{% set ns = namespace(a=1) %}{% for k, v in {'a': 1, 'b': [1, 2]}.items() %}"
-                               "{% set ns.q = k %}{{ f(v | tojson) }}{{ loop.index }}{% set b %}z{{ k }}{% endset %}{{ b | upper }}{% endfor %}{{ [3, 1] | sort }}";
+    static const char text[] = "{% macro f(x, y=2) %}{{ x ~ y }}{% endmacro %}{% set ns = namespace(a=1) %}{% for k, v in "
+                               "{'a': 1, 'b': [1, 2]}.items() %}"
+                               "{% set ns.q = k %}{{ f(v | tojson) }}{{ loop.index }}{% set b %}z{{ k }}{% endset %}{{ b | "
+                               "upper }}{% endfor %}{{ [3, 1] | sort }}";
     mm__buf out;
     mm_status st = render(m, text, sizeof text - 1, NULL, &out);
-    if (st != MM_OK) assert_int_equal(st, MM_E_NOMEM);
-    else assert_string_equal(mm__buf_str(&out), "121ZA[1, 2]22ZB[1, 3]");
+    if (st != MM_OK)
+        assert_int_equal(st, MM_E_NOMEM);
+    else
+        assert_string_equal(mm__buf_str(&out), "121ZA[1, 2]22ZB[1, 3]");
     mm__buf_free(&out);
     return st == MM_OK;
 }
