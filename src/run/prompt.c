@@ -42,13 +42,14 @@ static unsigned tokenize_flags(const mm__session *s)
     return MM__TOKENIZE_SPECIAL | (rendered ? 0 : MM__TOKENIZE_AROUND);
 }
 
-/* A rendered template usually writes the begin-of-text token itself; models that need one and whose template does not get
- * it from the tokenizer. */
+/* A rendered template usually writes the begin-of-text token itself. Where it does not, GGUF models and models that take
+ * pictures (whose references tokenize the rendered text as any other) still get it from the tokenizer. */
 static mm_status tokenize(mm__session *s, const char *text, size_t len, mm__ids *ids, mm_error *err)
 {
     unsigned flags = tokenize_flags(s);
     const char *bos = s->a->bos_token;
-    if (!(flags & MM__TOKENIZE_AROUND) && s->a->source->gguf && mm__tokenizer_adds_bos(s->a->tokenizer) && bos &&
+    const bool wanted = s->a->source->gguf || (s->a->modalities & MM__IN_IMAGE);
+    if (!(flags & MM__TOKENIZE_AROUND) && wanted && mm__tokenizer_adds_bos(s->a->tokenizer) && bos &&
         strncmp(text, bos, strlen(bos)) != 0) {
         const int32_t id = mm__tokenizer_special(s->a->tokenizer, "bos");
         if (id >= 0 && !mm__ids_push(ids, id)) return mm__nomem(err, "token ids");
