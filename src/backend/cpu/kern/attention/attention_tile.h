@@ -11,6 +11,9 @@
  * group of G. Key tiles outside of every span of the query tile are skipped. Unit: (key head, query tile); the order of
  * additions within a row depends on the spans of its tile only.
  *
+ * With MM__PAIRS (BF16 dot products) the left sides and the panels hold pairs of BF16 numbers, adjacent along the summed
+ * axis, in the place of one float, and the products have half the length; everything else, sums included, stays F32.
+ *
  * Included once per instruction set. */
 #include "../../kern.h"
 #include "../vec.h"
@@ -30,7 +33,7 @@ typedef struct shape {
 /* A thread's memory. Panels of q, s, o follow each other; a panel of w vectors has rows of w * VL floats. */
 typedef struct work {
     float *q, *s, *o;        /* [d | KEYS | dv][TILE] in panels */
-    float *k, *v;            /* [KEYS, d], [KEYS, dv]: contiguous F32 copies; k also turns q and o around */
+    float *k, *v;            /* [KEYS, d], [KEYS, dv]: contiguous copies, or pairs; k also turns q and o around */
     float *top, *sum, *alpha;/* [TILE] */
     int32_t *lo, *hi, *pos;  /* [TILE] */
     float *bias;             /* by clamped distance, of one head */
@@ -65,6 +68,95 @@ static size_t cut(const mm__call *c, float *mem, work *w)
     return n;
 }
 
+/* ---- pairs ---- */
+
+#ifdef MM__PAIRS
+
+#define LENGTH(n) (((n) + 1) / 2)  /* of a sum over n */
+static inline vf mac(vf a, vf b, vf sum) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
+/* BF16 of a in the low halves, of b in the high halves of the lanes. */
+static inline vf pair_up(vf a, vf b)
+{
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(b, a), lanes = _mm512_set_epi32(0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b,
+        0x1a000a, 0x190009, 0x180008, 0x170007, 0x160006, 0x150005, 0x140004, 0x130003, 0x120002, 0x110001, 0x100000);
+    return (vf)_mm512_permutexvar_epi16(lanes, both);
+}
+
+static inline vf row_part(const mm__view *x, int64_t at, int64_t n)
+{
+    if (n <= 0) return v_set(0.0f);
+    if (x->dtype == MM__F16) return n >= VL ? v_load_half((const uint16_t *)x->data + at) : v_load_half_n((const uint16_t *)x->data + at, n);
+    return n >= VL ? v_load((const float *)x->data + at) : v_load_n((const float *)x->data + at, n);
+}
+
+/* d elements of x from `at` on, as pairs of neighbours; dst may be where x lies. */
+static void pair_row(const mm__view *x, int64_t at, int64_t d, float *dst)
+{
+    for (int64_t i = 0; i < d; i += 2 * VL) {
+        const vf both = (vf)_mm512_cvtne2ps_pbh(row_part(x, at + i + VL, d - i - VL), row_part(x, at + i, d - i));
+        if (d - i >= 2 * VL) v_store(dst + i / 2, both);
+        else v_store_n(dst + i / 2, both, LENGTH(d - i));
+    }
+}
+
+static const float *left_of_scores(const mm__view *x, int64_t head, int64_t first, int64_t n, int64_t d, float *copy)
+{
+    for (int64_t j = 0; j < n; j++) pair_row(x, head * x->stride[0] + (first + j) * x->stride[1], d, copy + j * LENGTH(d));
+    return copy;
+}
+
+/* Pairs of rows; an odd last row is paired with zeros. */
+static const float *left_of_sums(const mm__view *x, int64_t head, int64_t first, int64_t n, int64_t d, float *copy)
+{
+    for (int64_t j = 0; j < n; j += 2) {
+        const int64_t at = head * x->stride[0] + (first + j) * x->stride[1];
+        for (int64_t i = 0; i < d; i += VL) {
+            const vf a = row_part(x, at + i, d - i), b = j + 1 < n ? row_part(x, at + x->stride[1] + i, d - i) : v_set(0.0f);
+            if (d - i >= VL) v_store(copy + j / 2 * d + i, pair_up(a, b));
+            else v_store_n(copy + j / 2 * d + i, pair_up(a, b), d - i);
+        }
+    }
+    return copy;
+}
+
+/* rows [n, d] of floats become rows of pairs, in place. */
+static void pair_queries(float *rows, int64_t n, int64_t d)
+{
+    const mm__view x = {.dtype = MM__F32, .data = rows};
+    for (int64_t r = 0; r < n; r++) pair_row(&x, r * d, d, rows + r * LENGTH(d));
+}
+
+#else
+
+#define LENGTH(n) (n)
+static inline vf mac(vf a, vf b, vf sum) { return v_fma(a, b, sum); }
+
+/* n rows of a key head from row `first` on, as contiguous F32: in place when they already are. */
+static const float *left_of_sums(const mm__view *x, int64_t head, int64_t first, int64_t n, int64_t d, float *copy)
+{
+    const int64_t at = head * x->stride[0] + first * x->stride[1];
+    if (x->dtype == MM__F32 && x->stride[1] == d) return (const float *)x->data + at;
+    for (int64_t j = 0; j < n; j++) {
+        float *dst = copy + j * d;
+        int64_t i = 0;
+        if (x->dtype == MM__F32) {
+            const float *src = (const float *)x->data + at + j * x->stride[1];
+            for (; i + VL <= d; i += VL) v_store(dst + i, v_load(src + i));
+            if (i < d) v_store_n(dst + i, v_load_n(src + i, d - i), d - i);
+        } else {
+            const uint16_t *src = (const uint16_t *)x->data + at + j * x->stride[1];
+            for (; i + VL <= d; i += VL) v_store(dst + i, v_load_half(src + i));
+            if (i < d) v_store_n(dst + i, v_load_half_n(src + i, d - i), d - i);
+        }
+    }
+    return copy;
+}
+
+#define left_of_scores left_of_sums
+static void pair_queries(float *rows, int64_t n, int64_t d) {}
+
+#endif
+
 /* ---- the micro-kernel: c [mr, nv * VL] = (alpha ? c * alpha : 0) + a [mr, n] b [n, nv * VL] ---- */
 
 static inline __attribute__((always_inline)) void block(int mr, int nv, const float *a, int64_t row, int64_t col, int64_t n,
@@ -81,7 +173,7 @@ static inline __attribute__((always_inline)) void block(int mr, int nv, const fl
         for (int v = 0; v < nv; v++) line[v] = v_load(b + v * VL);
         for (int i = 0; i < mr; i++) {
             const vf x = v_set(a[i * row]);
-            for (int v = 0; v < nv; v++) acc[i][v] = v_fma(x, line[v], acc[i][v]);
+            for (int v = 0; v < nv; v++) acc[i][v] = mac(x, line[v], acc[i][v]);
         }
     }
     for (int i = 0; i < mr; i++)
@@ -162,12 +254,22 @@ static inline __attribute__((always_inline)) void weigh(int nv, int64_t n, float
         v_store(alpha + v * VL, scale);
         total[v] = v_load(sum + v * VL) * scale;
     }
+#ifdef MM__PAIRS
+    for (int64_t j = 0; j < n; j += 2)
+        for (int v = 0; v < nv; v++) {
+            const vf p = v_exp_low(v_load(s + (j * nv + v) * VL) - high[v]);
+            const vf next = j + 1 < n ? v_exp_low(v_load(s + ((j + 1) * nv + v) * VL) - high[v]) : v_set(0.0f);
+            total[v] = total[v] + (p + next);
+            v_store(s + (j / 2 * nv + v) * VL, pair_up(p, next));
+        }
+#else
     for (int64_t j = 0; j < n; j++)
         for (int v = 0; v < nv; v++) {
             const vf p = v_exp_low(v_load(s + (j * nv + v) * VL) - high[v]);
             total[v] = total[v] + p;
             v_store(s + (j * nv + v) * VL, p);
         }
+#endif
     for (int v = 0; v < nv; v++) v_store(sum + v * VL, total[v]);
 }
 
@@ -182,27 +284,6 @@ static void weigh_panel(int nv, int64_t n, float *s, float *top, float *sum, flo
 }
 
 /* ---- tiles ---- */
-
-/* n rows of a key head from row `first` on, as contiguous F32: in place when they already are. */
-static const float *contiguous(const mm__view *x, int64_t head, int64_t first, int64_t n, int64_t d, float *copy)
-{
-    const int64_t at = head * x->stride[0] + first * x->stride[1];
-    if (x->dtype == MM__F32 && x->stride[1] == d) return (const float *)x->data + at;
-    for (int64_t j = 0; j < n; j++) {
-        float *dst = copy + j * d;
-        int64_t i = 0;
-        if (x->dtype == MM__F32) {
-            const float *src = (const float *)x->data + at + j * x->stride[1];
-            for (; i + VL <= d; i += VL) v_store(dst + i, v_load(src + i));
-            if (i < d) v_store_n(dst + i, v_load_n(src + i, d - i), d - i);
-        } else {
-            const uint16_t *src = (const uint16_t *)x->data + at + j * x->stride[1];
-            for (; i + VL <= d; i += VL) v_store(dst + i, v_load_half(src + i));
-            if (i < d) v_store_n(dst + i, v_load_half_n(src + i, d - i), d - i);
-        }
-    }
-    return copy;
-}
 
 /* dst [n, to] = transpose of src [m, n] with rows of `from`; m is a multiple of 8. */
 static void transpose(const float *src, int64_t from, int64_t m, int64_t n, float *dst, int64_t to)
@@ -235,9 +316,11 @@ static void load_queries(const mm__call *c, const shape *s, const tile *t, const
         w->sum[r] = 0.0f;
         for (int64_t i = 0; i < s->d; i++) w->k[r * s->d + i] = src[i] * c->args.scale;
     }
+    pair_queries(w->k, t->vectors * VL, s->d);
     for (int v = 0; v < t->vectors; v += PANEL) {
         const int nv = t->vectors - v < PANEL ? t->vectors - v : PANEL;
-        transpose(w->k + v * VL * s->d, s->d, nv * VL, s->d, w->q + v * VL * s->d, nv * VL);
+        const int64_t depth = LENGTH(s->d);
+        transpose(w->k + v * VL * depth, depth, nv * VL, depth, w->q + v * VL * depth, nv * VL);
     }
     memset(w->o, 0, (size_t)(t->vectors * VL * s->dv) * sizeof(float));
 }
@@ -280,20 +363,21 @@ static void store_rows(const mm__call *c, const shape *s, const tile *t, const w
 
 static void attend_tile(const mm__call *c, const shape *s, const tile *t, const work *w)
 {
+    const int64_t depth = LENGTH(s->d);
     int64_t any[2], all[2];
     load_queries(c, s, t, w);
     bounds(t, w, any, all);
     for (int64_t j = any[0]; j < any[1]; j += KEYS) {
         const int64_t n = any[1] - j < KEYS ? any[1] - j : KEYS;
         const bool partly = j < all[0] || j + n > all[1];
-        const float *k = contiguous(&c->in[1], t->head, j, n, s->d, w->k), *values = contiguous(&c->in[2], t->head, j, n, s->dv, w->v);
+        const float *k = left_of_scores(&c->in[1], t->head, j, n, s->d, w->k), *values = left_of_sums(&c->in[2], t->head, j, n, s->dv, w->v);
         for (int v = 0; v < t->vectors; v += PANEL) {
             const int nv = t->vectors - v < PANEL ? t->vectors - v : PANEL, at = v * VL;
             float *scores = w->s + at * KEYS;
-            multiply(nv, k, s->d, 1, n, s->d, w->q + at * s->d, scores, NULL);
+            multiply(nv, k, depth, 1, n, depth, w->q + at * depth, scores, NULL);
             if (partly || w->bias || c->args.softcap > 0.0f) adjust(c, w, nv, at, j, n, scores, partly);
             weigh_panel(nv, n, scores, w->top + at, w->sum + at, w->alpha + at);
-            multiply(nv, values, 1, s->dv, s->dv, n, scores, w->o + at * s->dv, w->alpha + at);
+            multiply(nv, values, 1, s->dv, s->dv, LENGTH(n), scores, w->o + at * s->dv, w->alpha + at);
         }
     }
     store_rows(c, s, t, w);
