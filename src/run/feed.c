@@ -173,6 +173,13 @@ static mm_status add_url(mm__feed *in, mm__item_kind kind, const char *url, size
     return st;
 }
 
+/* Texts go on as C strings: a NUL inside would cut them. */
+static mm_status add_string(mm__feed *in, mm__item_kind kind, const char *text, size_t len, mm_error *err)
+{
+    if (memchr(text, 0, len)) return mm__fail(err, MM_E_FORMAT, "messages: a text holds a NUL character");
+    return mm__feed_add_text(in, kind, text, len, err);
+}
+
 /* {"type":"image_url","image_url":{"url":..}|".."}, {"type":"image","image"|"path"|"url":..}, {"type":"input_audio",
  * "input_audio":{"data":base64}|{"path":..}}, {"type":"audio", ..}. */
 static mm_status add_part(mm__feed *in, const mm__json *part, const char *base_dir, mm_error *err)
@@ -182,7 +189,7 @@ static mm_status add_part(mm__feed *in, const mm__json *part, const char *base_d
     if (strcmp(type, "text") == 0) {
         const char *text = mm__json_str(mm__json_get(part, "text"), &len, NULL);
         if (!text) return mm__fail(err, MM_E_FORMAT, "messages: a text part has no \"text\"");
-        return mm__feed_add_text(in, MM__ITEM_TEXT, text, len, err);
+        return add_string(in, MM__ITEM_TEXT, text, len, err);
     }
     const bool image = strcmp(type, "image_url") == 0 || strcmp(type, "image") == 0;
     if (!image && strcmp(type, "input_audio") != 0 && strcmp(type, "audio") != 0 && strcmp(type, "audio_url") != 0)
@@ -204,10 +211,10 @@ static mm_status add_message(mm__feed *in, const mm__json *m, const char *base_d
     size_t len;
     const char *role = mm__json_str(mm__json_get(m, "role"), &len, NULL);
     if (!role) return mm__fail(err, MM_E_FORMAT, "messages: every message needs a \"role\"");
-    mm_status st = mm__feed_add_text(in, MM__ITEM_ROLE, role, len, err);
+    mm_status st = add_string(in, MM__ITEM_ROLE, role, len, err);
     const mm__json *content = mm__json_get(m, "content");
     const char *text = mm__json_str(content, &len, NULL);
-    if (st == MM_OK && text) return mm__feed_add_text(in, MM__ITEM_TEXT, text, len, err);
+    if (st == MM_OK && text) return add_string(in, MM__ITEM_TEXT, text, len, err);
     for (size_t i = 0; st == MM_OK && i < mm__json_count(content); i++)
         st = add_part(in, mm__json_at(content, i), base_dir, err);
     return st;

@@ -119,7 +119,17 @@ static mm_status set_task(mm__session *s, const char *value, mm_error *err)
     return mm__fail(err, MM_E_ARG, "\"%s\" is no task; use generate, embed, score or transcribe", value);
 }
 
-static mm_status set_ids(mm__ids *ids, const char *value, mm_error *err)
+/* Ids the decoder knows. */
+static mm_status check_ids(const mm__session *s, const int32_t *ids, size_t n, mm_error *err)
+{
+    const int32_t n_vocab = s->a->decoder ? s->a->decoder->info.n_vocab : 0;
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= n_vocab)
+            return mm__fail(err, MM_E_ARG, "token id %d is outside the model's vocabulary of %d", ids[i], n_vocab);
+    return MM_OK;
+}
+
+static mm_status set_ids(mm__session *s, mm__ids *ids, const char *value, mm_error *err)
 {
     mm__ids_clear(ids);
     for (const char *p = value; *p;) {
@@ -129,7 +139,9 @@ static mm_status set_ids(mm__ids *ids, const char *value, mm_error *err)
         if (!mm__ids_push(ids, (int32_t)v)) return mm__nomem(err, "token ids");
         for (p = end; *p == ' ' || *p == ','; p++) {}
     }
-    return MM_OK;
+    mm_status st = check_ids(s, ids->data, ids->len, err);
+    if (st != MM_OK) mm__ids_clear(ids);
+    return st;
 }
 
 static mm_status set_flag(bool *flag, const char *key, const char *value, mm_error *err)
@@ -172,7 +184,7 @@ mm_status mm__session_set(mm__session *s, const char *key, const char *value, mm
     if (strcmp(key, "single_pass") == 0) return set_flag(&s->single_pass, key, value, err);
     if (strcmp(key, "history") == 0) return set_flag(&s->use_history, key, value, err);
     if (strcmp(key, "decoder_prompt") == 0) return set_text(s, &s->decoder_prompt, value, err);
-    if (strcmp(key, "force_ids") == 0) return set_ids(&s->forced, value, err);
+    if (strcmp(key, "force_ids") == 0) return set_ids(s, &s->forced, value, err);
     if (strcmp(key, "timestamps") == 0) {
         if ((st = set_flag(&timestamps, key, value, err)) == MM_OK) s->no_timestamps = !timestamps;
         return st;
@@ -189,6 +201,9 @@ static mm_status take_ids(mm__session *s, const mm__feed *in, mm_error *err)
         if (in->items[i].kind != MM__ITEM_IDS) continue;
         if (!(s->opt.flags & MM_SESSION_RAW)) return mm__fail(err, MM_E_ARG, "token ids are for raw sessions (MM_SESSION_RAW)");
         if (in->n != 1) return mm__fail(err, MM_E_ARG, "token ids cannot be mixed with other input");
+        if (!in->items[i].len) return mm__fail(err, MM_E_ARG, "the input is empty");
+        mm_status st = check_ids(s, in->items[i].ids, in->items[i].len, err);
+        if (st != MM_OK) return st;
         if (!mm__ids_append(&s->given_ids, in->items[i].ids, in->items[i].len)) return mm__nomem(err, "token ids");
     }
     return MM_OK;
@@ -212,16 +227,29 @@ static mm_status play(mm__session *s, mm_error *err)
     return mm__vectors_next(s, err);
 }
 
+/* Takes the last feed back. What the KV cache holds of its media goes too: the next medium will have the same index. */
+static void roll_back(mm__session *s)
+{
+    mm__queue_clear(&s->events);
+    mm__conversation_rollback(s);
+    mm__ids_clear(&s->given_ids);
+    size_t keep = 0;
+    while (keep < s->n_held && s->held[keep].medium < (int32_t)s->n_media && s->held[keep].sees < (int32_t)s->n_media) keep++;
+    s->n_held = keep;
+}
+
+/* A cancel that finds nothing to stop is over with the call that says so. */
 mm_status mm__session_next(mm__session *s, mm_event *out, mm_error *err)
 {
     for (;;) {
-        if (mm__queue_pop(&s->events, out)) return MM_OK;
-        if (s->state == MM__IDLE || s->state == MM__DONE) return MM_END;
+        const bool waiting = mm__queue_pop(&s->events, out), idle = s->state == MM__IDLE || s->state == MM__DONE;
+        if (idle && (!waiting || out->kind == MM_EVENT_END)) atomic_store(&s->cancel, 0);
+        if (waiting) return MM_OK;
+        if (idle) return MM_END;
         mm_status st = atomic_load(&s->cancel) ? mm__fail(err, MM_E_CANCELLED, "cancelled by the host") : play(s, err);
         if (st == MM_OK) continue;
         atomic_store(&s->cancel, 0);
-        mm__queue_clear(&s->events);
-        mm__conversation_rollback(s);
+        roll_back(s);
         s->state = MM__IDLE;
         return st;
     }
@@ -235,9 +263,7 @@ void mm__session_cancel(mm__session *s)
 void mm__session_reset(mm__session *s)
 {
     s->fed_messages = s->fed_media = 0;
-    mm__conversation_rollback(s);
-    mm__queue_clear(&s->events);
-    mm__ids_clear(&s->given_ids);
+    roll_back(s);
     s->n_held = 0;
     if (s->lm) mm__lm_truncate(s->lm, 0);
     s->state = MM__IDLE;
