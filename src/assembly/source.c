@@ -48,21 +48,22 @@ static mm_status doc_read(mm__source *s, const char *dir, const char *name, mm__
     return st;
 }
 
-static bool has_file(mm__source *s, const char *name)
+/* The path of a file in the source's directory, NULL when it is not there. */
+static mm_status find_file(mm__source *s, const char *name, char **out, mm_error *err)
 {
-    char *p = mm__path_join(s->mem, s->dir, name);
-    bool r = p && mm__path_kind(p) == MM__PATH_FILE;
-    mm__free(s->mem, p);
-    return r;
+    if (!(*out = mm__path_join(s->mem, s->dir, name))) return mm__nomem(err, "a path");
+    if (mm__path_kind(*out) == MM__PATH_FILE) return MM_OK;
+    mm__free(s->mem, *out);
+    *out = NULL;
+    return MM_OK;
 }
 
 static mm_status read_template(mm__source *s, mm_error *err)
 {
-    if (!has_file(s, "chat_template.jinja")) return MM_OK;
-    char *p = mm__path_join(s->mem, s->dir, "chat_template.jinja");
-    if (!p) return mm__nomem(err, "a path");
+    char *p;
     size_t len;
-    mm_status st = mm__read_file(s->mem, p, TEMPLATE_LIMIT, &s->chat_template, &len, err);
+    mm_status st = find_file(s, "chat_template.jinja", &p, err);
+    if (st == MM_OK && p) st = mm__read_file(s->mem, p, TEMPLATE_LIMIT, &s->chat_template, &len, err);
     mm__free(s->mem, p);
     return st;
 }
@@ -84,18 +85,20 @@ static mm_status read_side_files(mm__source *s, mm_error *err)
         if (st != MM_OK) return st;
     }
     const char *spm[] = {"spiece.model", "tokenizer.model"};
-    for (size_t i = 0; i < 2 && !s->spm_path; i++)
-        if (has_file(s, spm[i]) && !(s->spm_path = mm__path_join(s->mem, s->dir, spm[i]))) return mm__nomem(err, "a path");
+    for (size_t i = 0; i < 2 && !s->spm_path; i++) {
+        mm_status st = find_file(s, spm[i], &s->spm_path, err);
+        if (st != MM_OK) return st;
+    }
     return read_template(s, err);
 }
 
 static mm_status open_dir(mm__source *s, mm_error *err)
 {
+    char *p;
     mm_status st = read_side_files(s, err);
+    if (st == MM_OK) st = find_file(s, "model.bin", &p, err);
     if (st != MM_OK) return st;
-    if (has_file(s, "model.bin")) {
-        char *p = mm__path_join(s->mem, s->dir, "model.bin");
-        if (!p) return mm__nomem(err, "a path");
+    if (p) {
         s->kind = MM__SRC_CT2;
         st = mm__ct2_open(s->mem, p, s->weights, s->spec, err);
         mm__free(s->mem, p);
@@ -110,7 +113,8 @@ static mm_status open_dir(mm__source *s, mm_error *err)
 /* The projector file of a GGUF: "mmproj*.gguf" in the same directory. */
 static mm_status open_mmproj(mm__source *s, mm_error *err)
 {
-    char *name = mm__path_find(s->mem, s->dir, "mmproj", ".gguf");
+    char *name;
+    if (!mm__path_find(s->mem, s->dir, "mmproj", ".gguf", &name)) return mm__nomem(err, "a path");
     if (!name) return MM_OK;
     char *p = mm__path_join(s->mem, s->dir, name);
     mm_status st = p ? mm__source_open(s->mem, p, &s->mmproj, err) : mm__nomem(err, "a path");

@@ -204,9 +204,10 @@ static void consider(void *arg, const char *name)
     f->best = copy;
 }
 
-char *mm__path_find(mm__mem *mem, const char *dir, const char *prefix, const char *suffix)
+bool mm__path_find(mm__mem *mem, const char *dir, const char *prefix, const char *suffix, char **out)
 {
     finder f = {mem, prefix ? prefix : "", suffix ? suffix : "", NULL, false};
     mm__os_list(dir, consider, &f);
-    return f.best;
+    *out = f.best;
+    return !f.failed;
 }

@@ -30,7 +30,8 @@ char *mm__path_dir(mm__mem *mem, const char *path);
 const char *mm__path_base(const char *path);
 /* A file name taken from a file's content: letters, digits, ". _ -" only, no leading dot, <= 255 bytes. */
 bool mm__path_safe_name(const char *name);
-/* First directory entry, in sorted order, whose name starts with `prefix` and ends with `suffix`; new block or NULL. */
-char *mm__path_find(mm__mem *mem, const char *dir, const char *prefix, const char *suffix);
+/* First directory entry, in sorted order, whose name starts with `prefix` and ends with `suffix`: a new block in *out, or
+ * NULL when there is none. False when memory is short. */
+bool mm__path_find(mm__mem *mem, const char *dir, const char *prefix, const char *suffix, char **out);
 
 #endif

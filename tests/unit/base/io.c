@@ -194,14 +194,17 @@ static void finds_in_order(void **state)
                                            {"c", "", NULL},
                                            {"b-one.b", "b.bin", NULL}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *name = mm__path_find(mem, dir, cases[i][0], cases[i][1]);
+        char *name = NULL;
+        assert_true(mm__path_find(mem, dir, cases[i][0], cases[i][1], &name));
         if (cases[i][2])
             assert_string_equal(name, cases[i][2]);
         else
             assert_null(name);
         mm__free(mem, name);
     }
-    assert_null(mm__path_find(mem, "/nowhere", "", ""));
+    char *none = NULL;
+    assert_true(mm__path_find(mem, "/nowhere", "", "", &none));
+    assert_null(none);
     mm__mem_destroy(mem);
 }
 
@@ -213,7 +216,7 @@ static bool read_both(mm__mem *mem)
     mm_status st = mm__read_file(mem, file, 100, &text, NULL, &e);
     if (st == MM_OK) st = mm__io_open_memory(mem, "x", 1, "x", &io, &e);
     assert_true(st == MM_OK || (st == MM_E_NOMEM && e.code == MM_E_NOMEM));
-    if (st == MM_OK) name = mm__path_find(mem, dir, "b-", ".bin");
+    if (st == MM_OK) assert_int_equal(mm__path_find(mem, dir, "b-", ".bin", &name), name != NULL);
     if (name) path = mm__path_join(mem, dir, name);
     if (name) assert_string_equal(name, "b-one.bin");
     mm__free(mem, text);
