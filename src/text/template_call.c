@@ -65,7 +65,7 @@ static tval make_dict(trun *r, const targs *args, int kind)
     return d;
 }
 
-static tval raise(trun *r, const targs *args)
+static tval stop(trun *r, const targs *args)
 {
     const tval v = args->n ? args->v[0] : tv_str("", 0), s = mm__tval_to_str(r, &v);
     if (r->st == MM_OK) r->st = mm__fail(r->err, MM_E_ARG, "chat template: %.*s", (int)(s.n < 400 ? s.n : 400), s.u.s);
@@ -216,7 +216,7 @@ tval mm__tmpl_call(trun *r, const tval *f, const targs *args)
     case F_NAMESPACE:
         return make_dict(r, args, T_NAMESPACE);
     case F_RAISE:
-        return raise(r, args);
+        return stop(r, args);
     case F_STRFTIME:
         return strftime_now(r, args);
     default:

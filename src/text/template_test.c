@@ -176,10 +176,16 @@ static targs rest_of(const targs *args, size_t from)
     return out;
 }
 
+/* What map, select and their kin go through: nothing for any false value. */
+static tval elements(trun *r, const tval *v)
+{
+    return mm__tval_truth(v) ? mm__tval_items(r, v) : mm__tval_list(r, 0);
+}
+
 /* map('filter', args...) or map(attribute='path', default=...). */
 static tval map(trun *r, const tval *v, const targs *args)
 {
-    const tval list = mm__tval_items(r, v), path = mm__tmpl_arg(r, args, MM__TMPL_MAX_ARGS, "attribute"),
+    const tval list = elements(r, v), path = mm__tmpl_arg(r, args, MM__TMPL_MAX_ARGS, "attribute"),
                otherwise = mm__tmpl_arg(r, args, MM__TMPL_MAX_ARGS, "default");
     const tval filter = mm__tmpl_arg(r, args, 0, "");
     const targs rest = rest_of(args, 1);
@@ -197,7 +203,7 @@ static tval map(trun *r, const tval *v, const targs *args)
 /* select, reject: by a test of the element; selectattr, rejectattr: of its attribute. */
 static tval choose(trun *r, const tval *v, const targs *args, bool keep, bool attribute)
 {
-    const tval list = mm__tval_items(r, v), path = attribute ? mm__tmpl_arg(r, args, 0, "") : tv_undef(),
+    const tval list = elements(r, v), path = attribute ? mm__tmpl_arg(r, args, 0, "") : tv_undef(),
                test = mm__tmpl_arg(r, args, attribute, "");
     const targs rest = rest_of(args, attribute + 1);
     tval out = mm__tval_list(r, list.n);
