@@ -75,6 +75,32 @@ static uint32_t wave_tag(const uint8_t *b, size_t len)
     return 0;
 }
 
+/* Ogg pages carry checksums (RFC 3533, section 6): a page that fails its own is damage, and the library leaks memory on
+ * headers that are damaged. A page cut off by the end of the file is left to the library. */
+static bool ogg_pages_ok(const uint8_t *b, size_t len)
+{
+    uint32_t table[256];
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t c = i << 24;
+        for (int k = 0; k < 8; k++) c = c & 0x80000000u ? c << 1 ^ 0x04c11db7u : c << 1;
+        table[i] = c;
+    }
+    for (size_t at = 0, pages = 0;; pages++) {
+        if (len - at < 27) return pages > 1;
+        const uint8_t *p = b + at;
+        const size_t segments = p[26];
+        size_t n = 27 + segments;
+        if (memcmp(p, "OggS", 4) != 0) return false;
+        if (n > len - at) return pages > 1;
+        for (size_t i = 0; i < segments; i++) n += p[27 + i];
+        if (n > len - at) return pages > 1;
+        uint32_t sum = 0;
+        for (size_t i = 0; i < n; i++) sum = sum << 8 ^ table[(sum >> 24 ^ (i >= 22 && i < 26 ? 0 : p[i])) & 0xff];
+        if (sum != le32(p + 22)) return false;
+        at += n;
+    }
+}
+
 /* SF_FORMAT_* container of a file we let in; 0 and an error otherwise. */
 static int admitted(const uint8_t *b, size_t len, const char *what, mm_error *err)
 {
@@ -85,7 +111,11 @@ static int admitted(const uint8_t *b, size_t len, const char *what, mm_error *er
         return 0;
     }
     if (len >= 4 && memcmp(b, "fLaC", 4) == 0) return SF_FORMAT_FLAC;
-    if (len >= 4 && memcmp(b, "OggS", 4) == 0) return SF_FORMAT_OGG;
+    if (len >= 4 && memcmp(b, "OggS", 4) == 0) {
+        if (ogg_pages_ok(b, len)) return SF_FORMAT_OGG;
+        mm__fail(err, MM_E_MEDIA, "%s: damaged or incomplete OGG file", what);
+        return 0;
+    }
     if (len >= 4 && (memcmp(b, "ID3", 3) == 0 || (b[0] == 0xff && (b[1] & 0xe0) == 0xe0 && (b[1] & 0x06) != 0)))
         return SF_FORMAT_MPEG;
     mm__fail(err, MM_E_MEDIA, "%s: not a WAV, FLAC, OGG or MP3 file; convert it to one of these", what);
