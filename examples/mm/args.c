@@ -184,3 +184,10 @@ void parse_args(int argc, char **argv, options *o)
     for (size_t i = 0; i < o->dumps.n; i++)
         if (!strchr(o->dumps.items[i], '=')) bad("--dump takes STAGE=FILE.safetensors, not", o->dumps.items[i]);
 }
+
+void free_args(options *o)
+{
+    free(o->items);
+    free(o->stops.items);
+    free(o->dumps.items);
+}

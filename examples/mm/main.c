@@ -12,8 +12,13 @@ int main(int argc, char **argv)
                     {"tokenize", cmd_tokenize}, {"info", cmd_info},             {"devices", cmd_devices}, {"bench", cmd_bench}};
     options o;
     parse_args(argc, argv, &o);
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (strcmp(commands[i].name, o.command) == 0) return commands[i].run(&o);
-    fprintf(stderr, "mm: unknown command %s; see mm --help\n", o.command);
-    return EXIT_USAGE;
+    int status = -1;
+    for (size_t i = 0; status < 0 && i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(commands[i].name, o.command) == 0) status = commands[i].run(&o);
+    if (status < 0) {
+        fprintf(stderr, "mm: unknown command %s; see mm --help\n", o.command);
+        status = EXIT_USAGE;
+    }
+    free_args(&o);
+    return status;
 }

@@ -28,6 +28,7 @@ typedef struct options {
 
 /* args.c: exits with EXIT_USAGE on a bad command line. */
 void parse_args(int argc, char **argv, options *o);
+void free_args(options *o);
 void usage(FILE *to);
 
 /* host.c */
