@@ -6,6 +6,7 @@
 #include "session.h"
 
 #include "../base/error.h"
+#include "../base/os/os.h"
 
 #include <string.h>
 
@@ -253,7 +254,7 @@ static mm_status render(mm__session *s, mm__buf *out, mm_error *err)
     write_context(s, &context);
     mm_status st = context.failed ? mm__nomem(err, "a conversation")
                                   : mm__json_parse(s->mem, mm__buf_str(&context), context.len, "conversation", &doc, err);
-    if (st == MM_OK) st = mm__template_render(s->a->chat, mm__json_root(doc), 0, out, err);
+    if (st == MM_OK) st = mm__template_render(s->a->chat, mm__json_root(doc), mm__os_wall(), out, err);
     mm__json_free(doc);
     mm__buf_free(&context);
     return st;

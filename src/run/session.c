@@ -3,6 +3,7 @@
 #include "session.h"
 
 #include "../base/error.h"
+#include "../base/os/os.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -326,7 +327,7 @@ mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, s
     mm__buf_putc(&context, '}');
     mm_status st = context.failed ? mm__nomem(err, "messages")
                                   : mm__json_parse(mem, mm__buf_str(&context), context.len, "messages", &doc, err);
-    if (st == MM_OK) st = mm__template_render(a->chat, mm__json_root(doc), 0, out, err);
+    if (st == MM_OK) st = mm__template_render(a->chat, mm__json_root(doc), mm__os_wall(), out, err);
     mm__json_free(doc);
     mm__buf_free(&context);
     return st;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 double mm__os_now(void);               /* monotonic seconds */
+int64_t mm__os_wall(void);             /* seconds since 1970, UTC */
 int mm__os_cores(void);                /* physical cores this process may use, >= 1 */
 int mm__os_cpus(void);                 /* logical processors this process may use, >= 1 */
 uint64_t mm__os_rss(void);             /* resident bytes, 0 when unknown */

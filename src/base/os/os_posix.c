@@ -39,6 +39,12 @@ static pthread_cond_t *cond_of(mm__cond *c)
     return (pthread_cond_t *)(void *)c->opaque;
 }
 
+int64_t mm__os_wall(void)
+{
+    struct timespec t;
+    return clock_gettime(CLOCK_REALTIME, &t) == 0 ? (int64_t)t.tv_sec : 0;
+}
+
 double mm__os_now(void)
 {
     struct timespec t;
