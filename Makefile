@@ -150,17 +150,25 @@ $(foreach u,$(UNIT),$(eval $(call unit_rule,$(u))))
 .PHONY: unit
 unit: $(UNIT_BIN)
 
+# Tests may cut a path short: what does not exist then fails the test.
+TEST_CFLAGS = $(ALL_CFLAGS) -Wno-format-truncation
 # Programs that compare with recorded results, and benchmarks of one kernel each.
 GOLDEN := $(if $(wildcard tests/golden/runner/*.c),$(BUILD)/golden)
 REAL   := $(if $(wildcard tests/real/*.c),$(BUILD)/real)
 BENCH  := $(patsubst tests/bench/%.c,$(BUILD)/bench_%,$(wildcard tests/bench/*.c))
-test_program = $(CC) $(ALL_CFLAGS) -o $@ $(filter %.c,$^) $(BUILD)/libmm_all.a -Wl,--as-needed $(LDLIBS)
+test_program = $(CC) $(TEST_CFLAGS) -o $@ $(filter %.c,$^) $(BUILD)/libmm_all.a -Wl,--as-needed $(LDLIBS)
 $(BUILD)/golden: $(wildcard tests/golden/runner/*.[ch])
 $(BUILD)/real: $(wildcard tests/real/*.[ch])
 $(BENCH): $(BUILD)/bench_%: tests/bench/%.c
 $(GOLDEN) $(REAL) $(BENCH): $(BUILD)/libmm_all.a
 	$(call say,LINK)
 	$(Q)$(test_program)
+# Failing memory, damaged files, wrong calls: through the public header only.
+FAULT := $(patsubst tests/fault/%.c,$(BUILD)/fault_%,$(wildcard tests/fault/*.c))
+$(BUILD)/fault_%: tests/fault/%.c tests/fault/fault.h include/libmm.h $(STATIC) $(BUILD)/flags
+	$(call say,LINK)
+	$(Q)$(CC) $(TEST_CFLAGS) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
+
 .PHONY: golden
 golden: $(GOLDEN)
 	@test -n '$(DIR)' || { echo 'make golden DIR=folder, for example DIR=tests/golden/llama'; exit 2; }
@@ -171,7 +179,7 @@ layers:
 	@tests/layers.sh
 
 .PHONY: check test-programs
-test-programs: all unit $(GOLDEN) $(REAL)
+test-programs: all unit $(GOLDEN) $(REAL) $(FAULT)
 check:
 	@$(MAKE) --no-print-directory deps deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) test-programs

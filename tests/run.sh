@@ -53,6 +53,11 @@ for dir in tests/golden/*/; do
     [ -e "$dir/expected.json" ] && run "golden/$(basename "$dir")" "$BUILD/golden" "${dir%/}"
 done
 
+for source in tests/fault/*.c; do
+    name=$(basename "$source" .c)
+    run "fault/$name" "$BUILD/fault_$name"
+done
+
 for script in tests/cli/*.sh; do
     [ "$script" = tests/cli/lib.sh ] || run "cli/$(basename "$script" .sh)" bash "$script"
 done
