@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#define MANIFEST ".mm.json"
 #define SIDE_FILE_LIMIT ((size_t)100 << 20)
 #define TEMPLATE_LIMIT ((size_t)1 << 20)
 
@@ -133,6 +134,12 @@ static mm_status open_gguf(mm__source *s, mm_error *err)
     return open_mmproj(s, err);
 }
 
+static bool ends_with(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && strcmp(s + n - m, suffix) == 0;
+}
+
 static bool safe_relative(const char *path)
 {
     return path[0] && path[0] != '/' && !strchr(path, '\\');
@@ -145,6 +152,8 @@ static mm_status open_part(mm__source *s, const char *role, const mm__json *spec
     const char *rel = mm__json_str(mm__json_get(spec, "path"), NULL, "");
     if (!safe_relative(rel))
         return mm__fail(err, MM_E_FORMAT, "%s: parts.%s.path must be a relative path", s->path, role);
+    if (ends_with(rel, MANIFEST)) /* it might name itself */
+        return mm__fail(err, MM_E_FORMAT, "%s: parts.%s.path names a manifest; a part is a model file or directory", s->path, role);
     char *p = mm__path_join(s->mem, s->dir, rel);
     if (!p) return mm__nomem(err, "a path");
     mm_status st = mm__source_open(s->mem, p, &s->part[s->n_parts], err);
@@ -187,15 +196,9 @@ static mm_status open_manifest(mm__source *s, mm_error *err)
     return st;
 }
 
-static bool ends_with(const char *s, const char *suffix)
-{
-    size_t n = strlen(s), m = strlen(suffix);
-    return n >= m && strcmp(s + n - m, suffix) == 0;
-}
-
 static mm_status open_file(mm__source *s, mm_error *err)
 {
-    if (ends_with(s->path, ".mm.json")) return open_manifest(s, err);
+    if (ends_with(s->path, MANIFEST)) return open_manifest(s, err);
     mm__io *io;
     mm_status st = mm__io_open_path(s->mem, s->path, &io, err);
     if (st != MM_OK) return st;

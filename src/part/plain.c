@@ -182,6 +182,11 @@ void mm__plain_window_types(mm__loader *ld, mm__plain *p)
 mm__rope mm__rope_constant(mm__loader *ld, const float *inv_freq, int32_t n_rot, bool interleaved, double scale)
 {
     mm__rope r = {.interleaved = interleaved, .scale = (float)scale};
+    if (n_rot < 2 || n_rot % 2) {
+        mm__loader_fail(ld, MM_E_FORMAT, "%s: rotary positions turn pairs of columns, and %d is no such number",
+                        ld->config.source ? ld->config.source : "model", n_rot);
+        return r;
+    }
     r.inv_freq = mm__store_vector(ld, "rope_freqs", inv_freq, mm__shape1(n_rot / 2));
     return r;
 }
