@@ -53,7 +53,7 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-
 # Instrumented code draws false warnings about truncation and uninitialised values from gcc, so there they are no errors.
 COMMON  := -std=c11 $(WARN) $(if $(SAN),-w,-Werror) -pthread -ffp-contract=off $(CFLAGS) $(SANFLAGS)
 ALL_CFLAGS := -D_GNU_SOURCE -fPIC -fvisibility=hidden $(COMMON)
-THIRD   := -lsndfile -lsamplerate -lkissfft-float -ljpeg -lopenblas -lzstd -lutf8proc -lpcre2-8 -ljansson
+THIRD   := -lsndfile -lsamplerate -ljpeg -lzstd -lutf8proc -lpcre2-8 -ljansson
 LDLIBS  := $(THIRD) -lm -ldl -pthread
 
 SRC := $(shell find src -name '*.c' | LC_ALL=C sort)
@@ -202,8 +202,8 @@ demo:
 
 # ---- packages -----------------------------------------------------------------------------------------------------
 
-DEPS := gcc libc6-dev binutils libopenblas-dev libstb-dev libjpeg62-turbo-dev libsndfile1-dev libsamplerate0-dev \
-        libkissfft-dev libzstd-dev libutf8proc-dev libpcre2-dev libjansson-dev python3 python3-numpy python3-pip
+DEPS := gcc libc6-dev binutils libstb-dev libjpeg62-turbo-dev libsndfile1-dev libsamplerate0-dev \
+        libzstd-dev libutf8proc-dev libpcre2-dev libjansson-dev python3 python3-numpy python3-pip
 DEPS_TEST := libcmocka-dev g++ clang pkg-config
 
 # Installs what is missing of the list $(1); without root, or without apt, says what to do.
