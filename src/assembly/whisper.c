@@ -215,7 +215,7 @@ static mm_status find_languages(mm__assembly *a, mm_error *err)
         char name[16];
         snprintf(name, sizeof name, "<|%.3s|>", language_order[i]);
         const int32_t id = id_of(a, name);
-        if (id < 0) continue;
+        if (id < 0 || id >= a->decoder->info.n_vocab) continue;
         p->language_ids[p->n_languages] = id;
         memcpy(p->language_codes[p->n_languages++], language_order[i], sizeof *language_order);
     }
@@ -237,12 +237,16 @@ static mm_status find_specials(mm__assembly *a, const mm__source *s, mm_error *e
         return mm__fail(err, MM_E_FORMAT, "%s: the vocabulary has no start-of-transcript, end or no-timestamps token", s->path);
     p->timestamp_begin = p->no_timestamps + 1;
     const int64_t n_vocab = a->decoder->info.n_vocab;
-    if (p->timestamp_begin >= n_vocab)
+    const int32_t ids[] = {p->sot, p->eot, p->prev, p->no_speech, p->transcribe, p->translate, p->timestamp_begin};
+    bool outside = false;
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) outside |= ids[i] >= n_vocab;
+    if (outside)
         return mm__fail(err, MM_E_FORMAT, "%s: special token ids lie outside the %lld logits", s->path, (long long)n_vocab);
     /* English-only models have no use for language tokens, although the vocabulary lists them: their end token is one lower. */
     p->multilingual = mm__json_bool(mm__json_get(s->generation.root, "is_multilingual"), n_vocab != 51864 && p->transcribe >= 0);
-    p->max_initial_timestamp =
-        (int32_t)mm__json_int(mm__json_get(s->generation.root, "max_initial_timestamp_index"), (int64_t)(1.0 / SECONDS_PER_TIMESTAMP));
+    const int64_t first =
+        mm__json_int(mm__json_get(s->generation.root, "max_initial_timestamp_index"), (int64_t)(1.0 / SECONDS_PER_TIMESTAMP));
+    p->max_initial_timestamp = (int32_t)(first < 0 ? -1 : first > n_vocab ? n_vocab : first);
     return find_languages(a, err);
 }
 

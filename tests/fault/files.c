@@ -173,7 +173,7 @@ static void damage(const target *t)
     snprintf(path, sizeof path, GOLDEN "/%s/%s", t->family, t->file);
     blob b = read_blob(path);
     if (!b.p) {
-        snprintf(current, sizeof current, "%s", path);
+        snprintf(current, sizeof current, "%.500s", path);
         check(false, "cannot be read");
         return;
     }
