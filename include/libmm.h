@@ -232,7 +232,7 @@ MM_API mm_status mm_input_tokens(mm_input *input, const int32_t *ids, size_t n, 
 typedef struct mm_session_options {
     uint32_t size;
     uint32_t n_ctx;        /* positions; 0: the smaller of the model's context and 4096 */
-    uint32_t max_tokens;   /* per answer; 0: until the context is full */
+    uint32_t max_tokens;   /* per answer (speech: per window); 0: until the context is full */
     uint32_t top_k;        /* 0: off */
     uint64_t seed;
     float temperature;     /* 0: greedy */
@@ -267,7 +267,8 @@ MM_API void mm_session_release(mm_session *session);
 MM_API mm_status mm_session_set(mm_session *session, const char *key, const char *value, mm_error *err);
 
 /* Appends `input` to the timeline. Media are decoded and checked here; the heavy work happens in mm_session_next().
- * MM_E_STATE while an answer is being given, MM_E_UNSUPPORTED for a modality the model lacks, MM_E_CONTEXT, MM_E_MEDIA. */
+ * MM_E_STATE while an answer is being given, MM_E_UNSUPPORTED for a modality the model lacks. A prompt that does not fit
+ * the context is MM_E_CONTEXT of the next mm_session_next(). */
 MM_API mm_status mm_session_feed(mm_session *session, const mm_input *input, mm_error *err);
 
 #define MM_EVENT_TEXT 1     /* data: UTF-8 text of one or more tokens (never half a character) */
@@ -276,7 +277,7 @@ MM_API mm_status mm_session_feed(mm_session *session, const mm_input *input, mm_
 #define MM_EVENT_VECTOR 4   /* values: float32 vector */
 #define MM_EVENT_SCORES 5   /* values: one probability for each text, for image `index` */
 #define MM_EVENT_TENSOR 6   /* data: stage name; values: float32, shape dims[0..n_dims) */
-#define MM_EVENT_END 7      /* data: reason: "stop" "length" "cancelled" "done"; ids: every token of the answer */
+#define MM_EVENT_END 7      /* data: reason: "stop" "length" "done"; ids: every token of the answer */
 
 typedef struct mm_logprob {
     int32_t id;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 typedef struct samples { double v[10000]; size_t n; } samples;
 
@@ -132,6 +133,7 @@ int cmd_bench(const options *given)
     options o = *given;
     mm_error err = {.size = sizeof err};
     figures f = {0};
+    if (!o.threads) o.threads = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
     int status = host_open(&h, &o);
     if (status) return status;
     char *tasks = info_text(h.model, "tasks"), *takes = info_text(h.model, "modalities_in");
@@ -147,7 +149,8 @@ int cmd_bench(const options *given)
     if (!status && text) st = bench_text(&h, &o, reps, &f, &err);
     if (!status && st == MM_OK && (speech || (image && (o.encode || !text)))) st = bench_encode(&h, image, reps, &f, &err);
     if (!status && st != MM_OK) status = fail(&err, st);
-    if (!status) print(&h, given, &f);
+    o.json = given->json;
+    if (!status) print(&h, &o, &f);
     free(tasks);
     free(takes);
     host_close(&h);

@@ -66,7 +66,7 @@ static void text_event(FILE *to, const mm_event *e)
 {
     fprintf(to, "{\"kind\":\"text\",\"id\":%d,\"text\":", (int)e->id);
     json_string(to, e->data, e->len);
-    if (e->value != 0 || e->n_top) {
+    if (e->id >= 0) {
         fputs(",\"logprob\":", to);
         number(to, e->value);
     }

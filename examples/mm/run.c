@@ -101,38 +101,55 @@ static int one_answer(host *h, const options *o, const char *prompt, size_t len)
 
 /* ---- chat ---- */
 
-static int chat_line(host *h, const options *o, mm_input *in, char *line)
+typedef struct talk { host *h; const options *o; mm_input *in; bool answered; } talk;
+
+/* What stands before the first question: the system message and the pictures of the command line. */
+static mm_status open_talk(talk *t, mm_error *err)
+{
+    mm_status st = MM_OK;
+    mm_input_clear(t->in);
+    t->answered = false;
+    if (t->o->system) st = mm_input_role(t->in, "system", err);
+    if (st == MM_OK && t->o->system) st = mm_input_text(t->in, t->o->system, strlen(t->o->system), err);
+    if (st == MM_OK && t->o->system) st = mm_input_role(t->in, "user", err);
+    return st == MM_OK ? add_media(t->in, t->o, err) : st;
+}
+
+/* A question. When the very first one fails or is cancelled, what stood before it was taken back with it. */
+static mm_status ask(talk *t, const char *line, mm_error *err)
+{
+    mm_status st = mm_input_text(t->in, line, strlen(line), err);
+    if (st != MM_OK) return st;
+    const bool ok = feed_and_answer(t->h, t->o, t->in) == 0;
+    t->answered |= ok;
+    mm_input_clear(t->in);
+    return t->answered ? MM_OK : open_talk(t, err);
+}
+
+static void chat_line(talk *t, const char *line)
 {
     mm_error err = {.size = sizeof err};
-    mm_status st;
-    if (strncmp(line, "/image ", 7) == 0) st = mm_input_image_file(in, line + 7, &err);
-    else if (strncmp(line, "/audio ", 7) == 0) st = mm_input_audio_file(in, line + 7, &err);
-    else if (strcmp(line, "/reset") == 0) st = mm_session_reset(h->session, &err);
-    else if (line[0] == '/') {
-        puts("/image FILE  /audio FILE  /reset  /quit");
-        return 0;
-    } else {
-        st = mm_input_text(in, line, strlen(line), &err);
-        const int status = st == MM_OK ? feed_and_answer(h, o, in) : fail(&err, st);
-        mm_input_clear(in);
-        return status;
-    }
-    return st == MM_OK ? 0 : fail(&err, st);
+    mm_status st = MM_OK;
+    if (strncmp(line, "/image ", 7) == 0) st = mm_input_image_file(t->in, line + 7, &err);
+    else if (strncmp(line, "/audio ", 7) == 0) st = mm_input_audio_file(t->in, line + 7, &err);
+    else if (strcmp(line, "/reset") == 0) {
+        st = mm_session_reset(t->h->session, &err);
+        if (st == MM_OK) st = open_talk(t, &err);
+    } else if (line[0] == '/') puts("/image FILE  /audio FILE  /reset  /quit");
+    else st = ask(t, line, &err);
+    if (st != MM_OK) fail(&err, st);
 }
 
 static int chat(host *h, const options *o)
 {
     mm_error err = {.size = sizeof err};
-    mm_input *in;
+    talk t = {.h = h, .o = o};
     char *line = NULL;
     size_t cap = 0;
-    mm_status st = mm_input_create(h->engine, &in, &err);
-    if (st == MM_OK && o->system) st = mm_input_role(in, "system", &err);
-    if (st == MM_OK && o->system) st = mm_input_text(in, o->system, strlen(o->system), &err);
-    if (st == MM_OK && o->system) st = mm_input_role(in, "user", &err);
-    if (st == MM_OK) st = add_media(in, o, &err);
+    mm_status st = mm_input_create(h->engine, &t.in, &err);
+    if (st == MM_OK) st = open_talk(&t, &err);
     if (st != MM_OK) {
-        mm_input_release(in);
+        mm_input_release(t.in);
         return fail(&err, st);
     }
     for (;;) {
@@ -142,11 +159,11 @@ static int chat(host *h, const options *o)
         if (n < 0) break;
         line[strcspn(line, "\r\n")] = 0;
         if (strcmp(line, "/quit") == 0) break;
-        if (line[0]) chat_line(h, o, in, line);
+        if (line[0]) chat_line(&t, line);
     }
     putchar('\n');
     free(line);
-    mm_input_release(in);
+    mm_input_release(t.in);
     return 0;
 }
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_PLAN (1ul << 24) /* positions */
+
 typedef mm_status (*writer)(const mm_model *m, mm__buf *b, mm_error *err);
 
 static void write_flags(mm__buf *b, unsigned flags, const char *const *names, size_t n)
@@ -259,7 +261,11 @@ static mm_status write_summary(const mm_model *m, mm__buf *b, mm_error *err)
 
 static mm_status write_key(const mm_model *m, const char *key, mm__buf *b, mm_error *err)
 {
-    if (strncmp(key, "plan:", 5) == 0) return write_plan(m, (uint32_t)strtoul(key + 5, NULL, 10), b, err);
+    if (strncmp(key, "plan:", 5) == 0) {
+        char *end;
+        const unsigned long n = strtoul(key + 5, &end, 10);
+        if (end != key + 5 && !*end && n <= MAX_PLAN) return write_plan(m, (uint32_t)n, b, err);
+    }
     for (size_t i = 0; i < sizeof info_keys / sizeof *info_keys; i++)
         if (strcmp(info_keys[i].key, key) == 0) return info_keys[i].write(m, b, err);
     return mm__fail(err, MM_E_KEY, "\"%s\" is no info key", key);

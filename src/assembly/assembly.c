@@ -59,6 +59,7 @@ mm_status mm__assembly_load(mm__mem *mem, mm__backend *backend, const char *path
     if (st != MM_OK) goto fail;
     a->loader = (mm__loader){.store = a->store, .mem = mem, .prefixes = {""}, .roots = {""}};
     if ((st = a->ops->create(a, a->source, err)) != MM_OK) goto fail;
+    if ((st = mm__assembly_check(a, err)) != MM_OK) goto fail;
     *out = a;
     return MM_OK;
 fail:

@@ -107,6 +107,11 @@ void mm__assembly_destroy(mm__assembly *a);
 /* Rows a picture contributes: [M, n] (for MM__MEDIA_* and EMBED of pictures). */
 mm__node *mm__assembly_image_rows(mm__assembly *a, mm__graph *g, mm__node *pixels);
 
+/* Columns of a row that a medium puts into the prompt or the cross-attention memory. */
+int32_t mm__assembly_media_width(const mm__assembly *a);
+/* join.c: whether the parts fit each other. Called once after creation. */
+mm_status mm__assembly_check(const mm__assembly *a, mm_error *err);
+
 /* ---- shared by the assemblies ---- */
 
 /* Tokenizer, chat template and end ids from whatever the source has. */

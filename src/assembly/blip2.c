@@ -80,9 +80,6 @@ static mm_status create(mm__assembly *a, mm__source *s, mm_error *err)
     a->modalities = MM__IN_TEXT | MM__IN_IMAGE;
     mm_status st = create_parts(a, s, err);
     if (st != MM_OK) return st;
-    if (a->bridge->info.in != a->vision->info.width || a->bridge->info.out != a->decoder->info.n_embd)
-        return mm__fail(err, MM_E_FORMAT, "%s: the bridge maps %d to %d columns, but the tower gives %d and the text part takes %d",
-                        s->path, a->bridge->info.in, a->bridge->info.out, a->vision->info.width, a->decoder->info.n_embd);
     mm__source *text = s;
     if (s->kind == MM__SRC_MANIFEST) text = s->part[mm__source_part(s, "text")];
     if ((st = mm__assembly_text(a, text, err)) != MM_OK) return st;

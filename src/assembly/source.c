@@ -191,8 +191,11 @@ static mm_status open_manifest(mm__source *s, mm_error *err)
     }
     const mm__json *image = mm__json_get(s->config.root, "image");
     if (mm__json_kind(image) == MM__JSON_OBJECT) s->preprocessor.root = image;
-    if (mm__json_kind(image) == MM__JSON_STRING)
+    if (mm__json_kind(image) == MM__JSON_STRING) {
         st = doc_read(s, s->dir, mm__json_str(image, NULL, ""), &s->preprocessor, err);
+        if (st == MM_OK && !s->preprocessor.root)
+            st = mm__fail(err, MM_E_IO, "%s: \"image\" names a file that does not exist", s->path);
+    }
     return st;
 }
 

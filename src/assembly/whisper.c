@@ -12,6 +12,7 @@
 #define SAMPLE_RATE 16000
 #define N_FFT 400
 #define HOP 160
+#define MAX_WINDOW (1 << 24) /* samples: 17 minutes at 16 kHz */
 #define SECONDS_PER_TIMESTAMP 0.02
 
 /* Language order of the released vocabularies: id = start of transcript + 1 + index. */
@@ -342,8 +343,11 @@ static mm_status front_end(mm__assembly *a, const mm__source *s, mm_error *err)
     if (s->bin && s->bin->n_freq == mel.n_fft / 2 + 1) mel.filters = s->bin->mel;
     p->rate = mel.rate;
     p->hop = mel.hop;
-    p->window_frames = 2 * a->speech->info.max_rows;
-    p->window_samples = p->window_frames * mel.hop;
+    const int64_t frames = 2 * (int64_t)a->speech->info.max_rows, samples = frames * mel.hop;
+    if (samples > MAX_WINDOW)
+        return mm__fail(err, MM_E_LIMIT, "%s: a window of %lld samples is over the limit of %d", s->path, (long long)samples, MAX_WINDOW);
+    p->window_frames = (int32_t)frames;
+    p->window_samples = (int32_t)samples;
     mel.n_samples = 0;
     p->seconds_per_timestamp = 2.0 * mel.hop / mel.rate;
     p->max_text = a->decoder->info.n_ctx;

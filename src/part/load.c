@@ -237,7 +237,7 @@ static float *read_float(mm__loader *ld, const mm__weight *w, int64_t row, int64
 {
     mm_error e = {.size = sizeof e};
     size_t row_bytes, raw_bytes, n_out;
-    int64_t n_scale = 0, all = mm__shape_rows(&w->shape);
+    int64_t n_scale = 0, all = mm__shape_rows(&w->shape), stored = mm__shape_cols(&w->shape);
     float *out = NULL, *scale = NULL;
     void *raw = NULL;
     bool integer = w->dtype == MM__I8 || w->dtype == MM__I16, ok = false;
@@ -255,7 +255,9 @@ static float *read_float(mm__loader *ld, const mm__weight *w, int64_t row, int64
     for (int64_t r = 0; r < rows; r++) {
         float *o = out + r * cols;
         mm__unpack_row(w->dtype, (unsigned char *)raw + (size_t)r * row_bytes, o, cols);
-        for (int64_t c = 0; integer && c < cols; c++) o[c] /= scale[n_scale == 1 ? 0 : (row + r) / (all / n_scale)];
+        /* Rows here may be cut otherwise than in the file; a scale belongs to a stored row. */
+        for (int64_t c = 0; integer && c < cols; c++)
+            o[c] /= scale[n_scale == 1 ? 0 : ((row + r) * cols + c) / stored / (all / n_scale)];
     }
     ok = true;
 done:

@@ -37,6 +37,12 @@ void mm__conversation_rollback(mm__session *s)
     drop(s, s->fed_messages, s->fed_media);
 }
 
+void mm__conversation_clear(mm__session *s)
+{
+    drop(s, 0, 0);
+    s->fed_messages = s->fed_media = 0;
+}
+
 void mm__conversation_free(mm__session *s)
 {
     drop(s, 0, 0);

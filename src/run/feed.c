@@ -215,6 +215,8 @@ static mm_status add_message(mm__feed *in, const mm__json *m, const char *base_d
     const mm__json *content = mm__json_get(m, "content");
     const char *text = mm__json_str(content, &len, NULL);
     if (st == MM_OK && text) return add_string(in, MM__ITEM_TEXT, text, len, err);
+    if (st == MM_OK && content && mm__json_kind(content) != MM__JSON_ARRAY && mm__json_kind(content) != MM__JSON_NULL)
+        return mm__fail(err, MM_E_FORMAT, "messages: \"content\" is a text or a list of parts");
     for (size_t i = 0; st == MM_OK && i < mm__json_count(content); i++)
         st = add_part(in, mm__json_at(content, i), base_dir, err);
     return st;

@@ -111,11 +111,22 @@ mm_status mm__media_encode(mm__session *s, int32_t medium, mm_error *err)
 {
     mm__medium *m = &s->media[medium];
     if (m->rows) return MM_OK;
-    mm_status st = encode_picture(s, m->pixels, &m->rows, &m->n_rows, &m->width, err);
     const mm__prompt_policy *p = &s->a->prompt;
-    if (st == MM_OK && p->media != MM__MEDIA_CROSS && m->n_rows != p->rows_per_image)
-        return mm__fail(err, MM_E_INTERNAL, "a picture gave %d rows where the prompt has %d places", m->n_rows, p->rows_per_image);
-    return st;
+    const int32_t want = mm__assembly_media_width(s->a);
+    float *rows = NULL;
+    int32_t n = 0, width = 0;
+    mm_status st = encode_picture(s, m->pixels, &rows, &n, &width, err);
+    if (st == MM_OK && (width != want || (p->media != MM__MEDIA_CROSS && n != p->rows_per_image)))
+        st = mm__fail(err, MM_E_FORMAT, "a picture gave %d rows of %d columns where the prompt has %d places of %d", n, width,
+                      p->rows_per_image, want);
+    if (st != MM_OK) {
+        mm__free(s->mem, rows);
+        return st;
+    }
+    m->rows = rows;
+    m->n_rows = n;
+    m->width = width;
+    return MM_OK;
 }
 
 mm_status mm__media_vector(mm__session *s, const mm__pixels *p, float **out, int32_t *n, mm_error *err)

@@ -161,6 +161,7 @@ static mm_status rows_from_given(mm__session *s, mm_error *err)
 static mm_status fit(mm__session *s, size_t limit, mm_error *err)
 {
     if (s->n_rows <= limit) return MM_OK;
+    if (!limit) return mm__fail(err, MM_E_CONTEXT, "a context of one position has no room for a prompt and an answer; open a larger one");
     if (!s->truncate || s->n_media)
         return mm__fail(err, MM_E_CONTEXT, "the prompt takes %zu positions and the context has room for %zu; open a session with a larger context",
                         s->n_rows, limit);

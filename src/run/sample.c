@@ -5,8 +5,9 @@
 #include "../base/rng.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
+
+#define NEGLIGIBLE 40.0f /* nats */
 
 typedef struct candidate { int32_t id; float logit; } candidate;
 
@@ -42,21 +43,61 @@ size_t mm__top_logprobs(const float *logits, int32_t n, double lse, mm_logprob *
     return m;
 }
 
-static int by_logit(const void *a, const void *b)
+/* A total order, so the result does not depend on how it is sorted. */
+static bool before(const candidate *x, const candidate *y)
 {
-    const candidate *x = a, *y = b;
-    if (x->logit != y->logit) return x->logit < y->logit ? 1 : -1;
-    return x->id < y->id ? -1 : 1; /* a total order, so the result does not depend on the sort */
+    return x->logit != y->logit ? x->logit > y->logit : x->id < y->id;
 }
 
-static void penalise(candidate *c, int32_t n, const int32_t *history, size_t n_history, float penalty)
+/* Most likely first: a heap whose root is the least likely, taken apart from the end. In place, without memory of its own. */
+static void sink(candidate *c, int32_t at, int32_t n)
 {
+    for (int32_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && before(&c[child], &c[child + 1])) child++;
+        if (!before(&c[at], &c[child])) return;
+        const candidate t = c[at];
+        c[at] = c[child];
+        c[child] = t;
+    }
+}
+
+static void sort(candidate *c, int32_t n)
+{
+    for (int32_t i = n / 2 - 1; i >= 0; i--) sink(c, i, n);
+    for (int32_t i = n - 1; i > 0; i--) {
+        const candidate t = c[0];
+        c[0] = c[i];
+        c[i] = t;
+        sink(c, 0, i);
+    }
+}
+
+/* Each id of the history once. */
+static mm_status penalise(mm__mem *mem, candidate *c, int32_t n, const int32_t *history, size_t n_history, float penalty, mm_error *err)
+{
+    bool *seen = mm__calloc(mem, (size_t)n, sizeof *seen);
+    if (!seen) return mm__nomem(err, "a sampler");
     for (size_t i = 0; i < n_history; i++) {
         const int32_t id = history[i];
-        bool seen = id < 0 || id >= n;
-        for (size_t j = 0; j < i && !seen; j++) seen = history[j] == id;
-        if (!seen) c[id].logit = c[id].logit > 0 ? c[id].logit / penalty : c[id].logit * penalty;
+        if (id < 0 || id >= n || seen[id]) continue;
+        seen[id] = true;
+        c[id].logit = c[id].logit > 0 ? c[id].logit / penalty : c[id].logit * penalty;
     }
+    mm__free(mem, seen);
+    return MM_OK;
+}
+
+/* Drops what could not be drawn anyway - below exp(-NEGLIGIBLE) of the most likely - so that the sort is short. Returns how
+ * many stay; *best is the most likely. */
+static int32_t shorten(candidate *c, int32_t n, float temperature, candidate *best)
+{
+    int32_t keep = 0;
+    *best = c[0];
+    for (int32_t i = 1; i < n; i++)
+        if (before(&c[i], best)) *best = c[i];
+    for (int32_t i = 0; i < n; i++)
+        if (c[i].logit >= best->logit - NEGLIGIBLE * temperature) c[keep++] = c[i];
+    return keep;
 }
 
 /* Probabilities of the sorted candidates at the temperature, then the cuts; returns how many stay. */
@@ -101,11 +142,13 @@ mm_status mm__sample(mm__mem *mem, const mm__sampler *p, const float *logits, in
         goto done;
     }
     for (int32_t i = 0; i < n; i++) c[i] = (candidate){i, isnan(logits[i]) ? -INFINITY : logits[i]};
-    if (penalty) penalise(c, n, history, n_history, p->repeat_penalty);
-    qsort(c, (size_t)n, sizeof *c, by_logit);
-    *id = c[0].id;
+    if (penalty && (st = penalise(mem, c, n, history, n_history, p->repeat_penalty, err)) != MM_OK) goto done;
+    candidate best;
+    int32_t keep = shorten(c, n, p->temperature, &best);
+    *id = best.id;
     if (p->temperature > 0) {
-        int32_t keep = p->top_k && p->top_k < (uint32_t)n ? (int32_t)p->top_k : n;
+        sort(c, keep);
+        if (p->top_k && p->top_k < (uint32_t)keep) keep = (int32_t)p->top_k;
         keep = filter(c, keep, p, prob);
         *id = draw(c, prob, keep, mm__rng_unit(p->seed, index));
     }

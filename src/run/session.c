@@ -114,8 +114,11 @@ static mm_status set_task(mm__session *s, const char *value, mm_error *err)
     for (unsigned i = 0; i < 4; i++) {
         if (strcmp(names[i], value) != 0) continue;
         if (!(s->a->tasks & 1u << i)) return mm__fail(err, MM_E_UNSUPPORTED, "this model cannot %s", value);
+        const unsigned was = s->task;
         s->task = 1u << i;
-        return open_decoder(s, err);
+        mm_status st = open_decoder(s, err);
+        if (st != MM_OK) s->task = was;
+        return st;
     }
     return mm__fail(err, MM_E_ARG, "\"%s\" is no task; use generate, embed, score or transcribe", value);
 }
@@ -215,6 +218,8 @@ mm_status mm__session_feed(mm__session *s, const mm__feed *in, mm_error *err)
     if (s->state == MM__ANSWERING)
         return mm__fail(err, MM_E_STATE, "an answer is being given; take its events, or cancel it, before feeding");
     if (!in->n) return mm__fail(err, MM_E_ARG, "the input is empty");
+    /* Only a chat looks back; other tasks are done with what they were fed. */
+    if (s->state == MM__DONE && s->task != MM__TASK_GENERATE) mm__conversation_clear(s);
     mm_status st = take_ids(s, in, err);
     if (st == MM_OK) st = mm__conversation_add(s, in, err);
     if (st == MM_OK) s->state = MM__FED;
@@ -263,6 +268,7 @@ void mm__session_cancel(mm__session *s)
 
 void mm__session_reset(mm__session *s)
 {
+    atomic_store(&s->cancel, 0);
     s->fed_messages = s->fed_media = 0;
     roll_back(s);
     s->n_held = 0;

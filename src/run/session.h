@@ -74,6 +74,7 @@ struct mm__session {
 /* conversation.c */
 mm_status mm__conversation_add(mm__session *s, const mm__feed *in, mm_error *err);
 void mm__conversation_rollback(mm__session *s);
+void mm__conversation_clear(mm__session *s);
 void mm__conversation_free(mm__session *s);
 mm_status mm__conversation_answer(mm__session *s, const char *text, size_t len, mm_error *err);
 /* The text of the conversation: rendered, or as it is in raw sessions. *order: media in order of their places. */

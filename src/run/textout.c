@@ -61,6 +61,11 @@ mm_status mm__textout_push(mm__textout *o, int32_t id, unsigned flags, size_t *f
 
 void mm__textout_flush(mm__textout *o, size_t *from, size_t *len)
 {
+    const size_t whole = mm__utf8_complete(o->text.data ? o->text.data + o->sent : "", o->text.len - o->sent);
+    if (o->sent + whole < o->text.len) { /* the answer ended inside a character */
+        o->text.len = o->sent + whole;
+        mm__buf_puts(&o->text, "\xEF\xBF\xBD");
+    }
     *from = o->sent;
     *len = o->text.len - o->sent;
     o->sent = o->text.len;

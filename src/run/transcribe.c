@@ -65,12 +65,12 @@ static mm_status gather_samples(mm__session *s, float **out, int64_t *n, mm_erro
 {
     *n = 0;
     *out = NULL;
-    for (size_t i = s->fed_media; i < s->n_media; i++)
+    for (size_t i = 0; i < s->n_media; i++)
         if (s->media[i].samples) *n += s->media[i].samples->n;
     if (*n == 0) return mm__fail(err, MM_E_MEDIA, "the recording is empty; feed some sound");
     if (!(*out = mm__calloc(s->mem, (size_t)*n, sizeof **out))) return mm__nomem(err, "samples");
     int64_t at = 0;
-    for (size_t i = s->fed_media; i < s->n_media; i++) {
+    for (size_t i = 0; i < s->n_media; i++) {
         const mm__samples *x = s->media[i].samples;
         if (!x) continue;
         memcpy(*out + at, x->data, (size_t)x->n * sizeof **out);
@@ -104,7 +104,8 @@ static mm_status begin(mm__session *s, mm_error *err)
 /* Frames [seek, seek + window) of the spectrogram, zeros behind its end. */
 static void slice(const mm__session *s, const transcription *t, float *out)
 {
-    const int64_t want = s->a->audio.window_frames, have = t->n_frames - t->seek < want ? t->n_frames - t->seek : want;
+    const int64_t want = s->a->audio.window_frames, left = t->n_frames > t->seek ? t->n_frames - t->seek : 0;
+    const int64_t have = left < want ? left : want;
     for (int32_t m = 0; m < s->a->speech->info.n_mels; m++) {
         memcpy(out + m * want, t->mel + m * t->n_frames + t->seek, (size_t)have * sizeof *out);
         memset(out + m * want + have, 0, (size_t)(want - have) * sizeof *out);
@@ -183,7 +184,10 @@ static mm_status find_language(mm__session *s, mm_error *err)
 {
     const mm__speech_policy *p = &s->a->audio;
     double probability = 1;
-    if (!p->multilingual || !p->n_languages) return MM_OK;
+    if (!p->multilingual || !p->n_languages) {
+        if (!s->translate && (!s->language[0] || strcmp(s->language, "en") == 0)) return MM_OK;
+        return mm__fail(err, MM_E_UNSUPPORTED, "this model transcribes English only; leave out language and translate");
+    }
     for (int32_t i = 0; s->language[0] && i < p->n_languages; i++)
         if (strcmp(p->language_codes[i], s->language) == 0) s->speech->language = i;
     if (s->language[0] && s->speech->language < 0)

@@ -6,12 +6,14 @@
 #include <math.h>
 #include <string.h>
 
-static void normalise(float *v, int32_t n)
+static mm_status normalise(float *v, int32_t n, mm_error *err)
 {
     double sum = 0;
     for (int32_t i = 0; i < n; i++) sum += (double)v[i] * v[i];
     const double norm = sqrt(sum);
+    if (!isfinite(norm)) return mm__fail(err, MM_E_NUMERIC, "the model produced a vector that is not finite");
     for (int32_t i = 0; norm > 0 && i < n; i++) v[i] = (float)(v[i] / norm);
+    return MM_OK;
 }
 
 /* ---- texts ---- */
@@ -108,8 +110,7 @@ static mm_status text_vector(mm__session *s, const char *text, size_t len, float
     }
     mm__graph_destroy(g);
     mm__ids_free(&ids);
-    if (st == MM_OK) normalise(*out, *n);
-    return st;
+    return st == MM_OK ? normalise(*out, *n, err) : st;
 }
 
 static mm_status piece_vector(mm__session *s, const mm__piece *p, float **out, int32_t *n, mm_error *err)
@@ -119,8 +120,7 @@ static mm_status piece_vector(mm__session *s, const mm__piece *p, float **out, i
     const mm__medium *m = &s->media[p->medium];
     if (m->kind != MM__ITEM_IMAGE || !s->a->vision) return mm__fail(err, MM_E_UNSUPPORTED, "this model makes no vectors of sound");
     mm_status st = mm__media_vector(s, m->pixels, out, n, err);
-    if (st == MM_OK) normalise(*out, *n);
-    return st;
+    return st == MM_OK ? normalise(*out, *n, err) : st;
 }
 
 /* ---- tasks ---- */
@@ -130,11 +130,11 @@ typedef struct vector { float *v; int32_t n; bool image; } vector;
 static mm_status all_vectors(mm__session *s, vector **out, size_t *count, mm_error *err)
 {
     size_t n = 0;
-    for (size_t i = s->fed_messages; i < s->n_messages; i++) n += s->messages[i].n;
+    for (size_t i = 0; i < s->n_messages; i++) n += s->messages[i].n;
     *count = 0;
     if (!n) return mm__fail(err, MM_E_ARG, "the input is empty; feed a text or a picture");
     if (!(*out = mm__calloc(s->mem, n, sizeof **out))) return mm__nomem(err, "vectors");
-    for (size_t i = s->fed_messages; i < s->n_messages; i++)
+    for (size_t i = 0; i < s->n_messages; i++)
         for (size_t j = 0; j < s->messages[i].n; j++) {
             const mm__piece *p = &s->messages[i].pieces[j];
             vector *v = &(*out)[(*count)++];
@@ -182,6 +182,9 @@ static mm_status push_scores(mm__session *s, const vector *v, size_t n, mm_error
     mm_status st = MM_OK;
     for (size_t i = 0; st == MM_OK && i < n; i++) {
         if (!v[i].image) continue;
+        for (size_t j = 0; j < n; j++)
+            if (v[j].n != v[i].n) st = mm__fail(err, MM_E_FORMAT, "vectors of %d and %d columns cannot be compared", v[i].n, v[j].n);
+        if (st != MM_OK) break;
         probabilities(&s->a->score, &v[i], v, n, p);
         mm__event *e = mm__queue_push(&s->events, MM_EVENT_SCORES, NULL, 0);
         if (mm__event_values(&s->events, e, p, texts)) e->pub.index = (uint32_t)image++;
