@@ -106,6 +106,22 @@ mm__loader mm__assembly_loader(mm__assembly *a, const mm__source *s, const char 
     return ld;
 }
 
+mm__image_policy mm__assembly_policy(int fit, int32_t size, mm__pixel_stats stats)
+{
+    static const float mean[][3] = {[MM__STATS_WEB] = {0.48145466f, 0.4578275f, 0.40821073f},
+                                    [MM__STATS_IMAGENET] = {0.485f, 0.456f, 0.406f},
+                                    [MM__STATS_HALF] = {0.5f, 0.5f, 0.5f}};
+    static const float std[][3] = {[MM__STATS_WEB] = {0.26862954f, 0.26130258f, 0.27577711f},
+                                   [MM__STATS_IMAGENET] = {0.229f, 0.224f, 0.225f},
+                                   [MM__STATS_HALF] = {0.5f, 0.5f, 0.5f}};
+    mm__image_policy p = {.fit = fit, .resample = MM__RESAMPLE_BICUBIC, .rescale = 1.0f / 255, .normalize = 1};
+    if (fit == MM__FIT_SHORTEST) p.shortest = p.crop_width = p.crop_height = size;
+    else p.width = p.height = size;
+    memcpy(p.mean, mean[stats], sizeof p.mean);
+    memcpy(p.std, std[stats], sizeof p.std);
+    return p;
+}
+
 mm_status mm__assembly_image_policy(mm__assembly *a, const mm__source *s, const mm__image_policy *fallback, mm_error *err)
 {
     a->image = *fallback;

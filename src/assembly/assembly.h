@@ -118,6 +118,10 @@ mm_status mm__assembly_check(const mm__assembly *a, mm_error *err);
 mm_status mm__assembly_text(mm__assembly *a, mm__source *s, mm_error *err);
 /* preprocessor_config.json of the source over `fallback`. */
 mm_status mm__assembly_image_policy(mm__assembly *a, const mm__source *s, const mm__image_policy *fallback, mm_error *err);
+/* Where a product's files have no preprocessor_config.json: `size` x `size` pixels, bicubic - the whole picture squeezed
+ * (MM__FIT_EXACT), or its middle (MM__FIT_SHORTEST) - with one of the usual statistics of the pixels. */
+typedef enum mm__pixel_stats { MM__STATS_WEB, MM__STATS_IMAGENET, MM__STATS_HALF } mm__pixel_stats;
+mm__image_policy mm__assembly_policy(int fit, int32_t size, mm__pixel_stats stats);
 /* A loader for the part found under the nested config `json_path` ("" for the whole) with these name prefixes. */
 mm__loader mm__assembly_loader(mm__assembly *a, const mm__source *s, const char *json_path, const char *const *prefixes);
 /* model_type / general.architecture of the source, "" when there is none. */

@@ -84,11 +84,7 @@ static mm_status create(mm__assembly *a, mm__source *s, mm_error *err)
     if (s->kind == MM__SRC_MANIFEST) text = s->part[mm__source_part(s, "text")];
     if ((st = mm__assembly_text(a, text, err)) != MM_OK) return st;
     if ((st = layout(a, s, err)) != MM_OK) return st;
-    const int32_t size = a->vision->info.image_size;
-    const mm__image_policy fallback = {.fit = MM__FIT_EXACT, .width = size, .height = size, .resample = MM__RESAMPLE_BICUBIC,
-                                       .rescale = 1.0f / 255, .normalize = 1,
-                                       .mean = {0.48145466f, 0.4578275f, 0.40821073f},
-                                       .std = {0.26862954f, 0.26130258f, 0.27577711f}};
+    const mm__image_policy fallback = mm__assembly_policy(MM__FIT_EXACT, a->vision->info.image_size, MM__STATS_WEB);
     return mm__assembly_image_policy(a, s, &fallback, err);
 }
 

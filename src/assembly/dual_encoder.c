@@ -81,12 +81,8 @@ static mm_status create(mm__assembly *a, mm__source *s, mm_error *err)
     if (st == MM_OK) st = mm__assembly_text(a, s, err);
     if (st != MM_OK) return st;
     const int32_t size = a->vision->info.image_size;
-    mm__image_policy fallback = {.fit = MM__FIT_SHORTEST, .shortest = size, .crop_width = size, .crop_height = size,
-                                 .resample = MM__RESAMPLE_BICUBIC, .rescale = 1.0f / 255, .normalize = 1,
-                                 .mean = {0.48145466f, 0.4578275f, 0.40821073f}, .std = {0.26862954f, 0.26130258f, 0.27577711f}};
-    if (sigmoid)
-        fallback = (mm__image_policy){.fit = MM__FIT_EXACT, .width = size, .height = size, .resample = MM__RESAMPLE_BICUBIC,
-                                      .rescale = 1.0f / 255, .normalize = 1, .mean = {0.5f, 0.5f, 0.5f}, .std = {0.5f, 0.5f, 0.5f}};
+    const mm__image_policy fallback = sigmoid ? mm__assembly_policy(MM__FIT_EXACT, size, MM__STATS_HALF)
+                                              : mm__assembly_policy(MM__FIT_SHORTEST, size, MM__STATS_WEB);
     return mm__assembly_image_policy(a, s, &fallback, err);
 }
 

@@ -35,11 +35,8 @@ static mm_status create(mm__assembly *a, mm__source *s, mm_error *err)
                                     .after = "<fake_token_around_image>", .chat_template = chat_template};
     if ((st = mm__assembly_text(a, s, err)) != MM_OK) return st;
     a->prompt.placeholder_id = mm__tokenizer_id(a->tokenizer, "<image>", 7);
-    const int32_t size = a->vision->info.image_size;
-    const mm__image_policy fallback = {.fit = MM__FIT_EXACT, .width = size, .height = size, .resample = MM__RESAMPLE_BICUBIC,
-                                       .rgb = MM__RGB_OVER_WHITE, .rescale = 1.0f / 255, .normalize = 1,
-                                       .mean = {0.48145466f, 0.4578275f, 0.40821073f},
-                                       .std = {0.26862954f, 0.26130258f, 0.27577711f}};
+    mm__image_policy fallback = mm__assembly_policy(MM__FIT_EXACT, a->vision->info.image_size, MM__STATS_WEB);
+    fallback.rgb = MM__RGB_OVER_WHITE;
     return mm__assembly_image_policy(a, s, &fallback, err);
 }
 

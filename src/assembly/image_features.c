@@ -30,10 +30,7 @@ static mm_status create(mm__assembly *a, mm__source *s, mm_error *err)
     a->modalities = MM__IN_IMAGE;
     mm_status st = mm__encoder_create(&ld, MM__ENC_IMAGE, &a->vision, err);
     if (st != MM_OK) return st;
-    const int32_t size = a->vision->info.image_size;
-    const mm__image_policy fallback = {.fit = MM__FIT_EXACT, .width = size, .height = size, .resample = MM__RESAMPLE_BICUBIC,
-                                       .rescale = 1.0f / 255, .normalize = 1,
-                                       .mean = {0.485f, 0.456f, 0.406f}, .std = {0.229f, 0.224f, 0.225f}};
+    const mm__image_policy fallback = mm__assembly_policy(MM__FIT_EXACT, a->vision->info.image_size, MM__STATS_IMAGENET);
     return mm__assembly_image_policy(a, s, &fallback, err);
 }
 

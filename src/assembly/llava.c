@@ -27,15 +27,6 @@ static bool match(const mm__source *s)
     return s->kind == MM__SRC_GGUF && s->mmproj && s->mmproj->gguf && strcmp(projector_type(s->mmproj), "mlp") == 0;
 }
 
-/* The policy of the tower's family; files may override it. */
-static mm__image_policy tower_policy(const mm__encoder_info *info)
-{
-    return (mm__image_policy){.fit = MM__FIT_SHORTEST, .shortest = info->image_size, .crop_width = info->image_size,
-                              .crop_height = info->image_size, .resample = MM__RESAMPLE_BICUBIC, .rescale = 1.0f / 255,
-                              .normalize = 1, .mean = {0.48145466f, 0.4578275f, 0.40821073f},
-                              .std = {0.26862954f, 0.26130258f, 0.27577711f}};
-}
-
 static void gguf_normalisation(const mm__source *mmproj, mm__image_policy *p)
 {
     mm__gguf_value mean = mm__gguf_get(mmproj->gguf, "clip.vision.image_mean");
@@ -57,7 +48,7 @@ static mm_status create_from_gguf(mm__assembly *a, mm__source *s, mm_error *err)
     if (st == MM_OK) st = mm__bridge_create(&bridge, two_layers ? "mlp" : "linear", &a->bridge, err);
     if (st == MM_OK) st = mm__decoder_create(&text, &a->decoder, err);
     if (st != MM_OK) return st;
-    a->image = tower_policy(&a->vision->info);
+    a->image = mm__assembly_policy(MM__FIT_SHORTEST, a->vision->info.image_size, MM__STATS_WEB);
     gguf_normalisation(s->mmproj, &a->image);
     a->drop_cls = true;
     /* Converters either leave out the blocks behind the feature layer, or keep them and name the layer. */
@@ -83,7 +74,7 @@ static mm_status create_from_hf(mm__assembly *a, mm__source *s, mm_error *err)
     if (st == MM_OK) st = mm__bridge_create(&bridge, two_layers ? "mlp" : "linear", &a->bridge, err);
     if (st == MM_OK) st = mm__decoder_create(&text, &a->decoder, err);
     if (st != MM_OK) return st;
-    const mm__image_policy fallback = tower_policy(&a->vision->info);
+    const mm__image_policy fallback = mm__assembly_policy(MM__FIT_SHORTEST, a->vision->info.image_size, MM__STATS_WEB);
     if ((st = mm__assembly_image_policy(a, s, &fallback, err)) != MM_OK) return st;
     mm__config config = mm__source_config(s);
     int64_t layer;

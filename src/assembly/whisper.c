@@ -61,6 +61,16 @@ static void write_config(mm__buf *b, const sizes *z)
                    (long long)z->text_heads, (long long)z->audio_ffn, (long long)z->text_ffn);
 }
 
+static mm_status adopt_sizes(mm__source *s, const sizes *z, mm_error *err)
+{
+    mm__buf b;
+    mm__buf_init(&b, s->mem);
+    write_config(&b, z);
+    mm_status st = adopt_config(s, &b, err);
+    mm__buf_free(&b);
+    return st;
+}
+
 static int64_t dim(const mm__weights *w, const char *name, int axis)
 {
     const mm__weight *t = mm__weights_find(w, name);
@@ -75,12 +85,7 @@ static mm_status config_from_ggml(mm__source *s, mm_error *err)
                      .audio_heads = h->n_audio_head, .text_heads = h->n_text_head,
                      .audio_ffn = dim(s->weights, "encoder.blocks.0.mlp.0.weight", 0),
                      .text_ffn = dim(s->weights, "decoder.blocks.0.mlp.0.weight", 0)};
-    mm__buf b;
-    mm__buf_init(&b, s->mem);
-    write_config(&b, &z);
-    mm_status st = adopt_config(s, &b, err);
-    mm__buf_free(&b);
-    return st;
+    return adopt_sizes(s, &z, err);
 }
 
 static int64_t count_layers(const mm__weights *w, const char *side)
@@ -112,12 +117,7 @@ static mm_status config_from_ct2(mm__source *s, mm_error *err)
                      .audio_heads = scalar_i16(w, "encoder/num_heads"), .text_heads = scalar_i16(w, "decoder/num_heads"),
                      .audio_ffn = dim(w, "encoder/layer_0/ffn/linear_0/weight", 0),
                      .text_ffn = dim(w, "decoder/layer_0/ffn/linear_0/weight", 0)};
-    mm__buf b;
-    mm__buf_init(&b, s->mem);
-    write_config(&b, &z);
-    mm_status st = adopt_config(s, &b, err);
-    mm__buf_free(&b);
-    return st;
+    return adopt_sizes(s, &z, err);
 }
 
 /* ---- vocabulary of a ggml .bin: stored tokens, then special ones by rule ---- */

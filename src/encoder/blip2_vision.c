@@ -28,19 +28,13 @@ typedef struct blip2_vision {
 
 static mm_status create(mm__loader *ld, mm__encoder **out, mm_error *err)
 {
-    mm__tower z = {0};
+    mm__tower z = {.width = 1408, .ffn = 6144, .n_layer = 39, .n_head = 16, .eps = 1e-6f,
+                   .base.info = {.image_size = 224, .patch = 14}};
     ld->names = names;
     ld->roots[0] = "vision_model.";
     ld->roots[1] = "";
     ld->roots[2] = NULL;
-    z.width = mm__loader_int(ld, "hidden_size", NULL, 1408, 1, 1 << 16);
-    z.ffn = mm__loader_int(ld, "intermediate_size", NULL, 6144, 1, 1 << 18);
-    z.n_layer = mm__loader_int(ld, "num_hidden_layers", NULL, 39, 1, 1024);
-    z.n_head = mm__loader_int(ld, "num_attention_heads", NULL, 16, 1, z.width);
-    z.eps = (float)mm__loader_num(ld, "layer_norm_eps", NULL, 1e-6, 0, 1);
-    z.act = mm__loader_act(ld, "hidden_act", "gelu");
-    z.base.info.image_size = mm__loader_int(ld, "image_size", NULL, 224, 1, 16384);
-    z.base.info.patch = mm__loader_int(ld, "patch_size", NULL, 14, 1, 1024);
+    mm__tower_read(ld, &z, "hidden_size", "gelu");
     blip2_vision *v = mm__tower_new(ld, &mm__encoder_blip2_vision, sizeof *v, &z);
     if (v) {
         mm__tower_load_stem(ld, &v->t, true);

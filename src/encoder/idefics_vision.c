@@ -27,19 +27,13 @@ typedef struct idefics_vision {
 
 static mm_status create(mm__loader *ld, mm__encoder **out, mm_error *err)
 {
-    mm__tower z = {0};
+    mm__tower z = {.width = 768, .ffn = 5120, .n_layer = 32, .n_head = 16, .eps = 1e-5f,
+                   .base.info = {.image_size = 224, .patch = 14}};
     ld->names = names;
     ld->roots[0] = "vision_model.";
     ld->roots[1] = "";
     ld->roots[2] = NULL;
-    z.width = mm__loader_int(ld, "embed_dim", NULL, 768, 1, 1 << 16);
-    z.ffn = mm__loader_int(ld, "intermediate_size", NULL, 5120, 1, 1 << 18);
-    z.n_layer = mm__loader_int(ld, "num_hidden_layers", NULL, 32, 1, 1024);
-    z.n_head = mm__loader_int(ld, "num_attention_heads", NULL, 16, 1, z.width);
-    z.eps = (float)mm__loader_num(ld, "layer_norm_eps", NULL, 1e-5, 0, 1);
-    z.act = mm__loader_act(ld, "hidden_act", "gelu");
-    z.base.info.image_size = mm__loader_int(ld, "image_size", NULL, 224, 1, 16384);
-    z.base.info.patch = mm__loader_int(ld, "patch_size", NULL, 14, 1, 1024);
+    mm__tower_read(ld, &z, "embed_dim", "gelu");
     idefics_vision *v = mm__tower_new(ld, &mm__encoder_idefics_vision, sizeof *v, &z);
     if (v) {
         mm__tower_load_stem(ld, &v->t, true);

@@ -45,17 +45,12 @@ static void load(mm__loader *ld, siglip_text *v)
 
 static mm_status create(mm__loader *ld, mm__encoder **out, mm_error *err)
 {
-    mm__tower z = {0};
+    mm__tower z = {.width = 768, .ffn = 3072, .n_layer = 12, .n_head = 12, .eps = 1e-6f};
     ld->names = names;
     ld->roots[0] = "text_model.";
     ld->roots[1] = "";
     ld->roots[2] = NULL;
-    z.width = mm__loader_int(ld, "hidden_size", NULL, 768, 1, 1 << 16);
-    z.ffn = mm__loader_int(ld, "intermediate_size", NULL, 3072, 1, 1 << 18);
-    z.n_layer = mm__loader_int(ld, "num_hidden_layers", NULL, 12, 1, 1024);
-    z.n_head = mm__loader_int(ld, "num_attention_heads", NULL, 12, 1, z.width);
-    z.eps = (float)mm__loader_num(ld, "layer_norm_eps", NULL, 1e-6, 0, 1);
-    z.act = mm__loader_act(ld, "hidden_act", "gelu_pytorch_tanh");
+    mm__tower_read(ld, &z, "hidden_size", "gelu_pytorch_tanh");
     siglip_text *v = mm__tower_new(ld, &mm__encoder_siglip_text, sizeof *v, &z);
     if (v) load(ld, v);
     return mm__tower_finish(ld, v ? &v->t : NULL, out, err);

@@ -6,6 +6,20 @@
 #include "../base/error.h"
 #include <math.h>
 
+void mm__tower_read(mm__loader *ld, mm__tower *z, const char *width_key, const char *act)
+{
+    mm__encoder_info *info = &z->base.info;
+    z->width = mm__loader_int(ld, width_key, NULL, z->width, 1, 1 << 16);
+    z->ffn = mm__loader_int(ld, "intermediate_size", NULL, z->ffn, 1, 1 << 18);
+    z->n_layer = mm__loader_int(ld, "num_hidden_layers", NULL, z->n_layer, 1, 1024);
+    z->n_head = mm__loader_int(ld, "num_attention_heads", NULL, z->n_head, 1, z->width);
+    z->eps = (float)mm__loader_num(ld, "layer_norm_eps", NULL, (double)z->eps, 0, 1);
+    z->act = mm__loader_act(ld, "hidden_act", act);
+    if (!info->image_size) return;
+    info->image_size = mm__loader_int(ld, "image_size", NULL, info->image_size, 1, 16384);
+    info->patch = mm__loader_int(ld, "patch_size", NULL, info->patch, 1, 1024);
+}
+
 void *mm__tower_new(mm__loader *ld, const mm__encoder_ops *ops, size_t bytes, const mm__tower *sizes)
 {
     if (ld->status < 0) return NULL;

@@ -31,6 +31,9 @@ typedef struct mm__tower {
     mm__tensor *causal;       /* state I32 [max_rows, 2]: visible span of each row, or NULL: all rows see all */
 } mm__tower;
 
+/* Reads the sizes as Hugging Face configurations name them; what they leave out stays as it is in z, which holds the
+ * architecture's defaults. image_size 0: no picture tower. width_key: "hidden_size" usually. */
+void mm__tower_read(mm__loader *ld, mm__tower *z, const char *width_key, const char *act);
 /* Zeroed part of `bytes` with ops, sizes and attention shape set; NULL after an error (noted in ld). */
 void *mm__tower_new(mm__loader *ld, const mm__encoder_ops *ops, size_t bytes, const mm__tower *sizes);
 void mm__tower_destroy(mm__encoder *e);

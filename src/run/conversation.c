@@ -234,35 +234,44 @@ static void write_named(mm__buf *b, const char *name, const char *value)
     mm__buf_json_string(b, value ? value : "", value ? strlen(value) : 0);
 }
 
-static void write_context(mm__session *s, mm__buf *b)
+/* The template's variables around an array of messages in JSON. */
+mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, size_t len, bool add_prompt, mm__buf *out, mm_error *err)
 {
-    const bool parts = wants_parts(s->a, s->n_media > 0);
-    mm__buf_puts(b, "{\"add_generation_prompt\":true");
-    write_named(b, "bos_token", s->a->bos_token);
-    write_named(b, "eos_token", s->a->eos_token);
-    mm__buf_puts(b, ",\"messages\":[");
-    for (size_t i = 0; i < s->n_messages; i++) {
-        if (i) mm__buf_putc(b, ',');
-        mm__buf_puts(b, "{\"role\":");
-        mm__buf_json_string(b, s->messages[i].role, strlen(s->messages[i].role));
-        mm__buf_puts(b, ",\"content\":");
-        write_content(s, &s->messages[i], parts, b);
-        mm__buf_putc(b, '}');
-    }
-    mm__buf_puts(b, "]}");
+    if (!a->chat) return mm__fail(err, MM_E_UNSUPPORTED, "this model has no chat template");
+    mm__buf context;
+    mm__json_doc *doc = NULL;
+    mm__buf_init(&context, mem);
+    mm__buf_printf(&context, "{\"add_generation_prompt\":%s", add_prompt ? "true" : "false");
+    write_named(&context, "bos_token", a->bos_token);
+    write_named(&context, "eos_token", a->eos_token);
+    mm__buf_puts(&context, ",\"messages\":");
+    mm__buf_put(&context, json, len);
+    mm__buf_putc(&context, '}');
+    mm_status st = context.failed ? mm__nomem(err, "messages")
+                                  : mm__json_parse(mem, mm__buf_str(&context), context.len, "messages", &doc, err);
+    if (st == MM_OK) st = mm__template_render(a->chat, mm__json_root(doc), mm__os_wall(), out, err);
+    mm__json_free(doc);
+    mm__buf_free(&context);
+    return st;
 }
 
 static mm_status render(mm__session *s, mm__buf *out, mm_error *err)
 {
-    mm__buf context;
-    mm__json_doc *doc = NULL;
-    mm__buf_init(&context, s->mem);
-    write_context(s, &context);
-    mm_status st = context.failed ? mm__nomem(err, "a conversation")
-                                  : mm__json_parse(s->mem, mm__buf_str(&context), context.len, "conversation", &doc, err);
-    if (st == MM_OK) st = mm__template_render(s->a->chat, mm__json_root(doc), mm__os_wall(), out, err);
-    mm__json_free(doc);
-    mm__buf_free(&context);
+    const bool parts = wants_parts(s->a, s->n_media > 0);
+    mm__buf b;
+    mm__buf_init(&b, s->mem);
+    mm__buf_putc(&b, '[');
+    for (size_t i = 0; i < s->n_messages; i++) {
+        mm__buf_puts(&b, i ? ",{\"role\":" : "{\"role\":");
+        mm__buf_json_string(&b, s->messages[i].role, strlen(s->messages[i].role));
+        mm__buf_puts(&b, ",\"content\":");
+        write_content(s, &s->messages[i], parts, &b);
+        mm__buf_putc(&b, '}');
+    }
+    mm__buf_putc(&b, ']');
+    mm_status st = b.failed ? mm__nomem(err, "a conversation")
+                            : mm__render_messages(s->mem, s->a, mm__buf_str(&b), b.len, true, out, err);
+    mm__buf_free(&b);
     return st;
 }
 

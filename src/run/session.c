@@ -317,24 +317,3 @@ mm_status mm__session_plan(mm__mem *mem, mm__assembly *a, uint32_t n_ctx, mm__pl
     mm__lm_destroy(lm);
     return st;
 }
-
-mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, size_t len, bool add_prompt, mm__buf *out, mm_error *err)
-{
-    if (!a->chat) return mm__fail(err, MM_E_UNSUPPORTED, "this model has no chat template");
-    mm__buf context;
-    mm__json_doc *doc = NULL;
-    mm__buf_init(&context, mem);
-    mm__buf_printf(&context, "{\"add_generation_prompt\":%s,\"bos_token\":", add_prompt ? "true" : "false");
-    mm__buf_json_string(&context, a->bos_token ? a->bos_token : "", a->bos_token ? strlen(a->bos_token) : 0);
-    mm__buf_puts(&context, ",\"eos_token\":");
-    mm__buf_json_string(&context, a->eos_token ? a->eos_token : "", a->eos_token ? strlen(a->eos_token) : 0);
-    mm__buf_puts(&context, ",\"messages\":");
-    mm__buf_put(&context, json, len);
-    mm__buf_putc(&context, '}');
-    mm_status st = context.failed ? mm__nomem(err, "messages")
-                                  : mm__json_parse(mem, mm__buf_str(&context), context.len, "messages", &doc, err);
-    if (st == MM_OK) st = mm__template_render(a->chat, mm__json_root(doc), mm__os_wall(), out, err);
-    mm__json_free(doc);
-    mm__buf_free(&context);
-    return st;
-}
