@@ -86,8 +86,7 @@ uint64_t mm__mem_peak(const mm__mem *mem)
     return mem ? atomic_load(&mem->peak) : 0;
 }
 
-/* Books `total` bytes; false when the limit forbids them. */
-static bool reserve(mm__mem *mem, size_t total)
+bool mm__mem_charge(mm__mem *mem, uint64_t total)
 {
     uint64_t live = atomic_load(&mem->live), next;
     do {
@@ -100,14 +99,19 @@ static bool reserve(mm__mem *mem, size_t total)
     return true;
 }
 
+void mm__mem_discharge(mm__mem *mem, uint64_t bytes)
+{
+    atomic_fetch_sub(&mem->live, bytes);
+}
+
 void *mm__alloc(mm__mem *mem, size_t bytes)
 {
     size_t total;
     if (!mm__ckd_add(bytes, ALIGN, &total) || !mm__ckd_align(total, ALIGN, &total)) return NULL;
-    if (total > PTRDIFF_MAX || !reserve(mem, total)) return NULL;
+    if (total > PTRDIFF_MAX || !mm__mem_charge(mem, total)) return NULL;
     head *h = host_get(&mem->host, total);
     if (!h) {
-        atomic_fetch_sub(&mem->live, total);
+        mm__mem_discharge(mem, total);
         return NULL;
     }
     h->bytes = bytes;
@@ -154,7 +158,7 @@ void mm__free(mm__mem *mem, void *p)
     head *h = head_of(p);
     const size_t total = h->total;
     mem->host.release(mem->host.user, h, total, ALIGN);
-    atomic_fetch_sub(&mem->live, total);
+    mm__mem_discharge(mem, total);
 }
 
 char *mm__strdup(mm__mem *mem, const char *s)

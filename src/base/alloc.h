@@ -15,6 +15,10 @@ void mm__mem_destroy(mm__mem *mem);
 uint64_t mm__mem_live(const mm__mem *mem);
 uint64_t mm__mem_peak(const mm__mem *mem);
 
+/* Books memory that a third-party library takes from elsewhere on the engine's behalf; false when the limit forbids it. */
+bool mm__mem_charge(mm__mem *mem, uint64_t bytes);
+void mm__mem_discharge(mm__mem *mem, uint64_t bytes);
+
 /* Uninitialised / zeroed memory; NULL on failure. 0 bytes gives a valid pointer. */
 void *mm__alloc(mm__mem *mem, size_t bytes);
 void *mm__zalloc(mm__mem *mem, size_t bytes);

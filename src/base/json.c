@@ -1,17 +1,18 @@
 /* JSON documents over jansson, which parses, checks UTF-8 and refuses duplicate keys.
  *
- * jansson leaves three things to do. (1) Its parser is recursive with a depth limit of its own, so brackets are counted
+ * jansson leaves four things to do. (1) Its parser is recursive with a depth limit of its own, so brackets are counted
  * before it runs. (2) An integer beyond 64 bits makes it refuse the whole file, yet tokenizer settings hold
- * "no limit" numbers like 10^30: such a number gets an exponent in a copy of the text and becomes a real. (3) Objects
- * cannot be entered by position, so after parsing the tree is mirrored into flat arrays:
+ * "no limit" numbers like 10^30: such a number gets an exponent in a copy of the text and becomes a real. (3) Its
+ * tree comes from libc, so what a text will cost is counted before it runs and booked on the engine's account as long as
+ * the document lives (bill). (4) Objects cannot be entered by position, so after parsing the tree is mirrored into flat
+ * arrays:
  *
  *     nodes   one per value; the members of an object or the elements of an array lie side by side, in file order
  *     groups  one per non-empty array or object: where its nodes lie and, for objects above SMALL members, its hash slots
  *     slots   open addressing tables of member numbers + 1
  *
- * All three are sized by a counting pass, so there are three allocations whatever the document. jansson's own tree comes
- * from libc and lies outside the engine's accounts; callers bound the size of the text. A parsed document is never written,
- * so any number of threads may read it. The recursions below are bounded by MAX_DEPTH. */
+ * All three are sized by a counting pass, so there are three allocations whatever the document. A parsed document is never
+ * written, so any number of threads may read it. The recursions below are bounded by MAX_DEPTH. */
 #include "json.h"
 #include "ckd.h"
 #include "error.h"
@@ -23,6 +24,7 @@
 #include <string.h>
 
 #define MAX_DEPTH 64
+#define MAX_NODES ((size_t)1 << 23) /* the largest tokenizer in use has 2 million */
 #define SMALL 8
 
 typedef struct group {
@@ -43,6 +45,7 @@ struct mm__json {
 struct mm__json_doc {
     mm__mem *mem;
     json_t *tree;
+    uint64_t charged; /* for `tree` */
     mm__json *nodes;
     group *groups;
     uint32_t *slots;
@@ -77,23 +80,44 @@ static size_t skip_number(const char *text, size_t len, size_t i, bool *huge)
     return i;
 }
 
-/* Measures depth and the number of huge integers. With `out`, also copies the text with "e0" behind each of those. */
-static void scan(const char *text, size_t len, int *depth, size_t *n_huge, char *out)
+/* What a text holds, before anything is known about its validity. */
+typedef struct census {
+    int depth;
+    size_t huge; /* integers beyond 64 bits */
+    size_t strings, string_bytes, longest, numbers, words, arrays, objects, members;
+} census;
+
+static bool is_letter(char c)
 {
+    return c >= 'a' && c <= 'z';
+}
+
+/* Takes the census. With `out`, also copies the text with "e0" behind each huge integer. */
+static census scan(const char *text, size_t len, char *out)
+{
+    census c = {0};
     int level = 0;
-    *depth = 0;
-    *n_huge = 0;
     for (size_t i = 0; i < len;) {
         const size_t from = i;
-        const char c = text[i];
+        const char ch = text[i];
         bool huge = false;
-        if (c == '"') {
+        if (ch == '"') {
             i = skip_string(text, len, i);
-        } else if (c == '-' || (c >= '0' && c <= '9')) {
+            c.strings++;
+            c.string_bytes += i - from;
+            if (i - from > c.longest) c.longest = i - from;
+        } else if (ch == '-' || (ch >= '0' && ch <= '9')) {
             i = skip_number(text, len, i, &huge);
+            c.numbers++;
+        } else if (is_letter(ch)) { /* true, false, null */
+            while (i < len && is_letter(text[i])) i++;
+            c.words++;
         } else {
-            if ((c == '[' || c == '{') && ++level > *depth) *depth = level;
-            if ((c == ']' || c == '}') && level > 0) level--;
+            if ((ch == '[' || ch == '{') && ++level > c.depth) c.depth = level;
+            if ((ch == ']' || ch == '}') && level > 0) level--;
+            c.arrays += ch == '[';
+            c.objects += ch == '{';
+            c.members += ch == ':';
             i++;
         }
         if (out) {
@@ -104,24 +128,57 @@ static void scan(const char *text, size_t len, int *depth, size_t *n_huge, char 
                 out += 2;
             }
         }
-        *n_huge += huge;
+        c.huge += huge;
     }
+    return c;
 }
 
-/* The text jansson gets: the caller's, or a new block at *copy. */
-static mm_status prepare(mm__mem *mem, const char **text, size_t *len, char **copy, const char *what, mm_error *err)
+/* Values of a valid text; keys are strings too. */
+static size_t n_values(const census *c)
 {
-    int depth;
-    size_t n_huge, bytes;
-    scan(*text, *len, &depth, &n_huge, NULL);
-    if (depth > MAX_DEPTH)
-        return mm__fail(err, MM_E_LIMIT, "%s: arrays and objects are nested %d deep, at most %d are accepted", what, depth,
+    const size_t scalars = c->strings + c->numbers + c->words;
+    return c->arrays + c->objects + (scalars > c->members ? scalars - c->members : 0);
+}
+
+/* What jansson's tree takes, from above: blocks as libc rounds them (16 bytes of head and padding), tables at the moment
+ * when they double, and a string's two blocks. */
+static uint64_t bill(const census *c)
+{
+    const uint64_t array = 48 + 80, object = 80 + 144, member = 80 + 48, slot = 24, string = 48 + 32, number = 32;
+    return array * c->arrays + object * c->objects + member * c->members + slot * n_values(c) + string * c->strings +
+           c->string_bytes + number * c->numbers + 4096;
+}
+
+/* What the parser takes on top until it returns: its copies of the string it reads. */
+static uint64_t parser_bill(const census *c)
+{
+    return 4 * (uint64_t)c->longest;
+}
+
+/* Counts, and refuses what is beyond the limits. *text becomes what jansson gets: the caller's text, or a new block at
+ * *copy; *passing: bytes booked for the time of parsing only. */
+static mm_status prepare(mm__json_doc *doc, const char **text, size_t *len, char **copy, uint64_t *passing, const char *what,
+                         mm_error *err)
+{
+    size_t bytes;
+    const census c = scan(*text, *len, NULL);
+    if (c.depth > MAX_DEPTH)
+        return mm__fail(err, MM_E_LIMIT, "%s: arrays and objects are nested %d deep, at most %d are accepted", what, c.depth,
                         MAX_DEPTH);
-    if (n_huge == 0) return MM_OK;
-    if (!mm__ckd_mul(n_huge, 2, &bytes) || !mm__ckd_add(bytes, *len, &bytes)) return mm__nomem(err, what);
-    *copy = mm__alloc(mem, bytes);
+    if (n_values(&c) > MAX_NODES)
+        return mm__fail(err, MM_E_LIMIT, "%s: the JSON text holds %zu values, at most %zu are accepted", what, n_values(&c),
+                        MAX_NODES);
+    doc->charged = bill(&c) + parser_bill(&c);
+    if (!mm__mem_charge(doc->mem, doc->charged)) {
+        doc->charged = 0;
+        return mm__nomem(err, what);
+    }
+    *passing = parser_bill(&c);
+    if (c.huge == 0) return MM_OK;
+    if (!mm__ckd_mul(c.huge, 2, &bytes) || !mm__ckd_add(bytes, *len, &bytes)) return mm__nomem(err, what);
+    *copy = mm__alloc(doc->mem, bytes);
     if (!*copy) return mm__nomem(err, what);
-    scan(*text, *len, &depth, &n_huge, *copy);
+    scan(*text, *len, *copy);
     *text = *copy;
     *len = bytes;
     return MM_OK;
@@ -130,11 +187,14 @@ static mm_status prepare(mm__mem *mem, const char **text, size_t *len, char **co
 static mm_status parse_tree(mm__json_doc *doc, const char *text, size_t len, const char *what, mm_error *err)
 {
     char *copy = NULL;
+    uint64_t passing = 0;
     json_error_t e;
-    mm_status st = prepare(doc->mem, &text, &len, &copy, what, err);
+    mm_status st = prepare(doc, &text, &len, &copy, &passing, what, err);
     if (st != MM_OK) return st;
     doc->tree = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
     mm__free(doc->mem, copy);
+    mm__mem_discharge(doc->mem, passing);
+    doc->charged -= passing;
     if (doc->tree) return MM_OK;
     if (json_error_code(&e) == json_error_out_of_memory) return mm__nomem(err, what);
     return mm__fail(err, MM_E_FORMAT, "%s: not valid JSON at line %d, column %d: %s", what, e.line, e.column, e.text);
@@ -246,6 +306,7 @@ void mm__json_free(mm__json_doc *doc)
 {
     if (!doc) return;
     json_decref(doc->tree);
+    mm__mem_discharge(doc->mem, doc->charged);
     mm__free(doc->mem, doc->nodes);
     mm__free(doc->mem, doc->groups);
     mm__free(doc->mem, doc->slots);

@@ -3,6 +3,7 @@
 #include "../../../src/base/buf.h"
 #include "../../../src/base/error.h"
 #include "failing.h"
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -238,6 +239,86 @@ static void survives_damage(void **state)
     }
 }
 
+/* `n` copies of `unit`, joined by commas, between brackets. */
+static void repeat(mm__buf *b, const char *open, const char *unit, size_t n, const char *close)
+{
+    mm__buf_clear(b);
+    mm__buf_puts(b, open);
+    for (size_t i = 0; i < n; i++) {
+        if (i) mm__buf_putc(b, ',');
+        mm__buf_puts(b, unit);
+    }
+    mm__buf_puts(b, close);
+}
+
+static void bounds_the_values(void **state)
+{
+    mm__buf b;
+    mm__buf_init(&b, mem);
+    repeat(&b, "[", "1", ((size_t)1 << 23), "]"); /* with the array itself, one too many */
+    check_refused(mm__buf_str(&b), b.len, MM_E_LIMIT);
+    mm__buf_free(&b);
+}
+
+static size_t libc_bytes(void)
+{
+    const struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+}
+
+/* What the parser takes from libc is on the account, not much more is, and it goes with the document. */
+static void books_the_tree(void **state)
+{
+    static const struct {
+        const char *open, *unit, *close;
+    } shapes[] = {{"[", "1", "]"},      {"[", "\"ab\"", "]"},     {"[", "[]", "]"},        {"[", "{}", "]"},
+                  {"[", "null", "]"},   {"[", "{\"a\":1}", "]"}, {"[", "[1.5,\"x\"]", "]"}, {"[\"", "abcdefghijklmn", "\"]"}};
+    const size_t n = 100000;
+    mm__buf b;
+    mm__buf_init(&b, mem);
+    for (size_t i = 0; i <= sizeof shapes / sizeof *shapes; i++) {
+        if (i < sizeof shapes / sizeof *shapes) {
+            repeat(&b, shapes[i].open, shapes[i].unit, n, shapes[i].close);
+        } else { /* one large object, as a vocabulary is */
+            mm__buf_clear(&b);
+            for (size_t k = 0; k < n; k++) mm__buf_printf(&b, "%c\"key%zu\":%zu", k ? ',' : '{', k, k);
+            mm__buf_putc(&b, '}');
+        }
+        const size_t libc_before = libc_bytes();
+        const uint64_t before = mm__mem_live(mem);
+        parse(mm__buf_str(&b));
+        const uint64_t booked = mm__mem_live(mem) - before;
+        const size_t taken = libc_bytes() - libc_before; /* our own blocks come from libc too */
+        if (libc_before && taken > booked) fail_msg("shape %zu: %zu bytes taken, %zu booked", i, taken, (size_t)booked);
+        if (libc_before && booked > 3 * (uint64_t)taken) fail_msg("shape %zu: %zu bytes taken, %zu booked", i, taken, (size_t)booked);
+        mm__json_free(doc);
+        doc = NULL;
+        assert_int_equal(mm__mem_live(mem), before);
+    }
+    mm__buf_free(&b);
+}
+
+static void obeys_the_memory_limit(void **state)
+{
+    mm_error e = {.size = sizeof e};
+    mm__json_doc *d;
+    mm__buf b;
+    mm__buf_init(&b, mem);
+    repeat(&b, "[", "{}", 100000, "]"); /* 300 KB of text, over 20 MB of tree */
+    mm__mem *small = mm__mem_create(NULL, (uint64_t)16 << 20);
+    assert_non_null(small);
+    const uint64_t before = mm__mem_live(small);
+    assert_int_equal(mm__json_parse(small, mm__buf_str(&b), b.len, "big.json", &d, &e), MM_E_NOMEM);
+    assert_non_null(strstr(e.text, "big.json"));
+    assert_null(d);
+    assert_int_equal(mm__mem_live(small), before);
+    assert_int_equal(mm__json_parse(small, "[{}]", 4, "small.json", &d, &e), MM_OK);
+    mm__json_free(d);
+    assert_int_equal(mm__mem_live(small), before);
+    mm__mem_destroy(small);
+    mm__buf_free(&b);
+}
+
 static bool parse_big(mm__mem *m)
 {
     static const char text[] =
@@ -265,6 +346,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(numbers_at_the_edge, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_bad_texts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bounds_the_depth, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(bounds_the_values, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(books_the_tree, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(obeys_the_memory_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(survives_damage, set_up, tear_down),
         cmocka_unit_test(json_without_memory),
     };
