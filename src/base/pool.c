@@ -9,14 +9,17 @@
  * turns `phase` and then looks at `sleepers`. All four accesses are sequentially consistent, so one of the two sees the
  * other, and the system call is saved when nobody sleeps. With more threads than processors nobody spins.
  *
+ * Callers from different threads queue up in a list of nodes on their own stacks. A waiting caller wakes to look at its
+ * cancel flag, because whoever sets that may be a signal handler and can wake nobody.
+ *
  * The partition is fixed by (ith, nth) alone: nothing is stolen, nothing depends on timing. */
 #include "pool.h"
 #include "ckd.h"
 #include "error.h"
 #include "os/os.h"
-#include <stdatomic.h>
 
 #define SPIN_SECONDS 40e-6
+#define LOOK_SECONDS 10e-3 /* between two looks at the cancel flag of a waiting caller */
 #define MAX_THREADS 1024
 
 typedef struct worker {
@@ -24,6 +27,10 @@ typedef struct worker {
     int ith;
     mm__thread thread;
 } worker;
+
+typedef struct caller {
+    struct caller *next;
+} caller;
 
 struct mm__pool {
     mm__mem *mem;
@@ -33,7 +40,10 @@ struct mm__pool {
     bool quit; /* written and read between meetings */
     mm__pool_fn fn;
     void *arg;
-    mm__mutex turn; /* held during a run */
+    mm__mutex door; /* for the four below */
+    mm__cond opened;
+    bool busy; /* a caller has its turn */
+    caller *first, **last;
     mm__mutex lock; /* for `awake` */
     mm__cond awake;
     _Alignas(64) _Atomic int arrived;
@@ -107,7 +117,7 @@ static void start_workers(mm__pool *pool, int n_threads)
 
 mm_status mm__pool_create(mm__mem *mem, int n_threads, mm__pool **out, mm_error *err)
 {
-    bool turn = false, lock = false;
+    bool door = false, opened = false, lock = false;
     *out = NULL;
     if (n_threads < 1 || n_threads > MAX_THREADS)
         return mm__fail(err, MM_E_ARG, "thread pool: %d threads asked for, 1 to %d are possible", n_threads, MAX_THREADS);
@@ -117,14 +127,17 @@ mm_status mm__pool_create(mm__mem *mem, int n_threads, mm__pool **out, mm_error 
     pool->n = 1;
     pool->workers = mm__calloc(mem, (size_t)n_threads, sizeof *pool->workers);
     if (!pool->workers) goto fail;
-    if (!(turn = mm__mutex_init(&pool->turn)) || !(lock = mm__mutex_init(&pool->lock))) goto fail;
+    pool->last = &pool->first;
+    if (!(door = mm__mutex_init(&pool->door)) || !(opened = mm__cond_init(&pool->opened))) goto fail;
+    if (!(lock = mm__mutex_init(&pool->lock))) goto fail;
     if (!mm__cond_init(&pool->awake)) goto fail;
     start_workers(pool, n_threads);
     *out = pool;
     return MM_OK;
 fail:
     if (lock) mm__mutex_destroy(&pool->lock);
-    if (turn) mm__mutex_destroy(&pool->turn);
+    if (opened) mm__cond_destroy(&pool->opened);
+    if (door) mm__mutex_destroy(&pool->door);
     mm__free(mem, pool->workers);
     mm__free(mem, pool);
     return mm__nomem(err, "the thread pool");
@@ -138,7 +151,8 @@ void mm__pool_destroy(mm__pool *pool)
     for (int i = 1; i < pool->n; i++) mm__thread_join(&pool->workers[i - 1].thread);
     mm__cond_destroy(&pool->awake);
     mm__mutex_destroy(&pool->lock);
-    mm__mutex_destroy(&pool->turn);
+    mm__cond_destroy(&pool->opened);
+    mm__mutex_destroy(&pool->door);
     mm__free(pool->mem, pool->workers);
     mm__free(pool->mem, pool);
 }
@@ -148,13 +162,49 @@ int mm__pool_size(const mm__pool *pool)
     return pool->n;
 }
 
-void mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg)
+static void leave_queue(mm__pool *pool, caller *c)
 {
-    mm__mutex_lock(&pool->turn);
+    caller **at = &pool->first;
+    while (*at != c) at = &(*at)->next;
+    *at = c->next;
+    if (!*at) pool->last = at;
+}
+
+/* False: cancelled while waiting. */
+static bool take_turn(mm__pool *pool, const atomic_int *cancel)
+{
+    caller self = {0};
+    mm__mutex_lock(&pool->door);
+    *pool->last = &self;
+    pool->last = &self.next;
+    bool stop = false;
+    while ((pool->busy || pool->first != &self) && !stop) {
+        mm__cond_wait_for(&pool->opened, &pool->door, LOOK_SECONDS);
+        stop = cancel && atomic_load(cancel);
+    }
+    leave_queue(pool, &self);
+    if (!stop) pool->busy = true;
+    else if (!pool->busy) mm__cond_broadcast(&pool->opened);
+    mm__mutex_unlock(&pool->door);
+    return !stop;
+}
+
+static void end_turn(mm__pool *pool)
+{
+    mm__mutex_lock(&pool->door);
+    pool->busy = false;
+    if (pool->first) mm__cond_broadcast(&pool->opened);
+    mm__mutex_unlock(&pool->door);
+}
+
+bool mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg, const atomic_int *cancel)
+{
+    if (!take_turn(pool, cancel)) return false;
     pool->fn = fn;
     pool->arg = arg;
     mm__pool_barrier(pool);
     fn(arg, 0, pool->n);
     mm__pool_barrier(pool);
-    mm__mutex_unlock(&pool->turn);
+    end_turn(pool);
+    return true;
 }

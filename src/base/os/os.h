@@ -24,6 +24,7 @@ void mm__mutex_unlock(mm__mutex *m);
 bool mm__cond_init(mm__cond *c);
 void mm__cond_destroy(mm__cond *c);
 void mm__cond_wait(mm__cond *c, mm__mutex *m);
+void mm__cond_wait_for(mm__cond *c, mm__mutex *m, double seconds); /* or less */
 void mm__cond_broadcast(mm__cond *c);
 /* The new thread receives no signals of the host. */
 bool mm__thread_start(mm__thread *t, void (*fn)(void *), void *arg);

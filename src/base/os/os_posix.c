@@ -163,7 +163,11 @@ void mm__mutex_unlock(mm__mutex *m)
 }
 bool mm__cond_init(mm__cond *c)
 {
-    return pthread_cond_init(cond_of(c), NULL) == 0;
+    pthread_condattr_t attr;
+    if (pthread_condattr_init(&attr) != 0) return false;
+    const bool ok = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 && pthread_cond_init(cond_of(c), &attr) == 0;
+    pthread_condattr_destroy(&attr);
+    return ok;
 }
 void mm__cond_destroy(mm__cond *c)
 {
@@ -172,6 +176,18 @@ void mm__cond_destroy(mm__cond *c)
 void mm__cond_wait(mm__cond *c, mm__mutex *m)
 {
     pthread_cond_wait(cond_of(c), mutex_of(m));
+}
+void mm__cond_wait_for(mm__cond *c, mm__mutex *m, double seconds)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += (time_t)seconds;
+    t.tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000L;
+    }
+    pthread_cond_timedwait(cond_of(c), mutex_of(m), &t);
 }
 void mm__cond_broadcast(mm__cond *c)
 {
