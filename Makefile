@@ -165,7 +165,7 @@ $(GOLDEN) $(REAL) $(BENCH): $(BUILD)/libmm_all.a
 	$(Q)$(test_program)
 # Failing memory, damaged files, wrong calls: through the public header only.
 FAULT := $(patsubst tests/fault/%.c,$(BUILD)/fault_%,$(wildcard tests/fault/*.c))
-$(BUILD)/fault_%: tests/fault/%.c tests/fault/fault.h include/libmm.h $(STATIC) $(BUILD)/flags
+$(BUILD)/fault_%: tests/fault/%.c $(wildcard tests/fault/*.h) include/libmm.h $(STATIC) $(BUILD)/flags
 	$(call say,LINK)
 	$(Q)$(CC) $(TEST_CFLAGS) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
 

@@ -1,4 +1,4 @@
-/* What the three fault programs share: counting, an allocator that can refuse, the list of test models, and one way to play
+/* What all fault programs share: counting, an allocator that can refuse, the list of test models, and one way to play
  * any model through the public header. Everything is deterministic; `-s SEED` moves the samples, `-v` prints every case
  * before it runs. A crash or a case that hangs prints the case it happened in. */
 #ifndef MM_FAULT_H
