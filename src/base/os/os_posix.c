@@ -123,16 +123,6 @@ int mm__os_cpus(void)
     return count_cpus(false);
 }
 
-uint64_t mm__os_rss(void)
-{
-    char text[128];
-    unsigned long long whole, resident;
-    small_file("/proc/self/statm", text, sizeof text);
-    if (sscanf(text, "%llu %llu", &whole, &resident) != 2) return 0;
-    const long page = sysconf(_SC_PAGESIZE);
-    return page > 0 ? (uint64_t)resident * (uint64_t)page : 0;
-}
-
 uint64_t mm__os_random(void)
 {
     struct timespec t;

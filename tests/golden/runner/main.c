@@ -106,7 +106,7 @@ static bool is_task(const bench *b, const char *task)
     return strstr(tasks, task) != NULL;
 }
 
-/* Cases no public call makes: sentence pairs, decoding without the recogniser's rules, and sound that the reference has
+/* Cases no public call makes: sentence pairs (no model here reads two texts at once), decoding without the recogniser's rules, and sound that the reference has
  * resampled with its own filter. The part tests cover the first two. */
 static bool is_private(const mm__json *c)
 {

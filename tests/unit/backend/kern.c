@@ -9,6 +9,7 @@
 
 #include "../../../src/backend/cpu/cpu.h"
 #include "../../../src/base/rng.h"
+#include "../normal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -47,7 +48,7 @@ static mm__view values(maker *m, mm__dtype t, mm__shape s)
     }
     v.data = block(m, (size_t)stride * 4);
     for (int64_t i = 0; i < stride; i++) {
-        const float x = 1.5f * mm__rng_normal(m->seed, m->at++);
+        const float x = 1.5f * random_normal(m->seed, m->at++);
         if (t == MM__F16) ((uint16_t *)v.data)[i] = mm__f32_to_f16(x);
         else ((float *)v.data)[i] = x;
     }

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../../../src/base/rng.h"
+#include "../normal.h"
 #include "../../../src/graph/graph_impl.h"
 
 #include <math.h>
@@ -30,7 +30,7 @@ typedef struct source { uint64_t seed; int64_t cols; } source;
 static mm_status read_random(void *ctx, int64_t row, int64_t n, void *dst, mm_error *err)
 {
     const source *s = ctx;
-    for (int64_t i = 0; i < n * s->cols; i++) ((float *)dst)[i] = 0.3f * mm__rng_normal(s->seed, (uint64_t)(row * s->cols + i));
+    for (int64_t i = 0; i < n * s->cols; i++) ((float *)dst)[i] = 0.3f * random_normal(s->seed, (uint64_t)(row * s->cols + i));
     return MM_OK;
 }
 
@@ -107,7 +107,7 @@ static void run_decoder(mm__graph *g, const block *b, mm__arena *arena, float ou
 {
     float x[T * D];
     int32_t pos[T], slot[T], span[T][2];
-    for (int i = 0; i < T * D; i++) x[i] = mm__rng_normal(99, (uint64_t)i);
+    for (int i = 0; i < T * D; i++) x[i] = random_normal(99, (uint64_t)i);
     for (int t = 0; t < T; t++) {
         pos[t] = slot[t] = 2 + t;
         span[t][0] = 2;
