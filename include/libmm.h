@@ -145,6 +145,9 @@ MM_API void mm_engine_release(mm_engine *engine);
 
 /* Opens a GGUF file (an mmproj file beside it is found by name), a Hugging Face directory, a whisper.cpp .bin file,
  * a faster-whisper directory or a *.mm.json manifest, and makes it ready to run.
+ * A manifest names the files of its parts, and may name any the process can read: its paths are relative to its own folder
+ * and may climb out of it by "../" at their front (elsewhere, and absolute paths, they are refused with MM_E_FORMAT). All
+ * other kinds read files of the given folder only. A host that takes models from others looks at a manifest's paths first.
  * `progress` may be NULL. MM_E_IO, MM_E_FORMAT, MM_E_UNSUPPORTED, MM_E_NOMEM, MM_E_LIMIT, MM_E_CANCELLED.
  * [any] since 0.1 */
 MM_API mm_status mm_model_load(mm_engine *engine, const char *path, mm_progress_fn progress, void *progress_user,
