@@ -167,7 +167,9 @@ $(GOLDEN) $(REAL) $(BENCH): $(BUILD)/libmm_all.a
 FAULT := $(patsubst tests/fault/%.c,$(BUILD)/fault_%,$(wildcard tests/fault/*.c))
 $(BUILD)/fault_%: tests/fault/%.c $(wildcard tests/fault/*.h) include/libmm.h $(STATIC) $(BUILD)/flags
 	$(call say,LINK)
-	$(Q)$(CC) $(TEST_CFLAGS) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
+	$(Q)$(CC) $(TEST_CFLAGS) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(WRAP) $(LDLIBS)
+# This one stands between the library and the system.
+$(BUILD)/fault_reads: WRAP := $(addprefix -Wl$(comma)--wrap=,open fstat stat pread opendir readdir)
 
 .PHONY: golden
 golden: $(GOLDEN)

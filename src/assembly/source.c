@@ -115,10 +115,10 @@ static mm_status open_dir(mm__source *s, mm_error *err)
 static mm_status open_mmproj(mm__source *s, mm_error *err)
 {
     char *name;
-    if (!mm__path_find(s->mem, s->dir, "mmproj", ".gguf", &name)) return mm__nomem(err, "a path");
-    if (!name) return MM_OK;
+    mm_status st = mm__path_find(s->mem, s->dir, "mmproj", ".gguf", &name, err);
+    if (st != MM_OK || !name) return st;
     char *p = mm__path_join(s->mem, s->dir, name);
-    mm_status st = p ? mm__source_open(s->mem, p, &s->mmproj, err) : mm__nomem(err, "a path");
+    st = p ? mm__source_open(s->mem, p, &s->mmproj, err) : mm__nomem(err, "a path");
     mm__free(s->mem, p);
     mm__free(s->mem, name);
     return st;

@@ -204,10 +204,19 @@ static void consider(void *arg, const char *name)
     f->best = copy;
 }
 
-bool mm__path_find(mm__mem *mem, const char *dir, const char *prefix, const char *suffix, char **out)
+mm_status mm__path_find(mm__mem *mem, const char *dir, const char *prefix, const char *suffix, char **out, mm_error *err)
 {
     finder f = {mem, prefix ? prefix : "", suffix ? suffix : "", NULL, false};
-    mm__os_list(dir, consider, &f);
+    const bool whole = mm__os_list(dir, consider, &f);
+    const int error = errno;
+    mm_status st = MM_OK;
+    if (f.failed) st = mm__nomem(err, "a file name");
+    else if (!whole && error != ENOENT && error != ENOTDIR && error != EACCES)
+        st = mm__fail_os(err, MM_E_IO, error, "%s: the files in it cannot be listed", dir);
+    if (st != MM_OK) {
+        mm__free(mem, f.best);
+        f.best = NULL;
+    }
     *out = f.best;
-    return !f.failed;
+    return st;
 }

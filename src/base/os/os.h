@@ -37,8 +37,10 @@ bool mm__os_write(int fd, const void *p, size_t n);
 bool mm__os_close(int fd);             /* false: what was written may not have arrived */
 int64_t mm__os_size(int fd);           /* regular files only, else -1 */
 int64_t mm__os_pread(int fd, void *dst, size_t n, uint64_t offset); /* short only at the end of the file */
-int mm__os_is_dir(const char *path);   /* 1 directory, 0 something else, -1 nothing there */
-/* Calls each(arg, name) for every entry of a directory except "." and "..", in no particular order. */
+/* 1 directory, 0 something else, -1 nothing there. What cannot be looked at counts as something: opening it says why. */
+int mm__os_is_dir(const char *path);
+/* Calls each(arg, name) for every entry of a directory except "." and "..", in no particular order. False and
+ * errno when the list is not whole. */
 bool mm__os_list(const char *dir, void (*each)(void *arg, const char *name), void *arg);
 
 #endif

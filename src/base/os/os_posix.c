@@ -284,7 +284,7 @@ int64_t mm__os_pread(int fd, void *dst, size_t n, uint64_t offset)
 int mm__os_is_dir(const char *path)
 {
     struct stat st;
-    if (stat(path, &st) != 0) return -1;
+    if (stat(path, &st) != 0) return errno == ENOENT || errno == ENOTDIR ? -1 : 0;
     return S_ISDIR(st.st_mode) ? 1 : 0;
 }
 
@@ -292,8 +292,11 @@ bool mm__os_list(const char *dir, void (*each)(void *arg, const char *name), voi
 {
     DIR *d = opendir(dir);
     if (!d) return false;
-    for (struct dirent *e; (e = readdir(d)) != NULL;)
+    struct dirent *e;
+    while (errno = 0, (e = readdir(d)) != NULL)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) each(arg, e->d_name);
+    const int error = errno;
     closedir(d);
-    return true;
+    errno = error;
+    return error == 0;
 }
