@@ -150,23 +150,16 @@ static mm_status encode_one(mm__encode *e, const char *s, size_t n)
     return st;
 }
 
-/* A template; texts[i] is sequence i. Segments go to `types` when asked for. */
-static mm_status encode_template(mm__encode *e, const mm__post *part, size_t n, const char *const *text, const size_t *len,
-                                 mm__ids *types)
+static mm_status encode_around(mm__encode *e, const char *text, size_t len)
 {
+    const mm__tokenizer *t = e->t;
     mm_status st = MM_OK;
-    for (size_t i = 0; i < n && st == MM_OK; i++) {
-        size_t before = e->out->len;
-        if (part[i].seq >= 0) st = encode_one(e, text[part[i].seq], len[part[i].seq]);
-        else if (!mm__ids_push(e->out, part[i].id)) st = mm__nomem(e->err, "token ids");
-        for (size_t k = before; types && k < e->out->len && st == MM_OK; k++)
-            if (!mm__ids_push(types, part[i].type)) st = mm__nomem(e->err, "token ids");
+    for (size_t i = 0; i < t->n_post && st == MM_OK; i++) {
+        if (t->post[i].text) st = encode_one(e, text, len);
+        else if (!mm__ids_push(e->out, t->post[i].id)) st = mm__nomem(e->err, "token ids");
     }
     return st;
 }
-
-static const mm__post bare_single[] = {{.seq = 0}};
-static const mm__post bare_pair[] = {{.seq = 0}, {.seq = 1, .type = 1}};
 
 mm_status mm__tokenize(const mm__tokenizer *t, const char *text, size_t len, unsigned flags, mm__ids *out, mm_error *err)
 {
@@ -179,20 +172,8 @@ mm_status mm__tokenize_plain(const mm__tokenizer *t, const char *text, size_t le
     mm__encode e;
     encode_init(&e, t, flags, out, err);
     e.plain = plain && plain->open ? plain : NULL;
-    bool around = (flags & MM__TOKENIZE_AROUND) && t->n_single;
-    mm_status st = encode_template(&e, around ? t->single : bare_single, around ? t->n_single : 1, &text, &len, NULL);
-    encode_free(&e);
-    return st;
-}
-
-mm_status mm__tokenize_pair(const mm__tokenizer *t, const char *a, size_t a_len, const char *b, size_t b_len, mm__ids *out,
-                            mm__ids *types, mm_error *err)
-{
-    mm__encode e;
-    const char *text[2] = {a, b};
-    size_t len[2] = {a_len, b_len};
-    encode_init(&e, t, MM__TOKENIZE_AROUND, out, err);
-    mm_status st = encode_template(&e, t->n_pair ? t->pair : bare_pair, t->n_pair ? t->n_pair : 2, text, len, types);
+    const bool around = (flags & MM__TOKENIZE_AROUND) && t->n_post;
+    mm_status st = around ? encode_around(&e, text, len) : encode_one(&e, text, len);
     encode_free(&e);
     return st;
 }
@@ -226,7 +207,7 @@ int32_t mm__tokenizer_special(const mm__tokenizer *t, const char *name)
 
 bool mm__tokenizer_adds_bos(const mm__tokenizer *t)
 {
-    return t->bos >= 0 && t->n_single && t->single[0].seq < 0 && t->single[0].id == t->bos;
+    return t->bos >= 0 && t->n_post && !t->post[0].text && t->post[0].id == t->bos;
 }
 
 /* ---- life ---- */
@@ -255,7 +236,7 @@ void mm__tokenizer_destroy(mm__tokenizer *t)
         mm__free(mem, t->decode[i].pattern.s);
         mm__free(mem, t->decode[i].content.s);
     }
-    void *blocks[] = {t->norm, t->pretok, t->decode, t->single, t->pair, t->added, t->bpe.pair_key, t->bpe.pair, t->bpe.rank,
+    void *blocks[] = {t->norm, t->pretok, t->decode, t->post, t->added, t->bpe.pair_key, t->bpe.pair, t->bpe.rank,
                       t->bpe.prefix.s, t->bpe.suffix.s, t->unigram.score};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mm__free(mem, blocks[i]);
     mm__trie *tries[] = {&t->raw, &t->normal, &t->unigram.trie, &t->wordpiece.start, &t->wordpiece.inner};
@@ -312,26 +293,19 @@ mm__decode *mm__tokenizer_add_decode(mm__tokenizer *t, mm__decode_kind kind)
     return op;
 }
 
-bool mm__tokenizer_add_post(mm__tokenizer *t, bool pair, int seq, int32_t id, int32_t type)
+bool mm__tokenizer_add_post(mm__tokenizer *t, mm__post part)
 {
-    void *ops = pair ? t->pair : t->single;
-    mm__post *op = add_op(t->mem, &ops, pair ? &t->n_pair : &t->n_single, sizeof *op);
-    if (pair) t->pair = ops;
-    else t->single = ops;
-    if (op) *op = (mm__post){.seq = (int8_t)seq, .id = id, .type = type};
+    void *ops = t->post;
+    mm__post *op = add_op(t->mem, &ops, &t->n_post, sizeof *op);
+    t->post = ops;
+    if (op) *op = part;
     return op != NULL;
 }
 
 bool mm__tokenizer_simple_post(mm__tokenizer *t, int32_t bos, int32_t eos)
 {
-    bool ok = true;
-    for (int pair = 0; pair < 2; pair++)
-        for (int seq = 0; seq <= pair; seq++) {
-            if (bos >= 0) ok = ok && mm__tokenizer_add_post(t, pair, -1, bos, seq);
-            ok = ok && mm__tokenizer_add_post(t, pair, seq, 0, seq);
-            if (eos >= 0) ok = ok && mm__tokenizer_add_post(t, pair, -1, eos, seq);
-        }
-    return ok;
+    return (bos < 0 || mm__tokenizer_add_post(t, (mm__post){.id = bos})) && mm__tokenizer_add_post(t, (mm__post){.text = true}) &&
+           (eos < 0 || mm__tokenizer_add_post(t, (mm__post){.id = eos}));
 }
 
 bool mm__tokenizer_add_added(mm__tokenizer *t, mm__added_token a)

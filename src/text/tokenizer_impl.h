@@ -229,9 +229,9 @@ typedef struct mm__decode {
     size_t n;
 } mm__decode;
 
-typedef struct mm__post { /* one part of a template */
-    int8_t seq;           /* 0: text A, 1: text B, -1: the id */
-    int32_t id, type;
+typedef struct mm__post { /* one part of what stands around a text */
+    bool text;            /* the text itself; else the id */
+    int32_t id;
 } mm__post;
 
 /* ---- models ---- */
@@ -293,8 +293,8 @@ struct mm__tokenizer {
     mm__bpe bpe;
     mm__unigram unigram;
     mm__wordpiece wordpiece;
-    mm__post *single, *pair;
-    size_t n_single, n_pair;
+    mm__post *post;
+    size_t n_post;
     mm__decode *decode;
     size_t n_decode;
     bool keeps_bytes;            /* invalid UTF-8 reaches the model as bytes */
@@ -360,7 +360,7 @@ bool mm__text_set(mm__mem *mem, mm__text *t, const char *s, size_t n);
 mm__norm *mm__tokenizer_add_norm(mm__tokenizer *t, mm__norm_kind kind);
 mm__pretok *mm__tokenizer_add_pretok(mm__tokenizer *t);
 mm__decode *mm__tokenizer_add_decode(mm__tokenizer *t, mm__decode_kind kind);
-bool mm__tokenizer_add_post(mm__tokenizer *t, bool pair, int seq, int32_t id, int32_t type);
+bool mm__tokenizer_add_post(mm__tokenizer *t, mm__post part);
 bool mm__tokenizer_add_added(mm__tokenizer *t, mm__added_token a);
 /* Templates from plain flags (-1: no such token). */
 bool mm__tokenizer_simple_post(mm__tokenizer *t, int32_t bos, int32_t eos);
