@@ -159,7 +159,10 @@ MM_API void mm_model_release(mm_model *model);
  *   "name" "assembly" "format" "modalities_in" "modalities_out" "tasks" "context" "vocab" "parameters"
  *   "weights_bytes" "kv_bytes_per_token" "parts" "dtypes" "chat_template" "chat_template_sha256" "prompt_layout"
  *   "placeholder" "sample_rate" "tensors" (one line each: name, dtype, shape, bytes) "summary" (the whole as JSON)
- *   "plan:N" (JSON memory plan for a session of N positions: weights, kv, arena, total, in bytes)
+ *   "plan:N" (JSON memory plan, in bytes, computed without taking the memory, for a session of N positions, 0: all the
+ *            model was made for: weights; kv and cross, the caches; encoder_arena and decoder_arena, work memory; total.
+ *            It holds for a full context with one picture or window of sound and plain options; decoded media, the
+ *            conversation's text, events, watched stages and "history" come on top)
  * MM_E_KEY for another key. [any] since 0.1 */
 MM_API mm_status mm_model_info(const mm_model *model, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 

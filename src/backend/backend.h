@@ -20,9 +20,11 @@ typedef struct mm__tensor {
     mm__dtype dtype;      /* as kernels see it */
     mm__shape shape;
     void *data;           /* host-visible row-major data, or NULL when only `packed` exists */
-    void *packed;         /* the backend's own form, or NULL */
+    void *packed;         /* the backend's own form, or NULL. Both NULL: a sketch, for graphs that are planned only */
     size_t bytes;         /* memory it takes */
 } mm__tensor;
+
+static inline bool mm__only_packed(const mm__tensor *t) { return t && t->packed && !t->data; }
 
 /* Pulls rows [row, row + n) of the source, in file order, contiguous, in the source dtype. */
 typedef struct mm__upload {
