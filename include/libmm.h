@@ -213,8 +213,9 @@ MM_API void mm_input_release(mm_input *input);
 MM_API void mm_input_clear(mm_input *input);
 
 /* Appends content to the message being built (an input without mm_input_role() calls is one user message).
- * The text may hold "<image>" and "<audio>": each takes the next medium of that kind at that place; media without
- * a place come first. Data are copied. */
+ * The text may hold "<image>" and "<audio>": each takes the next medium of that kind of the message at that place; media
+ * without a place come first. Where the message has no medium left they are text, as are special tokens that a text
+ * spells, except in raw sessions. Data are copied. */
 MM_API mm_status mm_input_text(mm_input *input, const char *text, size_t len, mm_error *err);
 MM_API mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err);
 MM_API mm_status mm_input_image_file(mm_input *input, const char *path, mm_error *err);
@@ -230,7 +231,8 @@ MM_API mm_status mm_input_role(mm_input *input, const char *role, mm_error *err)
  * "input_audio"|"audio", ...}]}]. Files are resolved against `base_dir` (NULL: the working directory). */
 MM_API mm_status mm_input_messages(mm_input *input, const char *json, size_t len, const char *base_dir, mm_error *err);
 
-/* Appends token ids as they are. Only for raw sessions. */
+/* Appends token ids as they are, in their place between texts and media. Only for raw sessions that generate. The session
+ * then keeps its answers as ids, too, and puts nothing around texts but the begin-of-text token where a text comes first. */
 MM_API mm_status mm_input_tokens(mm_input *input, const int32_t *ids, size_t n, mm_error *err);
 
 /* ---- session ----------------------------------------------------------------------------------------------- */
@@ -249,7 +251,8 @@ typedef struct mm_session_options {
     uint32_t flags;        /* MM_SESSION_* */
 } mm_session_options;
 
-#define MM_SESSION_RAW 1u        /* text is used as it is: no template; special tokens and placeholders recognised */
+#define MM_SESSION_RAW 1u        /* text is used as it is: no template; special tokens are recognised, and the model's
+                                    placeholder stands for "<image>"; never for untrusted text */
 #define MM_SESSION_IGNORE_EOS 2u /* go on after the end-of-text token */
 #define MM_SESSION_LOGPROBS 4u   /* report the log-probability of each token */
 

@@ -66,13 +66,13 @@ static mm_status gather_samples(mm__session *s, float **out, int64_t *n, mm_erro
 {
     *n = 0;
     *out = NULL;
-    for (size_t i = 0; i < s->n_media; i++)
-        if (s->media[i].samples) *n += s->media[i].samples->n;
+    for (size_t i = 0; i < s->line.n_media; i++)
+        if (s->line.media[i].samples) *n += s->line.media[i].samples->n;
     if (*n == 0) return mm__fail(err, MM_E_MEDIA, "the recording is empty; feed some sound");
     if (!(*out = mm__calloc(s->mem, (size_t)*n, sizeof **out))) return mm__nomem(err, "samples");
     int64_t at = 0;
-    for (size_t i = 0; i < s->n_media; i++) {
-        const mm__samples *x = s->media[i].samples;
+    for (size_t i = 0; i < s->line.n_media; i++) {
+        const mm__samples *x = s->line.media[i].samples;
         if (!x) continue;
         memcpy(*out + at, x->data, (size_t)x->n * sizeof **out);
         at += x->n;
