@@ -270,7 +270,7 @@ MM_API void mm_session_release(mm_session *session);
  *   "single_pass" speech: "1" never decodes a window again at a higher temperature
  *   "watch"     adds a stage name: its tensor is delivered as MM_EVENT_TENSOR ("*" for all)
  *   "decoder_prompt"  encoder-decoder models: text the answer starts with
- *   "force_ids" space-separated ids the answer starts with, after the prompt
+ *   "force_ids" space-separated ids the answer (speech: each window) starts with, after the prompt
  *   "truncate"  "1": a too long text prompt loses its middle instead of failing
  * MM_E_KEY for another key, MM_E_ARG for a bad value. [handle] */
 MM_API mm_status mm_session_set(mm_session *session, const char *key, const char *value, mm_error *err);
@@ -286,7 +286,8 @@ MM_API mm_status mm_session_feed(mm_session *session, const mm_input *input, mm_
 #define MM_EVENT_VECTOR 4   /* values: float32 vector */
 #define MM_EVENT_SCORES 5   /* values: one probability for each text, for image `index` */
 #define MM_EVENT_TENSOR 6   /* data: stage name; values: float32, shape dims[0..n_dims) */
-#define MM_EVENT_END 7      /* data: reason: "stop" "length" "done"; ids: every token of the answer */
+#define MM_EVENT_END 7      /* data: reason: "stop" "length" (max_tokens or the context; speech: in some window) "done";
+                               ids: every token of the answer, forced ones too (speech: window by window, no end tokens) */
 
 typedef struct mm_logprob {
     int32_t id;
