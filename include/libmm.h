@@ -112,7 +112,11 @@ typedef struct mm_allocator {
 #define MM_LOG_INFO 3
 #define MM_LOG_DEBUG 4
 
-/* `line` is UTF-8 without newline, valid during the call only. May be called from any thread. */
+/* `line` is UTF-8 without newline, valid during the call only. May be called from any thread. What is told, by `area`:
+ *   "backend"   INFO: processor, kernels, threads, precision of an engine. WARN: fewer threads than asked for
+ *   "assembly"  INFO: a model that was opened: path, format, parts, size, time. WARN: what was guessed or ignored
+ *   "run"       DEBUG: a session that was created, and its memory plan
+ * Errors are returned, not logged; nothing is logged while an answer is given. */
 typedef void (*mm_log_fn)(void *user, int32_t level, const char *area, const char *line);
 
 /* Called on the thread that made the call. Non-zero stops the work with MM_E_CANCELLED. */

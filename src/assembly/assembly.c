@@ -1,9 +1,11 @@
-/* Loading: open the source, ask each registered product whether it matches, let it create its parts. Also what several
+/* Loading: open the source, ask each registered product whether it matches, let it create its parts, tell the log. Also what several
  * products share: loaders for parts, the default way of a picture (encoder -> feature layer -> bridge). Tokenizers and
  * templates are in text_side.c. */
 #include "assembly.h"
 
 #include "../base/error.h"
+#include "../base/os/os.h"
+#include "report.h"
 
 #include <string.h>
 
@@ -47,6 +49,7 @@ mm_status mm__assembly_load(mm__mem *mem, mm__backend *backend, const char *path
                             mm__assembly **out, mm_error *err)
 {
     mm_status st;
+    const double start = mm__os_now();
     *out = NULL;
     mm__assembly *a = mm__zalloc(mem, sizeof *a);
     if (!a) return mm__nomem(err, "a model");
@@ -60,6 +63,7 @@ mm_status mm__assembly_load(mm__mem *mem, mm__backend *backend, const char *path
     a->loader = (mm__loader){.store = a->store, .mem = mem, .prefixes = {""}, .roots = {""}};
     if ((st = a->ops->create(a, a->source, err)) != MM_OK) goto fail;
     if ((st = mm__assembly_check(a, err)) != MM_OK) goto fail;
+    mm__assembly_report(a, &backend->log, mm__os_now() - start);
     *out = a;
     return MM_OK;
 fail:

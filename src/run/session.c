@@ -61,6 +61,7 @@ mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, 
     mm__ids_init(&s->answer, mem);
     mm__ids_init(&s->forced, mem);
     mm_status st = open_decoder(s, err);
+    if (st == MM_OK) mm__plan_log(s);
     if (st != MM_OK) mm__session_destroy(s);
     else *out = s;
     return st;

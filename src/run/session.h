@@ -94,6 +94,9 @@ struct mm__session {
     size_t prefill_rows, prompt_rows;
 };
 
+/* plan.c: tells the log, where it listens to MM_LOG_DEBUG, what the session is going to take */
+void mm__plan_log(const mm__session *s);
+
 /* conversation.c */
 mm_status mm__conversation_add(mm__session *s, const mm__feed *in, mm_error *err);
 void mm__conversation_rollback(mm__session *s);
