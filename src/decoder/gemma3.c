@@ -88,6 +88,8 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
     mm__plain_sizes(ld, &s);
     mm__layout y = {.norm = MM__NORM_RMS, .norm_flags = MM__LOAD_ADD_ONE, .gated = true, .qk_norm = true, .branch_norms = true};
     y.act = mm__loader_act(ld, "hidden_activation", "gelu_pytorch_tanh");
+    if (mm__config_bool(&ld->config, "use_bidirectional_attention", NULL, false))
+        mm__loader_fail(ld, MM_E_UNSUPPORTED, "use_bidirectional_attention is not supported, only causal attention is");
     mm__plain *p = mm__plain_new(ld, &mm__decoder_gemma3, &s);
     if (p) {
         set_ropes(ld, p, &s);

@@ -34,6 +34,8 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
     s.head_dim = s.n_embd / s.n_head;
     if (mm__config_bool(&ld->config, "scale_attn_by_inverse_layer_idx", NULL, false))
         mm__loader_fail(ld, MM_E_UNSUPPORTED, "scale_attn_by_inverse_layer_idx is not supported");
+    if (mm__config_bool(&ld->config, "add_cross_attention", NULL, false))
+        mm__loader_fail(ld, MM_E_UNSUPPORTED, "add_cross_attention is not supported");
     mm__layout y = {.norm = MM__NORM_LAYER,
                     .linear_flags = MM__LOAD_TRANSPOSE,
                     .act = mm__loader_act(ld, "activation_function", "gelu_new")};

@@ -64,6 +64,8 @@ static mm_status create(mm__loader *ld, mm__encoder **out, mm_error *err)
     const char *positions = mm__config_str(&ld->config, "position_embedding_type", NULL, "absolute");
     if (strcmp(positions, "absolute") != 0)
         mm__loader_fail(ld, MM_E_UNSUPPORTED, "position_embedding_type '%s' is not supported, only absolute positions are", positions);
+    if (mm__config_bool(&ld->config, "is_decoder", NULL, false))
+        mm__loader_fail(ld, MM_E_UNSUPPORTED, "is_decoder is not supported, only attention in both directions is");
     bert *v = mm__tower_new(ld, &mm__encoder_bert, sizeof *v, &z);
     if (v) load(ld, v);
     return mm__tower_finish(ld, v ? &v->t : NULL, out, err);

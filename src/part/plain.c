@@ -174,6 +174,8 @@ void mm__plain_window_types(mm__loader *ld, mm__plain *p)
     for (int32_t i = 0; p->base.info.window > 0 && i < p->stack.n_layer; i++) {
         const char *type = mm__config_str_at(&ld->config, "layer_types", NULL, (size_t)i);
         if (type) p->stack.layer[i].local = strcmp(type, "sliding_attention") == 0;
+        if (type && !p->stack.layer[i].local && strcmp(type, "full_attention") != 0)
+            mm__loader_fail(ld, MM_E_UNSUPPORTED, "layer_types: '%s' in layer %d is not supported", type, (int)i);
     }
 }
 

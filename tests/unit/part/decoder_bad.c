@@ -128,7 +128,11 @@ static void test_settings(void **state)
         {"whisper", "max_target_positions", "50", MM_E_FORMAT},
         {"idefics", "cross_layer_interval", "1", MM_E_FORMAT},
         {"idefics", "cross_layer_interval", "0", MM_E_FORMAT},
-        {"gemma3", "query_pre_attn_scalar", "0", MM_E_FORMAT}};
+        {"gemma3", "query_pre_attn_scalar", "0", MM_E_FORMAT},
+        {"gemma3", "use_bidirectional_attention", "true", MM_E_UNSUPPORTED},
+        {"gemma3", "layer_types", "[\"sliding_attention\", \"chunked_attention\"]", MM_E_UNSUPPORTED},
+        {"gpt2", "scale_attn_by_inverse_layer_idx", "true", MM_E_UNSUPPORTED},
+        {"gpt2", "add_cross_attention", "true", MM_E_UNSUPPORTED}};
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         mm__mem *mem = mm__mem_create(NULL, 0);
         const uint64_t at_start = mm__mem_live(mem);

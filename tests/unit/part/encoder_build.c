@@ -97,6 +97,9 @@ static void bad_configurations(void **state)
         {"{\"model_type\":\"vit\",\"hidden_size\":64,\"num_attention_heads\":4,\"intermediate_size\":64,\"num_hidden_layers\":3,"
          "\"image_size\":28,\"patch_size\":7}", "shape"},
         {"{\"model_type\":\"vit\",\"hidden_act\":\"snake\"}", "snake"},
+        {"{\"model_type\":\"vit\",\"image_size\":[28,56]}", "two sides"},
+        {"{\"model_type\":\"bert\",\"position_embedding_type\":\"relative_key\"}", "relative_key"},
+        {"{\"model_type\":\"bert\",\"is_decoder\":true}", "is_decoder"},
         {"{\"model_type\":\"vit\",\"num_hidden_layers\":100000}", "num_hidden_layers"}};
     static const char *const prefixes[] = {"", NULL};
     room r;
@@ -107,7 +110,9 @@ static void bad_configurations(void **state)
         OK(mm__json_parse(r.mem, bad[i].json, strlen(bad[i].json), "bad", &doc, &err));
         mm__config config = {.source = "bad", .json = mm__json_root(doc), .arch = "vit"};
         mm__loader base = loader_of(&r, "", prefixes), ld = mm__loader_for(&base, &config, prefixes);
-        assert_true(mm__encoder_create(&ld, MM__ENC_IMAGE, &e, &err) < 0);
+        const bool text = strstr(bad[i].json, "bert") != NULL;
+        if (text) ld.config.arch = "bert";
+        assert_true(mm__encoder_create(&ld, text ? MM__ENC_TEXT : MM__ENC_IMAGE, &e, &err) < 0);
         assert_null(e);
         if (!strstr(err.text, bad[i].why)) fail_msg("\"%s\" does not say \"%s\"", err.text, bad[i].why);
         mm__json_free(doc);
