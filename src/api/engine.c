@@ -65,17 +65,27 @@ void mm_engine_release(mm_engine *engine)
     mm__mem_destroy(mem);
 }
 
-mm_status mm_model_load(mm_engine *engine, const char *path, mm_progress_fn progress, void *progress_user, mm_model **out,
-                        mm_error *err)
+void mm_model_options_init(mm_model_options *options, size_t size)
 {
+    if (!options || size < sizeof options->size) return;
+    memset(options, 0, size);
+    options->size = (uint32_t)size;
+}
+
+mm_status mm_model_load(mm_engine *engine, const char *path, const mm_model_options *options, mm_model **out, mm_error *err)
+{
+    mm_model_options o;
+    mm_model_options_init(&o, sizeof o);
     mm__error_reset(err);
     if (out) *out = NULL;
     if (!engine || !path || !out) return mm__fail(err, MM_E_ARG, "engine, path and out must not be NULL");
+    mm_status st = options ? mm__options_copy(&o, sizeof o, sizeof o, options, "mm_model_options", err) : MM_OK;
+    if (st != MM_OK) return st;
     mm_model *m = mm__zalloc(engine->mem, sizeof *m);
     if (!m) return mm__nomem(err, "a model");
     atomic_init(&m->refs, 1);
     m->engine = engine_ref(engine);
-    mm_status st = mm__assembly_load(engine->mem, engine->backend, path, progress, progress_user, &m->assembly, err);
+    st = mm__assembly_load(engine->mem, engine->backend, path, o.progress, o.progress_user, &m->assembly, err);
     if (st != MM_OK) mm_model_release(m);
     else *out = m;
     return st;

@@ -67,10 +67,12 @@ mm_status mm__give_text(const char *text, size_t len, char *buf, size_t cap, siz
     return MM_OK;
 }
 
-mm_status mm_device_info(uint32_t index, char *buf, size_t cap, size_t *need, mm_error *err)
+mm_status mm_device_info(uint32_t index, const char *key, char *buf, size_t cap, size_t *need, mm_error *err)
 {
     char line[256];
     mm__error_reset(err);
-    if (!mm__backend_list(index, line, sizeof line)) return mm__fail(err, MM_E_ARG, "there is no device %u", index);
+    if (!key) return mm__fail(err, MM_E_ARG, "key is NULL");
+    if (!mm__backend_list(index, line, sizeof line)) return MM_END;
+    if (strcmp(key, "summary") != 0) return mm__fail(err, MM_E_KEY, "\"%s\" is no device key", key);
     return mm__give_text(line, strlen(line), buf, cap, need, err);
 }

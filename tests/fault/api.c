@@ -40,7 +40,7 @@ static mm_error err = {.size = sizeof err};
 static mm_model *load(const char *path)
 {
     mm_model *m = NULL;
-    EXPECT(MM_OK, mm_model_load(engine, path, NULL, NULL, &m, &err));
+    EXPECT(MM_OK, mm_model_load(engine, path, NULL, &m, &err));
     return m;
 }
 
@@ -103,9 +103,9 @@ static void nulls(void)
     double x;
     int32_t id = 0;
     EXPECT(MM_E_ARG, mm_engine_create(NULL, NULL, &err));
-    EXPECT(MM_E_ARG, mm_model_load(NULL, LM, NULL, NULL, &(mm_model *){0}, &err));
-    EXPECT(MM_E_ARG, mm_model_load(engine, NULL, NULL, NULL, &(mm_model *){0}, &err));
-    EXPECT(MM_E_ARG, mm_model_load(engine, LM, NULL, NULL, NULL, &err));
+    EXPECT(MM_E_ARG, mm_model_load(NULL, LM, NULL, &(mm_model *){0}, &err));
+    EXPECT(MM_E_ARG, mm_model_load(engine, NULL, NULL, &(mm_model *){0}, &err));
+    EXPECT(MM_E_ARG, mm_model_load(engine, LM, NULL, NULL, &err));
     EXPECT(MM_E_ARG, mm_model_info(NULL, "name", NULL, 0, &need, &err));
     EXPECT(MM_E_ARG, mm_model_info(m, NULL, NULL, 0, &need, &err));
     EXPECT(MM_E_ARG, mm_model_info(m, "name", NULL, 5, &need, &err));
@@ -163,7 +163,7 @@ static void nulls(void)
     mm_input_clear(NULL);
     mm_session_cancel(NULL);
     /* Errors are optional. */
-    check(mm_model_load(engine, "nowhere", NULL, NULL, &(mm_model *){0}, NULL) == MM_E_IO, "no error struct");
+    check(mm_model_load(engine, "nowhere", NULL, &(mm_model *){0}, NULL) == MM_E_IO, "no error struct");
     check(mm_session_set(s, "nothing", "1", NULL) == MM_E_KEY, "no error struct");
     check(mm_input_image_file(in, "nowhere", NULL) == MM_E_IO, "no error struct");
     mm_input_release(in);
@@ -255,9 +255,9 @@ static void bad_options(void)
     EXPECT(MM_E_ARG, mm_engine_create(&eo, &e, &err));
     char line[256];
     size_t need;
-    EXPECT(MM_OK, mm_device_info(0, line, sizeof line, &need, &err));
-    EXPECT(MM_E_ARG, mm_device_info(1000, line, sizeof line, &need, &err));
-    EXPECT(MM_E_SPACE, mm_device_info(0, line, 3, &need, &err));
+    EXPECT(MM_OK, mm_device_info(0, "summary", line, sizeof line, &need, &err));
+    EXPECT(MM_END, mm_device_info(1000, "summary", line, sizeof line, &need, &err));
+    EXPECT(MM_E_SPACE, mm_device_info(0, "summary", line, 3, &need, &err));
     const struct { size_t at; float value; } floats[] = {
         {offsetof(mm_session_options, temperature), NAN}, {offsetof(mm_session_options, temperature), -1},
         {offsetof(mm_session_options, temperature), INFINITY}, {offsetof(mm_session_options, top_p), 0},
@@ -550,7 +550,11 @@ static void cancelled_loads(void)
         for (int n = 0; st == MM_E_CANCELLED && n < 100000; n++) {
             int left = n;
             mm_model *m = NULL;
-            st = mm_model_load(engine, paths[i], stop_at, &left, &m, &err);
+            mm_model_options options;
+            mm_model_options_init(&options, sizeof options);
+            options.progress = stop_at;
+            options.progress_user = &left;
+            st = mm_model_load(engine, paths[i], &options, &m, &err);
             check(st == MM_OK ? m != NULL : st == MM_E_CANCELLED && !m && described(st, &err), "%s \"%s\"", mm_status_name(st), err.text);
             mm_model_release(m);
             check(atomic_load(&mem_live) == before, "%ld bytes are left", atomic_load(&mem_live) - before);
@@ -924,7 +928,7 @@ static void *load_and_release(void *arg)
     mm_error e = {.size = sizeof e};
     for (int k = 0; k < 4; k++) {
         mm_model *m = NULL;
-        const mm_status st = mm_model_load(engine, arg, NULL, NULL, &m, &e);
+        const mm_status st = mm_model_load(engine, arg, NULL, &m, &e);
         mm_model_release(m);
         if (st != MM_OK) return (void *)1;
     }
@@ -954,7 +958,7 @@ static void release_orders(void)
         mm_model *m = NULL;
         mm_session *s = NULL;
         mm_input *in = NULL;
-        EXPECT(MM_OK, mm_model_load(e, LM, NULL, NULL, &m, &err));
+        EXPECT(MM_OK, mm_model_load(e, LM, NULL, &m, &err));
         EXPECT(MM_OK, mm_session_create(m, NULL, &s, &err));
         EXPECT(MM_OK, mm_input_create(e, &in, &err));
         EXPECT(MM_OK, mm_input_text(in, "the dog", 7, &err));
@@ -993,7 +997,7 @@ static void memory_limits(void)
             o.n_threads = 1;
             mm_status st = mm_engine_create(&o, &e, &err);
             if (st == MM_OK) {
-                st = mm_model_load(e, paths[p], NULL, NULL, &m, &err);
+                st = mm_model_load(e, paths[p], NULL, &m, &err);
                 loaded |= st == MM_OK;
                 check(st == MM_OK || !loaded, "it loaded with less than %llu bytes before", (unsigned long long)limit);
             }
@@ -1023,7 +1027,7 @@ static void no_models(void)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         mm_model *m = NULL;
         err.code = 0;
-        const mm_status st = mm_model_load(engine, all[i].path, NULL, NULL, &m, &err);
+        const mm_status st = mm_model_load(engine, all[i].path, NULL, &m, &err);
         check(st == all[i].want && !m && described(st, &err), "%s: %s \"%s\"", all[i].path, mm_status_name(st), err.text);
     }
 }

@@ -91,7 +91,7 @@ static void try_model(const char *path)
     mm_model *m = NULL;
     mm_session *s = NULL;
     uint64_t hash;
-    mm_status st = mm_model_load(engine, path, NULL, NULL, &m, &err);
+    mm_status st = mm_model_load(engine, path, NULL, &m, &err);
     if (st != MM_OK) {
         const bool fits = st == MM_E_FORMAT || st == MM_E_UNSUPPORTED || st == MM_E_LIMIT || st == MM_E_NOMEM || st == MM_E_IO;
         check(fits && described(st, &err) && !m, "load: %s \"%s\"", mm_status_name(st), err.text);
@@ -334,7 +334,7 @@ static void manifests(void)
         mm_model *m = NULL;
         path_in(t.file, path);
         write_blob(path, b.p, b.n);
-        const mm_status st = mm_model_load(engine, path, NULL, NULL, &m, &err);
+        const mm_status st = mm_model_load(engine, path, NULL, &m, &err);
         check(st == MM_OK, "%s \"%s\"", mm_status_name(st), err.text);
         mm_model_release(m);
     }

@@ -45,7 +45,7 @@ mm_model *open_model(real *r, mm_engine *e, const char *name)
     char *path = name[0] == '/' || strchr(name, '/') ? mm__strdup(r->mem, name) : mm__path_join(r->mem, r->models, name);
     if (mm__path_kind(path) == MM__PATH_NONE) {
         printf("     %s is not there: left out\n", path);
-    } else if (mm_model_load(e, path, NULL, NULL, &m, &err) != MM_OK) {
+    } else if (mm_model_load(e, path, NULL, &m, &err) != MM_OK) {
         check(r, name, "load", false, "%s", err.text);
     }
     mm__free(r->mem, path);

@@ -177,7 +177,7 @@ static mm_status load(bench *b, const char *path, mm_error *err)
     mm_engine_options_init(&o, sizeof o);
     o.precision = MM_PRECISION_EXACT;
     mm_status st = b->engine ? MM_OK : mm_engine_create(&o, &b->engine, err);
-    return st == MM_OK ? mm_model_load(b->engine, path, NULL, NULL, &b->model, err) : st;
+    return st == MM_OK ? mm_model_load(b->engine, path, NULL, &b->model, err) : st;
 }
 
 static void run_cases(bench *b, const char *path, const mm__json *doc, bool tokens_only)
