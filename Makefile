@@ -131,7 +131,7 @@ examples: $(EXAMPLES)
 $(BUILD)/examples/%: examples/%.c include/libmm.h $(STATIC) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) $(COMMON) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
+	$(Q)$(CC) -D_GNU_SOURCE $(COMMON) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
 
 # ---- tests --------------------------------------------------------------------------------------------------------
 
