@@ -12,8 +12,9 @@
 #: make deps         installs the Debian packages a build needs, or prints the command that does
 #: make deps-test    the same for the tests
 #: make help         prints this
-#: make install      header, libraries, pkg-config file and mm below PREFIX (/usr/local), DESTDIR honoured
+#: make install      headers, libraries, pkg-config file, mm and its manual page below PREFIX (/usr/local), DESTDIR honoured
 #: make uninstall    removes exactly these
+#: make dist         the committed tree as build/libmm-VERSION.tar.xz
 #: make clean        removes build*/ and lib/; distclean removes models/ too
 #:
 #: variables: CC, CFLAGS, JOBS, PREFIX, DESTDIR, SAN=address,undefined or SAN=thread (a build folder of its own)
@@ -46,6 +47,7 @@ BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 PKGDIR     ?= $(LIBDIR)/pkgconfig
+MANDIR     ?= $(PREFIX)/share/man
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-unused-parameter
 CFLAGS  ?= -O3 -g
@@ -228,9 +230,11 @@ deps-test:
 # ---- install ------------------------------------------------------------------------------------------------------
 
 .PHONY: install uninstall
+HEADERS := libmm.h libmm_experimental.h
 install: $(STATIC) $(SHARED) $(BUILD)/mm
-	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGDIR)'
-	install -m 644 include/libmm.h '$(DESTDIR)$(INCLUDEDIR)/libmm.h'
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGDIR)' '$(DESTDIR)$(MANDIR)/man1'
+	install -m 644 $(HEADERS:%=include/%) '$(DESTDIR)$(INCLUDEDIR)'
+	install -m 644 examples/mm/mm.1 '$(DESTDIR)$(MANDIR)/man1/mm.1'
 	install -m 644 $(STATIC) '$(DESTDIR)$(LIBDIR)/libmm.a'
 	install -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))'
 	ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
@@ -239,8 +243,16 @@ install: $(STATIC) $(SHARED) $(BUILD)/mm
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 	    -e 's|@PRIVATE@|$(LDLIBS)|' pkgconfig/libmm.pc.in > '$(DESTDIR)$(PKGDIR)/libmm.pc'
 uninstall:
-	rm -f '$(DESTDIR)$(INCLUDEDIR)/libmm.h' '$(DESTDIR)$(LIBDIR)/libmm.a' '$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))' \
+	rm -f $(HEADERS:%='$(DESTDIR)$(INCLUDEDIR)/%') '$(DESTDIR)$(MANDIR)/man1/mm.1' '$(DESTDIR)$(LIBDIR)/libmm.a' '$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))' \
 	    '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libmm.so' '$(DESTDIR)$(BINDIR)/mm' '$(DESTDIR)$(PKGDIR)/libmm.pc'
+
+# The tree as it is committed, as a source archive that builds without git.
+.PHONY: dist
+DIST := libmm-$(VERSION)
+dist:
+	@mkdir -p $(BUILD)
+	git archive --prefix=$(DIST)/ HEAD | xz -9 > $(BUILD)/$(DIST).tar.xz
+	@cd $(BUILD) && sha256sum $(DIST).tar.xz
 
 .PHONY: clean distclean
 clean:
