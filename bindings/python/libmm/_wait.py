@@ -3,7 +3,7 @@
 Python delivers signals to its main thread, and only between byte codes: a main thread inside a C call hears nothing until
 the call returns. So the main thread hands a call that may take long to one helper thread and waits for it on a lock, which
 a signal does interrupt; the interruption cancels the session, the call ends soon, and the exception goes on. Other threads
-never see signals and call directly. Handing over costs two switches of threads (about 20 microseconds).
+never see signals and call directly. Handing over costs two switches of threads (about 30 microseconds).
 """
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ class _Helper:
         self._start, self._done = threading.Lock(), threading.Lock()
         self._start.acquire()
         self._done.acquire()
-        self._job: Callable[[], int] = int
-        self._result = 0
+        self._job: Callable[[], object] = int
         self._failure: BaseException | None = None
         threading.Thread(target=self._loop, name="libmm", daemon=True).start()
 
@@ -28,25 +27,23 @@ class _Helper:
         while True:
             self._start.acquire()
             try:
-                self._result = self._job()
+                self._job()
             except BaseException as e:
                 self._failure = e
             self._done.release()
 
-    def run(self, job: Callable[[], int], cancel: Callable[[], None]) -> tuple[int, BaseException | None]:
-        """The result of job(), and what interrupted the wait for it: then cancel() was called."""
-        interrupted: BaseException | None = None
+    def run(self, job: Callable[[], object], cancel: Callable[[], None]) -> None:
         self._job, self._failure = job, None
         try:
             self._start.release()
             self._done.acquire()
-        except BaseException as e:
-            interrupted = e
+        except BaseException:
             self._cancel_and_wait(cancel)
-        self._job = int
+            raise
+        finally:
+            self._job = int
         if self._failure is not None:
             raise self._failure
-        return self._result, interrupted
 
     def _cancel_and_wait(self, cancel: Callable[[], None]) -> None:
         while True:
@@ -70,15 +67,17 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
-def run(job: Callable[[], int], cancel: Callable[[], None]) -> tuple[int, BaseException | None]:
-    """job() on the helper when this is the main thread, else here."""
+def run(job: Callable[[], object], cancel: Callable[[], None]) -> None:
+    """job() on the helper when this is the main thread, else here. What interrupts the wait goes on to the caller after
+    cancel() was called and the job has ended."""
     global _helper, _busy
     if _busy or threading.current_thread() is not threading.main_thread():
-        return job(), None
+        job()
+        return
     if _helper is None:
         _helper = _Helper()
     _busy = True
     try:
-        return _helper.run(job, cancel)
+        _helper.run(job, cancel)
     finally:
         _busy = False

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from ctypes import byref, c_double, c_uint64, c_void_p, sizeof, string_at
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, TypedDict, Union
 
@@ -65,6 +66,8 @@ class SessionOptions(TypedDict, total=False):
     force_ids: Iterable[int]
     truncate: bool
 
+
+_QUICK = 0.02  # seconds
 
 _FLAGS = {"raw": abi.MM_SESSION_RAW, "ignore_eos": abi.MM_SESSION_IGNORE_EOS, "logprobs": abi.MM_SESSION_LOGPROBS}
 _UINTS = ("n_ctx", "max_tokens", "top_k", "top_logprobs")
@@ -143,6 +146,7 @@ class Session(Handle):
         self._own(session, self._engine)
         self.model, self._logprobs = model, logprobs
         self._event, self._err = abi.mm_event(size=sizeof(abi.mm_event)), new_error()
+        self._status, self._quick = abi.MM_OK, False
 
     @classmethod
     def _from(cls, model: Model, pointer: int | None, logprobs: bool) -> Session:
@@ -198,6 +202,7 @@ class Session(Handle):
         err = new_error()
         try:
             with self._ref as s, built._ref as i:
+                self._quick = False
                 check(lib.mm_session_feed(s, i, byref(err)), err)
         finally:
             if mine:
@@ -244,18 +249,33 @@ class Session(Handle):
         """
         while True:
             with self._ref as s:
-                def job() -> int:
-                    return lib.mm_session_next(s, byref(self._event), byref(self._err))
-                status, interrupted = _wait.run(job, lambda: lib.mm_session_cancel(s))
-                if interrupted is not None:
-                    if status >= 0:
-                        job()  # the cancel came too late for that call: this one uses it up
-                    raise interrupted
-                if check(status, self._err) == abi.MM_END:
-                    return None
-                event = from_c(self._event, self._logprobs)
-            if event is not None:
+                started = time.perf_counter()
+                self._run(s)
+                event = from_c(self._event, self._logprobs) if self._status != abi.MM_END else None
+                self._quick = type(event) is Text and time.perf_counter() - started < _QUICK
+            if event is not None or self._status == abi.MM_END:
                 return event
+
+    def _run(self, s: int) -> None:
+        """mm_session_next() such that Ctrl-C is heard (see _wait). After a token that came quickly the next will too, so
+        that is called directly: the interrupt then waits for the end of the call."""
+        def job() -> int:
+            self._status = lib.mm_session_next(s, byref(self._event), byref(self._err))
+            return self._status
+        try:
+            if self._quick:
+                job()
+            else:
+                _wait.run(job, lambda: lib.mm_session_cancel(s))
+        except BaseException:
+            self._quick = False
+            lib.mm_session_cancel(s)
+            if self._status >= 0:
+                job()  # the cancel came too late for that call: this one uses it up
+            raise
+        if self._status < 0:
+            self._quick = False
+            check(self._status, self._err)
 
     def __iter__(self) -> Iterator[Event]:
         return self
