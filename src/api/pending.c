@@ -10,6 +10,3 @@ mm_status mm_session_save(mm_session *session, mm_write_fn write, void *user, mm
 mm_status mm_session_save_file(mm_session *session, const char *path, mm_error *err) P()
 mm_status mm_session_load(mm_model *model, const void *bytes, size_t len, mm_session **out, mm_error *err) P()
 mm_status mm_session_load_file(mm_model *model, const char *path, mm_session **out, mm_error *err) P()
-mm_status mm_engine_info(const mm_engine *engine, const char *key, char *buf, size_t cap, size_t *need, mm_error *err) P()
-mm_status mm_build_info(const char *key, char *buf, size_t cap, size_t *need, mm_error *err) P()
-mm_status mm_status_at(uint32_t index, mm_status *status, const char **name, const char **meaning) { return MM_END; }

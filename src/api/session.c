@@ -1,10 +1,10 @@
 /* mm_session: argument checks in front of run/. */
 #include "handles.h"
 
-#include "../base/error.h"
-
 #include <math.h>
 #include <string.h>
+
+#define MAX_EVENT_SIZE 4096u /* of any version; more is a size that was never set */
 
 void mm_session_options_init(mm_session_options *options, size_t size)
 {
@@ -28,33 +28,38 @@ static mm_status check_options(const mm_session_options *o, mm_error *err)
     return MM_OK;
 }
 
-mm_status mm_session_create(mm_model *model, const mm_session_options *options, mm_session **out, mm_error *err)
+static mm_status make(mm_model *model, const mm_session_options *o, mm_session **out, mm_error *err)
 {
-    mm__error_reset(err);
-    if (out) *out = NULL;
-    if (!model || !out) return mm__fail(err, MM_E_ARG, "model and out must not be NULL");
-    mm_session_options o;
-    mm_session_options_init(&o, sizeof o);
-    mm_status st = options ? mm__options_copy(&o, sizeof o, sizeof o, options, "mm_session_options", err) : MM_OK;
-    if (st == MM_OK) st = check_options(&o, err);
-    if (st != MM_OK) return st;
     mm__mem *mem = model->engine->mem;
     mm_session *s = mm__zalloc(mem, sizeof *s);
     if (!s) return mm__nomem(err, "a session");
     atomic_init(&s->refs, 1);
+    atomic_init(&s->busy, false);
     atomic_fetch_add(&model->refs, 1);
     s->model = model;
-    const mm__session_options run = {o.n_ctx, o.max_tokens, o.top_k, o.top_logprobs, o.flags, o.seed,
-                                     o.temperature, o.top_p, o.min_p, o.repeat_penalty};
-    st = mm__session_create(mem, &model->engine->log, model->assembly, &run, &s->run, err);
+    const mm__session_options run = {o->n_ctx, o->max_tokens, o->top_k, o->top_logprobs, o->flags, o->seed,
+                                     o->temperature, o->top_p, o->min_p, o->repeat_penalty};
+    const mm_status st = mm__session_create(mem, &model->engine->log, model->assembly, &run, &s->run, err);
     if (st != MM_OK) mm_session_release(s);
     else *out = s;
     return st;
 }
 
+mm_status mm_session_create(mm_model *model, const mm_session_options *options, mm_session **out, mm_error *err)
+{
+    mm_session_options o;
+    if (out) *out = NULL;
+    mm_status st = mm__enter_model(model, out != NULL, "model and out", &err);
+    if (st != MM_OK) return st;
+    mm_session_options_init(&o, sizeof o);
+    if (options) st = mm__options_copy(&o, sizeof o, sizeof o, options, "mm_session_options", err);
+    if (st == MM_OK) st = check_options(&o, err);
+    return mm__leave_model(model, st == MM_OK ? make(model, &o, out, err) : st);
+}
+
 void mm_session_release(mm_session *session)
 {
-    if (!session || atomic_fetch_sub(&session->refs, 1) != 1) return;
+    if (!session || mm__foreign(session->model->engine) || atomic_fetch_sub(&session->refs, 1) != 1) return;
     mm_model *model = session->model;
     mm__session_destroy(session->run);
     mm__free(model->engine->mem, session);
@@ -63,24 +68,30 @@ void mm_session_release(mm_session *session)
 
 mm_status mm_session_set(mm_session *session, const char *key, const char *value, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!session || !key || !value) return mm__fail(err, MM_E_ARG, "session, key and value must not be NULL");
-    return mm__session_set(session->run, key, value, err);
+    const mm_status st = mm__enter_session(session, key && value, "session, key and value", &err);
+    return st == MM_OK ? mm__leave_session(session, mm__session_set(session->run, key, value, err)) : st;
 }
 
 mm_status mm_session_feed(mm_session *session, const mm_input *input, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!session || !input) return mm__fail(err, MM_E_ARG, "session and input must not be NULL");
-    return mm__session_feed(session->run, &input->feed, err);
+    const mm_status st = mm__enter_feed(session, input, input != NULL, "session and input", &err);
+    return st == MM_OK ? mm__leave_feed(session, input, mm__session_feed(session->run, &input->feed, err)) : st;
+}
+
+/* An event may be larger than this library knows: what it does not know reads as zero. */
+static mm_status next(mm_session *s, mm_event *event, mm_error *err)
+{
+    if (event->size < sizeof *event || event->size > MAX_EVENT_SIZE)
+        return mm__fail(err, MM_E_ARG, "mm_event.size is %u; set it to sizeof(mm_event)", event->size);
+    const mm_status st = mm__session_next(s->run, event, err);
+    if (st == MM_OK) memset((char *)event + sizeof *event, 0, event->size - sizeof *event);
+    return st;
 }
 
 mm_status mm_session_next(mm_session *session, mm_event *event, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!session || !event) return mm__fail(err, MM_E_ARG, "session and event must not be NULL");
-    if (event->size < sizeof *event) return mm__fail(err, MM_E_ARG, "mm_event.size is %u; set it to sizeof(mm_event)", event->size);
-    return mm__session_next(session->run, event, err);
+    const mm_status st = mm__enter_session(session, event != NULL, "session and event", &err);
+    return st == MM_OK ? mm__leave_session(session, next(session, event, err)) : st;
 }
 
 void mm_session_cancel(mm_session *session)
@@ -90,15 +101,14 @@ void mm_session_cancel(mm_session *session)
 
 mm_status mm_session_reset(mm_session *session, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!session) return mm__fail(err, MM_E_ARG, "session must not be NULL");
+    const mm_status st = mm__enter_session(session, true, "session", &err);
+    if (st != MM_OK) return st;
     mm__session_reset(session->run);
-    return MM_OK;
+    return mm__leave_session(session, MM_OK);
 }
 
 mm_status mm_session_stat(const mm_session *session, const char *key, double *out, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!session || !key || !out) return mm__fail(err, MM_E_ARG, "session, key and out must not be NULL");
-    return mm__session_stat(session->run, key, out, err);
+    const mm_status st = mm__enter_session(session, key && out, "session, key and out", &err);
+    return st == MM_OK ? mm__leave_session(session, mm__session_stat(session->run, key, out, err)) : st;
 }

@@ -17,6 +17,11 @@ static const mm__assembly_ops *const registry[] = {
 #undef MM__ASSEMBLY
 };
 
+const char *mm__assembly_name_at(unsigned index)
+{
+    return index < sizeof registry / sizeof *registry ? registry[index]->name : NULL;
+}
+
 const char *mm__source_type(const mm__source *s)
 {
     return mm__source_config(s).arch;
@@ -43,9 +48,10 @@ static mm_status find_product(const mm__source *s, const mm__assembly_ops **out,
     return mm__fail(err, MM_E_UNSUPPORTED, "%s: no model is known for these files", s->path);
 }
 
-mm_status mm__assembly_load(mm__mem *mem, mm__backend *backend, const char *path, mm_progress_fn progress, void *user,
+mm_status mm__assembly_load(const mm__files *files, mm__backend *backend, const char *path, mm_progress_fn progress, void *user,
                             mm__assembly **out, mm_error *err)
 {
+    mm__mem *mem = files->mem;
     mm_status st;
     *out = NULL;
     mm__assembly *a = mm__zalloc(mem, sizeof *a);
@@ -53,13 +59,15 @@ mm_status mm__assembly_load(mm__mem *mem, mm__backend *backend, const char *path
     a->mem = mem;
     a->backend = backend;
     a->prompt.placeholder_id = -1;
-    if ((st = mm__source_open(mem, path, &a->source, err)) != MM_OK) goto fail;
+    if ((st = mm__source_open(files, path, &a->source, err)) != MM_OK) goto fail;
     if ((st = find_product(a->source, &a->ops, err)) != MM_OK) goto fail;
     st = mm__store_create(backend, progress, user, mm__source_bytes(a->source), &a->store, err);
     if (st != MM_OK) goto fail;
     a->loader = (mm__loader){.store = a->store, .mem = mem, .prefixes = {""}, .roots = {""}};
     if ((st = a->ops->create(a, a->source, err)) != MM_OK) goto fail;
     if ((st = mm__assembly_check(a, err)) != MM_OK) goto fail;
+    if ((st = mm__assembly_fingerprint(a, err)) != MM_OK) goto fail;
+    mm__source_shut(a->source);
     *out = a;
     return MM_OK;
 fail:

@@ -11,6 +11,7 @@ int64_t mm__os_wall(void);             /* seconds since 1970, UTC */
 int mm__os_cores(void);                /* physical cores this process may use, >= 1 */
 int mm__os_cpus(void);                 /* logical processors this process may use, >= 1 */
 uint64_t mm__os_rss(void);             /* resident bytes, 0 when unknown */
+int64_t mm__os_process(void);          /* number of this process; another one after a fork */
 uint64_t mm__os_random(void);          /* unpredictable bits for hash seeds; not for keys */
 
 typedef struct mm__mutex { _Alignas(8) unsigned char opaque[64]; } mm__mutex;

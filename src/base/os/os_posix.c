@@ -133,6 +133,11 @@ uint64_t mm__os_rss(void)
     return page > 0 ? (uint64_t)resident * (uint64_t)page : 0;
 }
 
+int64_t mm__os_process(void)
+{
+    return (int64_t)getpid();
+}
+
 uint64_t mm__os_random(void)
 {
     struct timespec t;
