@@ -4,6 +4,7 @@
 
 #include "../base/error.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define MANIFEST ".mm.json"
@@ -237,8 +238,11 @@ mm_status mm__source_open(const mm__files *files, const char *path, mm__source *
     mm__mem *mem = files->mem;
     *out = NULL;
     int kind = mm__path_kind(files, path);
-    if (kind == MM__PATH_NONE)
-        return mm__fail(err, MM_E_IO, "%s: no such file or directory; check the path", path);
+    if (kind == MM__PATH_NONE) {
+        mm__fail(err, MM_E_IO, "%s: no such file or directory; check the path", path);
+        if (err) err->os_code = ENOENT;
+        return MM_E_IO;
+    }
     mm__source *s = mm__zalloc(mem, sizeof *s);
     if (!s) return mm__nomem(err, "a model source");
     mm_status st;
