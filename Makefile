@@ -171,6 +171,12 @@ $(BUILD)/fault_%: tests/fault/%.c tests/fault/fault.h include/libmm.h $(STATIC) 
 	$(call say,LINK)
 	$(Q)$(CC) $(TEST_CFLAGS) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
 
+# What the bindings are compared with: the header as C sees it, and the shared table run in C.
+BINDINGS := $(patsubst tests/bindings/%.c,$(BUILD)/bindings_%,$(wildcard tests/bindings/*.c))
+$(BUILD)/bindings_%: tests/bindings/%.c include/libmm.h $(STATIC) $(BUILD)/flags
+	$(call say,LINK)
+	$(Q)$(CC) $(TEST_CFLAGS) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
+
 .PHONY: golden
 golden: $(GOLDEN)
 	@test -n '$(DIR)' || { echo 'make golden DIR=folder, for example DIR=tests/golden/llama'; exit 2; }
@@ -181,7 +187,7 @@ layers:
 	@tests/layers.sh
 
 .PHONY: check test-programs
-test-programs: all unit $(GOLDEN) $(REAL) $(FAULT)
+test-programs: all unit $(GOLDEN) $(REAL) $(FAULT) $(BINDINGS)
 check:
 	@$(MAKE) --no-print-directory deps deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) test-programs
