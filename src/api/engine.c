@@ -24,10 +24,10 @@ typedef struct tables {
 static mm_status check_tables(const mm_engine_options *o, tables *t, mm_error *err)
 {
     mm_status st = MM_OK;
-    if (o->allocator) st = mm__options_copy(&t->allocator, sizeof t->allocator, sizeof t->allocator, o->allocator, "mm_allocator", err);
-    if (st == MM_OK && o->files) st = mm__options_copy(&t->files, sizeof t->files, sizeof t->files, o->files, "mm_files", err);
+    if (o->allocator) st = mm__options_copy(&t->allocator, sizeof t->allocator, MM__FIRST_ALLOCATOR, o->allocator, "mm_allocator", err);
+    if (st == MM_OK && o->files) st = mm__options_copy(&t->files, sizeof t->files, MM__FIRST_FILES, o->files, "mm_files", err);
     if (st == MM_OK && o->executor)
-        st = mm__options_copy(&t->executor, sizeof t->executor, sizeof t->executor, o->executor, "mm_executor", err);
+        st = mm__options_copy(&t->executor, sizeof t->executor, MM__FIRST_EXECUTOR, o->executor, "mm_executor", err);
     if (st != MM_OK) return st;
     if (o->allocator && (!t->allocator.alloc || !t->allocator.release))
         return mm__fail(err, MM_E_ARG, "mm_allocator lacks alloc or release");
@@ -57,7 +57,7 @@ mm_status mm_engine_create(const mm_engine_options *options, mm_engine **out, mm
     mm_status st = mm__enter(out != NULL, "out", &err);
     if (st != MM_OK) return st;
     mm_engine_options_init(&o, sizeof o);
-    if (options) st = mm__options_copy(&o, sizeof o, sizeof o, options, "mm_engine_options", err);
+    if (options) st = mm__options_copy(&o, sizeof o, MM__FIRST_ENGINE_OPTIONS, options, "mm_engine_options", err);
     if (st == MM_OK) st = check_options(&o, &t, err);
     if (st != MM_OK) return st;
     mm__mem *mem = mm__mem_create(o.allocator ? &t.allocator : NULL, o.memory_limit);
@@ -129,7 +129,7 @@ mm_status mm_model_load(mm_engine *engine, const char *path, const mm_model_opti
     mm_status st = mm__enter_engine(engine, path && out, "engine, path and out", &err);
     if (st != MM_OK) return st;
     mm_model_options_init(&o, sizeof o);
-    if (options) st = mm__options_copy(&o, sizeof o, sizeof o, options, "mm_model_options", err);
+    if (options) st = mm__options_copy(&o, sizeof o, MM__FIRST_MODEL_OPTIONS, options, "mm_model_options", err);
     if (st == MM_OK && !o.bytes && o.n_bytes)
         st = mm__fail(err, MM_E_ARG, "mm_model_options.bytes is NULL but n_bytes is %zu", o.n_bytes);
     return mm__leave_engine(engine, st == MM_OK ? load(engine, path, &o, out, err) : st);

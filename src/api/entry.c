@@ -3,13 +3,10 @@
 
 #include "../base/os/os.h"
 
-#define FIRST_ERROR_SIZE 512u /* sizeof(mm_error) in 0.1 */
-_Static_assert(sizeof(mm_error) >= FIRST_ERROR_SIZE, "errors only grow");
-
 /* The caller's error, emptied; NULL when it is too small to be written. */
 static mm_error *usable(mm_error *err)
 {
-    if (!err || err->size < FIRST_ERROR_SIZE) return NULL;
+    if (!err || err->size < MM__FIRST_ERROR) return NULL;
     err->code = MM_OK;
     err->os_code = 0;
     err->text[0] = 0;

@@ -127,6 +127,20 @@ mm_status mm__leave_feed(const mm_session *session, const mm_input *input, mm_st
 
 /* ---- options.c ---- */
 
+/* Bytes of a struct up to and including a member: what it measured in the release whose last member that was. */
+#define MM__THROUGH(type, member) (offsetof(type, member) + sizeof((type *)0)->member)
+/* Of the first release: the least a caller's struct measures. */
+#define MM__FIRST_ERROR MM__THROUGH(mm_error, text)
+#define MM__FIRST_EVENT MM__THROUGH(mm_event, prompt_tokens)
+#define MM__FIRST_ALLOCATOR MM__THROUGH(mm_allocator, release)
+#define MM__FIRST_FILES MM__THROUGH(mm_files, list)
+#define MM__FIRST_EXECUTOR MM__THROUGH(mm_executor, run)
+#define MM__FIRST_ENGINE_OPTIONS MM__THROUGH(mm_engine_options, executor)
+#define MM__FIRST_MODEL_OPTIONS MM__THROUGH(mm_model_options, n_bytes)
+#define MM__FIRST_SESSION_OPTIONS MM__THROUGH(mm_session_options, flags)
+#define MM__FIRST_IMAGE MM__THROUGH(mm_image, pixels)
+#define MM__FIRST_AUDIO MM__THROUGH(mm_audio, samples)
+
 /* Copies a caller's size-first struct over defaults: `known` bytes at most; a larger struct must be zero behind them. */
 mm_status mm__options_copy(void *dst, size_t known, size_t first_release, const void *src, const char *what, mm_error *err);
 /* The (buf, cap, need) convention. */

@@ -87,7 +87,7 @@ static mm_status add_image(mm_input *input, const mm_image *image, mm_error *err
 {
     static const uint32_t channels_of[] = {[MM_PIXELS_RGB] = 3, [MM_PIXELS_RGBA] = 4, [MM_PIXELS_BGR] = 3, [MM_PIXELS_GREY] = 1};
     mm_image im = {0};
-    mm_status st = mm__options_copy(&im, sizeof im, sizeof im, image, "mm_image", err);
+    mm_status st = mm__options_copy(&im, sizeof im, MM__FIRST_IMAGE, image, "mm_image", err);
     if (st != MM_OK) return st;
     if (!im.pixels || im.format > MM_PIXELS_GREY) return mm__fail(err, MM_E_ARG, "mm_image: pixels is NULL or format %u is unknown", im.format);
     if (!im.width || !im.height || im.width > MAX_SIDE || im.height > MAX_SIDE)
@@ -112,7 +112,7 @@ mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err)
 static mm_status add_audio(mm_input *input, const mm_audio *audio, mm_error *err)
 {
     mm_audio au = {0};
-    mm_status st = mm__options_copy(&au, sizeof au, sizeof au, audio, "mm_audio", err);
+    mm_status st = mm__options_copy(&au, sizeof au, MM__FIRST_AUDIO, audio, "mm_audio", err);
     if (st != MM_OK) return st;
     if ((!au.samples && au.frames) || au.format > MM_SAMPLES_I16 || au.channels < 1 || au.channels > 8 || au.rate < 1000 ||
         au.rate > 768000 || au.frames > INT64_MAX / 64)

@@ -4,8 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#define MAX_EVENT_SIZE 4096u /* of any version; more is a size that was never set */
-
 void mm_session_options_init(mm_session_options *options, size_t size)
 {
     mm_session_options d = {.top_p = 1, .repeat_penalty = 1};
@@ -52,7 +50,7 @@ mm_status mm_session_create(mm_model *model, const mm_session_options *options, 
     mm_status st = mm__enter_model(model, out != NULL, "model and out", &err);
     if (st != MM_OK) return st;
     mm_session_options_init(&o, sizeof o);
-    if (options) st = mm__options_copy(&o, sizeof o, sizeof o, options, "mm_session_options", err);
+    if (options) st = mm__options_copy(&o, sizeof o, MM__FIRST_SESSION_OPTIONS, options, "mm_session_options", err);
     if (st == MM_OK) st = check_options(&o, err);
     return mm__leave_model(model, st == MM_OK ? make(model, &o, out, err) : st);
 }
@@ -78,14 +76,12 @@ mm_status mm_session_feed(mm_session *session, const mm_input *input, mm_error *
     return st == MM_OK ? mm__leave_feed(session, input, mm__session_feed(session->run, &input->feed, err)) : st;
 }
 
-/* An event may be larger than this library knows: what it does not know reads as zero. */
+/* An event may be larger than this library knows; what it does not know stays as it is. */
 static mm_status next(mm_session *s, mm_event *event, mm_error *err)
 {
-    if (event->size < sizeof *event || event->size > MAX_EVENT_SIZE)
+    if (event->size < MM__FIRST_EVENT)
         return mm__fail(err, MM_E_ARG, "mm_event.size is %u; set it to sizeof(mm_event)", event->size);
-    const mm_status st = mm__session_next(s->run, event, err);
-    if (st == MM_OK) memset((char *)event + sizeof *event, 0, event->size - sizeof *event);
-    return st;
+    return mm__session_next(s->run, event, err);
 }
 
 mm_status mm_session_next(mm_session *session, mm_event *event, mm_error *err)

@@ -22,6 +22,8 @@ mm_status mm__session_next(mm__session *s, mm_event *out, mm_error *err);
 void mm__session_cancel(mm__session *s);
 void mm__session_reset(mm__session *s);
 mm_status mm__session_stat(const mm__session *s, const char *key, double *out, mm_error *err);
+/* The scores that the last token was chosen from, [*n], borrowed until the next call. */
+mm_status mm__session_logits(const mm__session *s, const float **logits, size_t *n, mm_error *err);
 
 typedef struct mm__plan { uint64_t weights, kv, arena; } mm__plan;
 /* Memory a session of n_ctx positions will take. */

@@ -301,6 +301,16 @@ mm_status mm__session_stat(const mm__session *s, const char *key, double *out, m
     return mm__fail(err, MM_E_KEY, "\"%s\" is no session figure", key);
 }
 
+mm_status mm__session_logits(const mm__session *s, const float **logits, size_t *n, mm_error *err)
+{
+    if (s->task != MM__TASK_GENERATE) return mm__fail(err, MM_E_UNSUPPORTED, "only generating sessions have logits");
+    if ((s->state != MM__ANSWERING && s->state != MM__DONE) || !s->n_generated)
+        return mm__fail(err, MM_E_STATE, "no token was chosen since the last feed; take an event first");
+    *logits = s->logits;
+    *n = (size_t)s->a->decoder->info.n_vocab;
+    return MM_OK;
+}
+
 mm_status mm__session_plan(mm__mem *mem, mm__assembly *a, uint32_t n_ctx, mm__plan *out, mm_error *err)
 {
     *out = (mm__plan){.weights = mm__store_bytes(a->store)};

@@ -1,5 +1,7 @@
 /* Compiled, not run, as C and as C++: the header twice, and every function by address. */
+#include <libmm_experimental.h>
 #include <libmm.h>
+#include <libmm_experimental.h>
 #include <libmm.h>
 
 #ifdef __cplusplus
@@ -56,4 +58,5 @@ const bare libmm_functions[] = {
     BARE(mm_session_load),
     BARE(mm_session_load_file),
     BARE(mm_session_stat),
+    BARE(mm_x_session_logits),
 };
