@@ -54,7 +54,7 @@ differs() { # RELEASE HEADER SHARED
 }
 if command -v abidiff >/dev/null && [ -z "$SAN" ]; then
     for release in tests/abi/old/*/; do
-        result "abidiff finds no break since $(basename "$release")" "$(differs "${release%/}" include "$shared" 2>&1 || echo failed)"
+        result "abidiff finds no break since $(basename "$release")" "$(differs "${release%/}" include "$shared" >"$dir/log" 2>&1 || cat "$dir/log")"
     done
     # and it would find one
     mkdir -p "$dir/broken"
