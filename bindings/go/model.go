@@ -143,24 +143,23 @@ type MemoryPlan struct {
 
 // Summary is the whole of a model's facts.
 type Summary struct {
-	Name               string     `json:"name"`
-	Assembly           string     `json:"assembly"`
-	Format             string     `json:"format"`
-	ModalitiesIn       string     `json:"modalities_in"`  // separated by spaces: "text image"
-	ModalitiesOut      string     `json:"modalities_out"` // likewise
-	Tasks              string     `json:"tasks"`          // likewise
-	Parts              string     `json:"parts"`          // likewise: "vision:clip_vision decoder:llama"
-	Context            int        `json:"context"`        // positions
-	Vocab              int        `json:"vocab"`
-	Parameters         uint64     `json:"parameters"`
-	WeightsBytes       uint64     `json:"weights_bytes"`
-	KVBytesPerToken    uint64     `json:"kv_bytes_per_token"`
-	DTypes             string     `json:"dtypes"`
-	PromptLayout       string     `json:"prompt_layout"`
-	Placeholder        string     `json:"placeholder"`
-	SampleRate         int        `json:"sample_rate"` // Hz, 0 without sound
-	ChatTemplateSHA256 string     `json:"chat_template_sha256"`
-	MemoryPlan         MemoryPlan `json:"memory_plan"`
+	Name               string `json:"name"`
+	Assembly           string `json:"assembly"`
+	Format             string `json:"format"`
+	ModalitiesIn       string `json:"modalities_in"`  // separated by spaces: "text image"
+	ModalitiesOut      string `json:"modalities_out"` // likewise
+	Tasks              string `json:"tasks"`          // likewise
+	Parts              string `json:"parts"`          // likewise: "vision:clip_vision decoder:llama"
+	Context            int    `json:"context"`        // positions
+	Vocab              int    `json:"vocab"`
+	Parameters         uint64 `json:"parameters"`
+	WeightsBytes       uint64 `json:"weights_bytes"`
+	KVBytesPerToken    uint64 `json:"kv_bytes_per_token"`
+	DTypes             string `json:"dtypes"`
+	PromptLayout       string `json:"prompt_layout"`
+	Placeholder        string `json:"placeholder"`
+	SampleRate         int    `json:"sample_rate"` // Hz, 0 without sound
+	ChatTemplateSHA256 string `json:"chat_template_sha256"`
 }
 
 // Summary gives the model's facts at once.
