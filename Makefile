@@ -167,9 +167,11 @@ $(GOLDEN) $(REAL) $(BENCH): $(BUILD)/libmm_all.a
 	$(Q)$(test_program)
 # Failing memory, damaged files, wrong calls: through the public header only.
 FAULT := $(patsubst tests/fault/%.c,$(BUILD)/fault_%,$(wildcard tests/fault/*.c))
-$(BUILD)/fault_%: tests/fault/%.c tests/fault/fault.h include/libmm.h $(STATIC) $(BUILD)/flags
+$(BUILD)/fault_%: tests/fault/%.c $(wildcard tests/fault/*.h) include/libmm.h $(STATIC) $(BUILD)/flags
 	$(call say,LINK)
-	$(Q)$(CC) $(TEST_CFLAGS) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
+	$(Q)$(CC) $(TEST_CFLAGS) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(WRAP) $(LDLIBS)
+# This one stands between the library and the system.
+$(BUILD)/fault_reads: WRAP := $(addprefix -Wl$(comma)--wrap=,open fstat stat pread opendir readdir)
 
 # What the bindings are compared with: the header as C sees it, and the shared table run in C.
 BINDINGS := $(patsubst tests/bindings/%.c,$(BUILD)/bindings_%,$(wildcard tests/bindings/*.c))

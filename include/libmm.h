@@ -117,7 +117,7 @@ MM_API uint32_t mm_version(void);
 MM_API mm_status mm_build_info(const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
 /* Facts about device `index` (from 0), by key, as text:
- *   "id" (what mm_engine_options.device takes: "cpu") "name" "kind" ("cpu", "gpu") "features" "threads" "summary" (one line)
+ *   "id" (what mm_engine_options.device takes: "cpu") "name" "kind" ("cpu", "gpu") "features" "threads" "summary" (one line) "keys"
  * MM_END past the last device, MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_device_info(uint32_t index, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
@@ -151,7 +151,7 @@ typedef void (*mm_log_fn)(void *user, int32_t level, const char *area, const cha
 #define MM_FILE_DIRECTORY 2
 
 /* The host's files in place of the operating system's: an archive, a database, a network store. Paths are the ones the host
- * gave, or these with "/name" appended. Functions may be called from any thread, also several at once; a status other than
+ * gave, or these, or their directory ("." when there is none), with "/name" appended. Functions may be called from any thread, also several at once; a status other than
  * MM_OK becomes MM_E_IO (MM_E_CANCELLED stays what it is) with mm_error.os_code set to it. */
 typedef struct mm_files {
     uint32_t size, reserved;
@@ -231,6 +231,9 @@ MM_API void mm_model_options_init(mm_model_options *options, size_t size);
 
 /* Opens a GGUF file (an mmproj file beside it is found by name), a Hugging Face directory, a whisper.cpp .bin file, a
  * faster-whisper directory or a *.mm.json manifest, and makes it ready to run; files are closed again on return.
+ * A manifest names the files of its parts, and may name any the process can read: its paths are relative to its own folder
+ * and may climb out of it by "../" at their front (elsewhere, and absolute paths, they are refused with MM_E_FORMAT). All
+ * other kinds read files of the given folder only. A host that takes models from others looks at a manifest's paths first.
  * `options` may be NULL. *out is owned by the caller. MM_E_IO, MM_E_FORMAT, MM_E_UNSUPPORTED (the architecture or tensor type
  * is named), MM_E_LIMIT, MM_E_CANCELLED. [any] since 0.1 */
 MM_API mm_status mm_model_load(mm_engine *engine, const char *path, const mm_model_options *options, mm_model **out,
@@ -243,7 +246,11 @@ MM_API void mm_model_release(mm_model *model);
  *   "name" "assembly" "format" "modalities_in" "modalities_out" "tasks" "context" "vocab" "parameters"
  *   "weights_bytes" "kv_bytes_per_token" "parts" "dtypes" "chat_template" "chat_template_sha256" "prompt_layout"
  *   "placeholder" "sample_rate" "fingerprint" (what a saved session checks) "tensors" (one line each: name, dtype, shape,
- *   bytes) "summary" (the whole as JSON) "keys" "plan:N" (JSON memory plan for a session of N positions, in bytes)
+ *   bytes) "summary" (the whole as JSON) "keys"
+ *   "plan:N" (JSON memory plan, in bytes, computed without taking the memory, for a session of N positions, 0: all the
+ *            model was made for: weights; kv and cross, the caches; encoder_arena and decoder_arena, work memory; total.
+ *            It holds for a full context with one picture or window of sound and plain options; decoded media, the
+ *            conversation's text, events, watched stages and "history" come on top)
  * MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_model_info(const mm_model *model, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 

@@ -60,16 +60,37 @@ static uint64_t whole(const char *name, const char *s, uint64_t max)
     char *end;
     errno = 0;
     const unsigned long long v = strtoull(s, &end, 10);
-    if (errno || *end || end == s || s[0] == '-' || v > max) bad("a whole number is needed after", name);
-    return v;
+    if (!errno && !*end && end != s && s[0] != '-' && v <= max) return v;
+    fprintf(stderr, "mm: a whole number from 0 to %llu is needed after %s, not \"%s\"; see mm --help\n", (unsigned long long)max, name, s);
+    exit(EXIT_USAGE);
 }
 
-static float real(const char *name, const char *s)
+/* Real numbers and where they may lie. */
+typedef struct real { const char *name; size_t offset; bool (*ok)(float v); const char *range; } real;
+
+static bool from_zero(float v) { return v >= 0; }
+static bool above_zero(float v) { return v > 0; }
+static bool share(float v) { return v >= 0 && v <= 1; }
+static bool some_share(float v) { return v > 0 && v <= 1; }
+
+static bool take_real(options *o, const char *name, const char *s)
 {
-    char *end;
-    const float v = strtof(s, &end);
-    if (*end || end == s || !isfinite(v)) bad("a number is needed after", name);
-    return v;
+    static const real reals[] = {{"--temp", offsetof(mm_session_options, temperature), from_zero, "from 0 up"},
+                                 {"--top-p", offsetof(mm_session_options, top_p), some_share, "above 0 and up to 1"},
+                                 {"--min-p", offsetof(mm_session_options, min_p), share, "from 0 to 1"},
+                                 {"--repeat-penalty", offsetof(mm_session_options, repeat_penalty), above_zero, "above 0"}};
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        if (strcmp(reals[i].name, name) != 0) continue;
+        char *end;
+        const float v = strtof(s, &end);
+        if (*end || end == s || !isfinite(v) || !reals[i].ok(v)) {
+            fprintf(stderr, "mm: a number %s is needed after %s, not \"%s\"; see mm --help\n", reals[i].range, name, s);
+            exit(EXIT_USAGE);
+        }
+        *(float *)(void *)((char *)&o->session + reals[i].offset) = v;
+        return true;
+    }
+    return false;
 }
 
 typedef struct flag { const char *name; size_t offset; } flag;
@@ -127,11 +148,7 @@ static bool take_number(options *o, const char *name, const char *value)
     else if (strcmp(name, "--top-k") == 0) s->top_k = (uint32_t)whole(name, value, UINT32_MAX);
     else if (strcmp(name, "--top-logprobs") == 0) s->top_logprobs = (uint32_t)whole(name, value, 20);
     else if (strcmp(name, "--seed") == 0) s->seed = whole(name, value, UINT64_MAX);
-    else if (strcmp(name, "--temp") == 0) s->temperature = real(name, value);
-    else if (strcmp(name, "--top-p") == 0) s->top_p = real(name, value);
-    else if (strcmp(name, "--min-p") == 0) s->min_p = real(name, value);
-    else if (strcmp(name, "--repeat-penalty") == 0) s->repeat_penalty = real(name, value);
-    else return false;
+    else return take_real(o, name, value);
     return true;
 }
 

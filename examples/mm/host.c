@@ -18,7 +18,17 @@ int fail(const mm_error *err, mm_status st)
     fprintf(stderr, "mm: %s\n", err->text[0] ? err->text : mm_status_name(st));
     if (st == MM_E_UNSUPPORTED) return EXIT_UNSUPPORTED;
     if (st == MM_E_FORMAT) return EXIT_DAMAGED;
+    if (st == MM_E_ARG || st == MM_E_KEY) return EXIT_USAGE; /* every argument of the library's calls is one of the command's */
     return EXIT_RUN;
+}
+
+/* As fail, for what the model cannot do. */
+static int fail_model(const options *o, const mm_error *err, mm_status st)
+{
+    mm_error named = *err;
+    snprintf(named.text, sizeof named.text, "%.200s: %.280s", o->model, err->text);
+    const int status = fail(&named, st);
+    return st == MM_E_CONTEXT ? EXIT_USAGE : status; /* --ctx is too large for it */
 }
 
 static void log_line(void *user, int32_t level, const char *area, const char *line)
@@ -52,6 +62,10 @@ int host_open(host *h, const options *o)
     eo.log_level = o->verbose ? MM_LOG_DEBUG : MM_LOG_WARN;
     memset(h, 0, sizeof *h);
     mm_status st = mm_engine_create(&eo, &h->engine, &err);
+    if (st == MM_E_DEVICE) {
+        fprintf(stderr, "mm: %s; see mm devices\n", err.text);
+        return EXIT_USAGE;
+    }
     if (st != MM_OK) return fail(&err, st);
     const double start = now_ms();
     const bool show = isatty(STDERR_FILENO) && !o->json;
@@ -73,6 +87,22 @@ static mm_status set(mm_session *s, const char *key, const char *value, mm_error
     return value ? mm_session_set(s, key, value, err) : MM_OK;
 }
 
+/* Pictures and sound are given to a model that takes them; 0 or an exit status. */
+static int check_media(const host *h, const options *o)
+{
+    int status = 0;
+    char *takes = info_text(h->model, "modalities_in");
+    for (size_t i = 0; takes && !status && i < o->n_items; i++) {
+        const item *it = &o->items[i];
+        if (it->kind == 't' || strstr(takes, it->kind == 'i' ? "image" : "audio")) continue;
+        fprintf(stderr, "mm: %s: the model %s takes no %s, only %s; choose one whose mm info lists them\n", it->value, o->model,
+                it->kind == 'i' ? "pictures" : "sound", takes);
+        status = EXIT_UNSUPPORTED;
+    }
+    free(takes);
+    return status;
+}
+
 int host_session(host *h, const options *o, const char *task)
 {
     mm_error err = {.size = sizeof err};
@@ -88,7 +118,9 @@ int host_session(host *h, const options *o, const char *task)
     if (st == MM_OK) st = set(h->session, "force_ids", o->force_ids, &err);
     if (st == MM_OK) st = set(h->session, "decoder_prompt", o->decoder_prompt, &err);
     for (size_t i = 0; st == MM_OK && i < o->stops.n; i++) st = mm_session_set(h->session, "stop", o->stops.items[i], &err);
-    return st == MM_OK ? dump_watch(h->session, o) : fail(&err, st);
+    if (st != MM_OK) return fail_model(o, &err, st);
+    const int status = check_media(h, o);
+    return status ? status : dump_watch(h->session, o);
 }
 
 void host_close(host *h)

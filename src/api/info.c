@@ -212,9 +212,10 @@ static mm_status write_rate(const mm_model *m, mm__buf *b, mm_error *err)
 static mm_status write_plan(const mm_model *m, uint32_t n_ctx, mm__buf *b, mm_error *err)
 {
     mm__plan p;
-    mm_status st = mm__session_plan(m->engine->mem, m->assembly, n_ctx, &p, err);
-    mm__buf_printf(b, "{\"weights\":%" PRIu64 ",\"kv\":%" PRIu64 ",\"arena\":%" PRIu64 ",\"total\":%" PRIu64 "}", p.weights, p.kv,
-                   p.arena, p.weights + p.kv + p.arena);
+    mm_status st = mm__session_plan(m->assembly, n_ctx, &p, err);
+    mm__buf_printf(b, "{\"weights\":%" PRIu64 ",\"kv\":%" PRIu64 ",\"cross\":%" PRIu64 ",\"encoder_arena\":%" PRIu64
+                   ",\"decoder_arena\":%" PRIu64 ",\"total\":%" PRIu64 "}",
+                   p.weights, p.kv, p.cross, p.encoder, p.decoder, p.total);
     return st;
 }
 

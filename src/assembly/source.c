@@ -150,9 +150,46 @@ static bool ends_with(const char *s, const char *suffix)
     return n >= m && strcmp(s + n - m, suffix) == 0;
 }
 
-static bool safe_relative(const char *path)
+/* Which paths a manifest may write: relative ones that leave its folder, if at all, by "../" at their front, so that
+ * whoever reads the manifest sees at once how far it reaches. */
+static bool may_name(const char *path)
 {
-    return path[0] && path[0] != '/' && !strchr(path, '\\');
+    if (!path[0] || path[0] == '/' || strchr(path, '\\')) return false;
+    while (strncmp(path, "../", 3) == 0) path += 3;
+    for (const char *at = path;; at++) {
+        const size_t n = strcspn(at, "/");
+        if (n == 2 && at[0] == '.' && at[1] == '.') return false;
+        at += n;
+        if (!*at) return true;
+    }
+}
+
+/* Every path of a manifest goes through here. `role` is the part whose key it is, or NULL. */
+static mm_status check_path(const mm__source *s, const char *role, const char *key, const char *path, mm_error *err)
+{
+    if (may_name(path)) return MM_OK;
+    return mm__fail(err, MM_E_FORMAT, "%s: %s%s%s%s must be a relative path with \"../\" only at its front, not \"%s\"", s->path,
+                    role ? "parts." : "", role ? role : "", role ? "." : "", key, path);
+}
+
+/* What a manifest says under `key`: an object, or the name of a file that holds one. Absent: *out stays. */
+static mm_status read_named(mm__source *s, const char *role, const char *key, const mm__json *v, mm__doc *out, mm_error *err)
+{
+    const int kind = mm__json_kind(v);
+    if (kind == MM__JSON_NULL) return MM_OK;
+    if (kind != MM__JSON_OBJECT && kind != MM__JSON_STRING)
+        return mm__fail(err, MM_E_FORMAT, "%s: \"%s\" must be an object or the path of a file", s->path, key);
+    doc_free(s->mem, out);
+    *out = (mm__doc){0};
+    if (kind == MM__JSON_OBJECT) {
+        out->root = v;
+        return MM_OK;
+    }
+    const char *name = mm__json_str(v, NULL, "");
+    mm_status st = check_path(s, role, key, name, err);
+    if (st == MM_OK) st = doc_read(s, s->dir, name, out, err);
+    if (st == MM_OK && !out->root) st = mm__fail(err, MM_E_IO, "%s: no such file, yet %s names it", out->path, s->path);
+    return st;
 }
 
 static mm_status open_part(mm__source *s, const char *role, const mm__json *spec, mm_error *err)
@@ -160,29 +197,20 @@ static mm_status open_part(mm__source *s, const char *role, const mm__json *spec
     const int max = (int)(sizeof s->part / sizeof *s->part);
     if (s->n_parts == max) return mm__fail(err, MM_E_LIMIT, "%s: a manifest has at most %d parts", s->path, max);
     const char *rel = mm__json_str(mm__json_get(spec, "path"), NULL, "");
-    if (!safe_relative(rel))
-        return mm__fail(err, MM_E_FORMAT, "%s: parts.%s.path must be a relative path", s->path, role);
+    mm_status st = check_path(s, role, "path", rel, err);
+    if (st != MM_OK) return st;
     if (ends_with(rel, MANIFEST)) /* it might name itself */
         return mm__fail(err, MM_E_FORMAT, "%s: parts.%s.path names a manifest; a part is a model file or directory", s->path, role);
     char *p = mm__path_join(s->mem, s->dir, rel);
     if (!p) return mm__nomem(err, "a path");
-    mm_status st = mm__source_open(&s->files, p, &s->part[s->n_parts], err);
+    st = mm__source_open(&s->files, p, &s->part[s->n_parts], err);
     mm__free(s->mem, p);
     if (st != MM_OK) return st;
     mm__source *part = s->part[s->n_parts];
     s->part_role[s->n_parts] = role;
     s->part_json[s->n_parts] = spec;
     s->n_parts++;
-    const mm__json *config = mm__json_get(spec, "config");
-    if (mm__json_kind(config) == MM__JSON_OBJECT) part->config.root = config;
-    if (mm__json_kind(config) == MM__JSON_STRING) {
-        doc_free(s->mem, &part->config);
-        part->config = (mm__doc){0};
-        st = doc_read(part, s->dir, mm__json_str(config, NULL, ""), &part->config, err);
-        if (st == MM_OK && !part->config.root)
-            st = mm__fail(err, MM_E_IO, "%s: parts.%s.config names a file that does not exist", s->path, role);
-    }
-    return st;
+    return read_named(s, role, "config", mm__json_get(spec, "config"), &part->config, err);
 }
 
 static mm_status open_manifest(mm__source *s, mm_error *err)
@@ -199,14 +227,7 @@ static mm_status open_manifest(mm__source *s, mm_error *err)
         if (!spec) return mm__fail(err, MM_E_FORMAT, "%s: \"parts\" must be an object", s->path);
         if ((st = open_part(s, role, spec, err)) != MM_OK) return st;
     }
-    const mm__json *image = mm__json_get(s->config.root, "image");
-    if (mm__json_kind(image) == MM__JSON_OBJECT) s->preprocessor.root = image;
-    if (mm__json_kind(image) == MM__JSON_STRING) {
-        st = doc_read(s, s->dir, mm__json_str(image, NULL, ""), &s->preprocessor, err);
-        if (st == MM_OK && !s->preprocessor.root)
-            st = mm__fail(err, MM_E_IO, "%s: \"image\" names a file that does not exist", s->path);
-    }
-    return st;
+    return read_named(s, NULL, "image", mm__json_get(s->config.root, "image"), &s->preprocessor, err);
 }
 
 static mm_status open_file(mm__source *s, mm_error *err)
@@ -217,7 +238,7 @@ static mm_status open_file(mm__source *s, mm_error *err)
     if (st != MM_OK) return st;
     uint8_t magic[4] = {0};
     if (mm__io_size(io) >= 4) st = mm__io_read(io, 0, magic, 4, err);
-    bool ggml = st == MM_OK && mm__ggml_bin_is(io);
+    bool ggml = st == MM_OK && mm__ggml_bin_is(magic, mm__io_size(io));
     mm__io_close(io);
     if (st != MM_OK) return st;
     if (memcmp(magic, "GGUF", 4) == 0) return open_gguf(s, err);

@@ -12,7 +12,8 @@
  *                "vision": { "path": "dir-or-file", "config": {..} | "file.json" , "prefix": "vision_model." },
  *                "bridge": { "path": "bridge.safetensors", "config": {..} } },
  *     "image": {..} | "preprocessor_config.json", "prompt": { "placeholder": "<reponame>", ... } }
- * Paths are relative to the manifest's directory and may not leave it except by an explicit "../". */
+ * Every path (parts' path and config, image) is relative to the manifest's directory and leaves it, if at all, by "../" at
+ * its front. What it names must be a regular file, or a directory where a model may be one. */
 #ifndef MM__ASSEMBLY_SOURCE_H
 #define MM__ASSEMBLY_SOURCE_H
 

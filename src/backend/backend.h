@@ -20,9 +20,11 @@ typedef struct mm__tensor {
     mm__dtype dtype;      /* as kernels see it */
     mm__shape shape;
     void *data;           /* host-visible row-major data, or NULL when only `packed` exists */
-    void *packed;         /* the backend's own form, or NULL */
+    void *packed;         /* the backend's own form, or NULL. Both NULL: a sketch, for graphs that are planned only */
     size_t bytes;         /* memory it takes */
 } mm__tensor;
+
+static inline bool mm__only_packed(const mm__tensor *t) { return t && t->packed && !t->data; }
 
 /* Pulls rows [row, row + n) of the source, in file order, contiguous, in the source dtype. */
 typedef struct mm__upload {
@@ -79,9 +81,9 @@ typedef struct mm__device {
     int threads;           /* that an engine starts on it when not told otherwise */
 } mm__device;
 
-/* "cpu" or "auto"; MM_E_DEVICE names an unknown device. */
-mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads, bool exact, mm__backend **out,
-                             mm_error *err);
+/* `host` not NULL: threads of the host, in place of n_threads own ones. "cpu" or "auto"; MM_E_DEVICE names an unknown device. */
+mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads, const mm_executor *host,
+                             bool exact, mm__backend **out, mm_error *err);
 void mm__backend_destroy(mm__backend *b);
 /* Describes device `index` of this machine without opening it; false past the last. */
 bool mm__backend_device(uint32_t index, mm__device *out);

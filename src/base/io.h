@@ -43,7 +43,7 @@ const char *mm__path_base(const char *path);
 /* A file name taken from a file's content: letters, digits, ". _ -" only, no leading dot, <= 255 bytes. */
 bool mm__path_safe_name(const char *name);
 /* First directory entry, in sorted order, whose name starts with `prefix` and ends with `suffix`: a new block in *out, or
- * NULL when there is none, or names are not listed. */
+ * NULL when there is none, as in a directory that is not there or may not be listed. MM_E_IO, MM_E_NOMEM. */
 mm_status mm__path_find(const mm__files *files, const char *dir, const char *prefix, const char *suffix, char **out, mm_error *err);
 
 #endif

@@ -9,14 +9,21 @@
  * turns `phase` and then looks at `sleepers`. All four accesses are sequentially consistent, so one of the two sees the
  * other, and the system call is saved when nobody sleeps. With more threads than processors nobody spins.
  *
+ * Callers from different threads queue up in a list of nodes on their own stacks. A waiting caller wakes to look at its
+ * cancel flag, because whoever sets that may be a signal handler and can wake nobody.
+ *
+ * On threads of the host there are no workers and no meetings around the work: the host starts all n calls and returns when
+ * they have. Inside the work the barrier is the same.
+ *
  * The partition is fixed by (ith, nth) alone: nothing is stolen, nothing depends on timing. */
 #include "pool.h"
 #include "ckd.h"
 #include "error.h"
+#include "host.h"
 #include "os/os.h"
-#include <stdatomic.h>
 
 #define SPIN_SECONDS 40e-6
+#define LOOK_SECONDS 10e-3 /* between two looks at the cancel flag of a waiting caller */
 #define MAX_THREADS 1024
 
 typedef struct worker {
@@ -25,15 +32,23 @@ typedef struct worker {
     mm__thread thread;
 } worker;
 
+typedef struct caller {
+    struct caller *next;
+} caller;
+
 struct mm__pool {
     mm__mem *mem;
     worker *workers; /* n - 1 of them */
     int n;           /* threads, the caller included; fixed once the workers pass `lock` for the first time */
+    mm_executor host; /* run not NULL: it starts all n, there are no workers */
     bool spin;
     bool quit; /* written and read between meetings */
     mm__pool_fn fn;
     void *arg;
-    mm__mutex turn; /* held during a run */
+    mm__mutex door; /* for the four below */
+    mm__cond opened;
+    bool busy; /* a caller has its turn */
+    caller *first, **last;
     mm__mutex lock; /* for `awake` */
     mm__cond awake;
     _Alignas(64) _Atomic int arrived;
@@ -105,9 +120,10 @@ static void start_workers(mm__pool *pool, int n_threads)
     mm__mutex_unlock(&pool->lock);
 }
 
-mm_status mm__pool_create(mm__mem *mem, int n_threads, mm__pool **out, mm_error *err)
+/* Without threads yet. */
+static mm_status make(mm__mem *mem, int n_threads, mm__pool **out, mm_error *err)
 {
-    bool turn = false, lock = false;
+    bool door = false, opened = false, lock = false;
     *out = NULL;
     if (n_threads < 1 || n_threads > MAX_THREADS)
         return mm__fail(err, MM_E_ARG, "thread pool: %d threads asked for, 1 to %d are possible", n_threads, MAX_THREADS);
@@ -117,28 +133,53 @@ mm_status mm__pool_create(mm__mem *mem, int n_threads, mm__pool **out, mm_error 
     pool->n = 1;
     pool->workers = mm__calloc(mem, (size_t)n_threads, sizeof *pool->workers);
     if (!pool->workers) goto fail;
-    if (!(turn = mm__mutex_init(&pool->turn)) || !(lock = mm__mutex_init(&pool->lock))) goto fail;
+    pool->last = &pool->first;
+    if (!(door = mm__mutex_init(&pool->door)) || !(opened = mm__cond_init(&pool->opened))) goto fail;
+    if (!(lock = mm__mutex_init(&pool->lock))) goto fail;
     if (!mm__cond_init(&pool->awake)) goto fail;
-    start_workers(pool, n_threads);
     *out = pool;
     return MM_OK;
 fail:
     if (lock) mm__mutex_destroy(&pool->lock);
-    if (turn) mm__mutex_destroy(&pool->turn);
+    if (opened) mm__cond_destroy(&pool->opened);
+    if (door) mm__mutex_destroy(&pool->door);
     mm__free(mem, pool->workers);
     mm__free(mem, pool);
     return mm__nomem(err, "the thread pool");
 }
 
-void mm__pool_destroy(mm__pool *pool)
+mm_status mm__pool_create(mm__mem *mem, int n_threads, mm__pool **out, mm_error *err)
 {
-    if (!pool) return;
+    const mm_status st = make(mem, n_threads, out, err);
+    if (st == MM_OK) start_workers(*out, n_threads);
+    return st;
+}
+
+mm_status mm__pool_create_on(mm__mem *mem, const mm_executor *host, mm__pool **out, mm_error *err)
+{
+    const mm_status st = make(mem, host->n_threads > MAX_THREADS ? -1 : (int)host->n_threads, out, err);
+    if (st != MM_OK) return st;
+    (*out)->host = *host;
+    (*out)->n = (int)host->n_threads;
+    (*out)->spin = (*out)->n <= mm__os_cpus();
+    return MM_OK;
+}
+
+static void stop_workers(mm__pool *pool)
+{
     pool->quit = true;
     mm__pool_barrier(pool);
     for (int i = 1; i < pool->n; i++) mm__thread_join(&pool->workers[i - 1].thread);
+}
+
+void mm__pool_destroy(mm__pool *pool)
+{
+    if (!pool) return;
+    if (!pool->host.run) stop_workers(pool);
     mm__cond_destroy(&pool->awake);
     mm__mutex_destroy(&pool->lock);
-    mm__mutex_destroy(&pool->turn);
+    mm__cond_destroy(&pool->opened);
+    mm__mutex_destroy(&pool->door);
     mm__free(pool->mem, pool->workers);
     mm__free(pool->mem, pool);
 }
@@ -148,13 +189,71 @@ int mm__pool_size(const mm__pool *pool)
     return pool->n;
 }
 
-void mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg)
+static void leave_queue(mm__pool *pool, caller *c)
 {
-    mm__mutex_lock(&pool->turn);
+    caller **at = &pool->first;
+    while (*at != c) at = &(*at)->next;
+    *at = c->next;
+    if (!*at) pool->last = at;
+}
+
+/* False: cancelled while waiting. */
+static bool take_turn(mm__pool *pool, const atomic_int *cancel)
+{
+    caller self = {0};
+    mm__mutex_lock(&pool->door);
+    *pool->last = &self;
+    pool->last = &self.next;
+    bool stop = false;
+    while ((pool->busy || pool->first != &self) && !stop) {
+        mm__cond_wait_for(&pool->opened, &pool->door, LOOK_SECONDS);
+        stop = cancel && atomic_load(cancel);
+    }
+    leave_queue(pool, &self);
+    if (!stop) pool->busy = true;
+    else if (!pool->busy) mm__cond_broadcast(&pool->opened);
+    mm__mutex_unlock(&pool->door);
+    return !stop;
+}
+
+static void end_turn(mm__pool *pool)
+{
+    mm__mutex_lock(&pool->door);
+    pool->busy = false;
+    if (pool->first) mm__cond_broadcast(&pool->opened);
+    mm__mutex_unlock(&pool->door);
+}
+
+static void host_task(void *task, uint32_t index, uint32_t count)
+{
+    mm__pool *pool = task;
+    pool->fn(pool->arg, (int)index, pool->n);
+}
+
+static mm_status run_on_host(mm__pool *pool, mm_error *err)
+{
+    mm__host_enter();
+    const int32_t rc = pool->host.run(pool->host.user, host_task, pool, (uint32_t)pool->n);
+    mm__host_leave();
+    if (rc == 0) return MM_OK;
+    mm__fail(err, MM_E_DEVICE, "the host's executor did not run the work (it returned %d)", (int)rc);
+    if (err) err->os_code = rc;
+    return MM_E_DEVICE;
+}
+
+mm_status mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg, const atomic_int *cancel, mm_error *err)
+{
+    mm_status st = MM_OK;
+    if (!take_turn(pool, cancel)) return mm__fail(err, MM_E_CANCELLED, "cancelled while others were computing");
     pool->fn = fn;
     pool->arg = arg;
-    mm__pool_barrier(pool);
-    fn(arg, 0, pool->n);
-    mm__pool_barrier(pool);
-    mm__mutex_unlock(&pool->turn);
+    if (pool->host.run) {
+        st = run_on_host(pool, err);
+    } else {
+        mm__pool_barrier(pool);
+        fn(arg, 0, pool->n);
+        mm__pool_barrier(pool);
+    }
+    end_turn(pool);
+    return st;
 }

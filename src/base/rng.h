@@ -7,6 +7,5 @@
 
 uint64_t mm__rng_u64(uint64_t seed, uint64_t index);
 double mm__rng_unit(uint64_t seed, uint64_t index); /* [0, 1) with 53 bits */
-float mm__rng_normal(uint64_t seed, uint64_t index);
 
 #endif

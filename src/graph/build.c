@@ -174,7 +174,7 @@ size_t mm__node_extent(const mm__node *x)
 static mm__node *view_of(mm__graph *g, mm__node *x)
 {
     if (!x || !mm__graph_open(g)) return NULL;
-    if (x->root->tensor && !x->root->tensor->data) return mm__graph_fail(g, MM_E_ARG, "a view of a tensor that exists only packed");
+    if (mm__only_packed(x->root->tensor)) return mm__graph_fail(g, MM_E_ARG, "a view of a tensor that exists only packed");
     mm__node *v = mm__node_new(g, MM__NODE_VIEW, x->dtype, &x->shape);
     if (!v) return NULL;
     memcpy(v->stride, x->stride, sizeof v->stride);

@@ -15,7 +15,7 @@ static mm__node *emit(mm__graph *g, mm__op op, const mm__args *args, mm__node *c
     if (!mm__graph_open(g)) return NULL;
     for (int i = 0; i < n; i++) {
         if (!in[i]) continue;
-        if (in[i]->root->tensor && !in[i]->root->tensor->data && op != MM__OP_LINEAR)
+        if (mm__only_packed(in[i]->root->tensor) && op != MM__OP_LINEAR)
             return mm__graph_fail(g, MM_E_ARG, "%s reads a tensor that exists only packed", mm__op_name(op));
         shapes[i] = &in[i]->shape;
         types[i] = in[i]->dtype;

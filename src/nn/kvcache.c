@@ -9,8 +9,26 @@ static mm__dtype cache_type(const mm__backend *backend)
     return backend->exact ? MM__F32 : MM__F16;
 }
 
-mm_status mm__kv_create(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out,
-                        mm_error *err)
+typedef mm_status (*make_state)(mm__backend *backend, mm__dtype t, mm__shape s, mm__tensor **out, mm_error *err);
+
+static mm_status sketch_state(mm__backend *backend, mm__dtype t, mm__shape s, mm__tensor **out, mm_error *err)
+{
+    size_t bytes;
+    if (!mm__tensor_bytes(t, &s, &bytes)) return mm__fail(err, MM_E_LIMIT, "key-value cache: its size exceeds the address space");
+    if (!(*out = mm__zalloc(backend->mem, sizeof **out))) return mm__nomem(err, "key-value cache");
+    **out = (mm__tensor){.dtype = t, .shape = s, .bytes = bytes};
+    return MM_OK;
+}
+
+static void state_free(mm__mem *mem, mm__tensor *t)
+{
+    if (!t) return;
+    if (t->backend) t->backend->ops->tensor_free(t);
+    else mm__free(mem, t);
+}
+
+static mm_status create(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, make_state make,
+                        mm__kv **out, mm_error *err)
 {
     mm__dtype t = cache_type(backend);
     mm_status st = MM_OK;
@@ -31,9 +49,9 @@ mm_status mm__kv_create(mm__backend *backend, const mm__kv_layer *layers, int32_
     for (int32_t i = 0; i < n_layer; i++) {
         if (layers[i].n_head_kv == 0) continue;
         mm__shape s = mm__shape3(layers[i].n_head_kv, n_ctx, layers[i].head_dim);
-        st = backend->ops->state(backend, t, s, &kv->k[i], err);
+        st = make(backend, t, s, &kv->k[i], err);
         if (st < 0) goto done;
-        st = backend->ops->state(backend, t, s, &kv->v[i], err);
+        st = make(backend, t, s, &kv->v[i], err);
         if (st < 0) goto done;
         kv->bytes += kv->k[i]->bytes + kv->v[i]->bytes;
     }
@@ -44,12 +62,24 @@ done:
     return st;
 }
 
+mm_status mm__kv_create(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out,
+                        mm_error *err)
+{
+    return create(backend, layers, n_layer, n_ctx, backend->ops->state, out, err);
+}
+
+mm_status mm__kv_sketch(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out,
+                        mm_error *err)
+{
+    return create(backend, layers, n_layer, n_ctx, sketch_state, out, err);
+}
+
 void mm__kv_destroy(mm__kv *kv)
 {
     if (!kv) return;
     for (int32_t i = 0; i < kv->n_layer; i++) {
-        if (kv->k && kv->k[i]) kv->k[i]->backend->ops->tensor_free(kv->k[i]);
-        if (kv->v && kv->v[i]) kv->v[i]->backend->ops->tensor_free(kv->v[i]);
+        if (kv->k) state_free(kv->mem, kv->k[i]);
+        if (kv->v) state_free(kv->mem, kv->v[i]);
     }
     mm__free(kv->mem, kv->k);
     mm__free(kv->mem, kv->v);

@@ -18,6 +18,8 @@ typedef struct mm__kv {
 } mm__kv;
 
 mm_status mm__kv_create(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out, mm_error *err);
+/* The same without memory: graphs that use it can be emitted and planned, not run. */
+mm_status mm__kv_sketch(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out, mm_error *err);
 void mm__kv_destroy(mm__kv *kv);
 size_t mm__kv_row_bytes(const mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer); /* per position */
 

@@ -282,14 +282,20 @@ static mm_status need_cross(mm__lm *lm, int32_t n, mm_error *err)
     return mm__kv_create(lm->a->backend, lm->d->info.cross, lm->d->info.n_layer, n, &lm->cross, err);
 }
 
+static mm_status cross_emit(mm__lm *lm, mm__graph *g, int32_t n, mm__node **memory, mm__node **slot, mm_error *err)
+{
+    *memory = mm__input(g, MM__F32, mm__shape2(n, lm->d->info.cross_width), "memory");
+    *slot = mm__input(g, MM__I32, mm__shape1(n), "slot");
+    lm->d->ops->cross(lm->d, g, *memory, lm->cross, *slot);
+    mm_status st = mm__graph_status(g, err);
+    return st == MM_OK ? mm__graph_plan(g, err) : st;
+}
+
 static mm_status cross_run(mm__lm *lm, mm__graph *g, const float *rows, int32_t n, const atomic_int *cancel, mm_error *err)
 {
     const size_t width = (size_t)lm->d->info.cross_width;
-    mm__node *memory = mm__input(g, MM__F32, mm__shape2(n, (int64_t)width), "memory");
-    mm__node *slot = mm__input(g, MM__I32, mm__shape1(n), "slot");
-    lm->d->ops->cross(lm->d, g, memory, lm->cross, slot);
-    mm_status st = mm__graph_status(g, err);
-    if (st == MM_OK) st = mm__graph_plan(g, err);
+    mm__node *memory, *slot;
+    mm_status st = cross_emit(lm, g, n, &memory, &slot, err);
     if (st == MM_OK) st = mm__graph_bind(g, &lm->arena, err);
     if (st == MM_OK) st = need_scratch(lm, (size_t)n, err);
     if (st != MM_OK) return st;
@@ -313,15 +319,46 @@ mm_status mm__lm_cross(mm__lm *lm, const float *rows, int32_t n, const atomic_in
     return st;
 }
 
-mm_status mm__lm_plan(mm__lm *lm, size_t *arena, mm_error *err)
+/* ---- measuring ---- */
+
+static mm_status measure_chunk(mm__lm *lm, int32_t n_rows, int32_t n_media, bool all_logits, size_t *most, mm_error *err)
 {
     forward f;
-    mm_status st = MM_OK;
-    if (lm->d->info.cross && !lm->cross) st = need_cross(lm, 1, err);
-    const int32_t t = lm->n_ctx < CHUNK ? lm->n_ctx : CHUNK;
-    if (st == MM_OK && (st = build(lm, &f, t, 0, false, NULL, "", err)) == MM_OK) {
-        *arena = mm__graph_bytes(f.g);
-        mm__graph_destroy(f.g);
+    mm_status st = build(lm, &f, n_rows, n_media, all_logits, NULL, "", err);
+    if (st != MM_OK) return st;
+    if (mm__graph_bytes(f.g) > *most) *most = mm__graph_bytes(f.g);
+    mm__graph_destroy(f.g);
+    return MM_OK;
+}
+
+static mm_status measure_cross(mm__lm *lm, int32_t n, size_t *most, mm_error *err)
+{
+    mm__graph *g;
+    mm__node *memory, *slot;
+    mm_status st = mm__graph_create(lm->a->backend, &g, err);
+    if (st != MM_OK) return st;
+    st = cross_emit(lm, g, n, &memory, &slot, err);
+    if (st == MM_OK && mm__graph_bytes(g) > *most) *most = mm__graph_bytes(g);
+    mm__graph_destroy(g);
+    return st;
+}
+
+mm_status mm__lm_measure(mm__assembly *a, const mm__lm_use *use, mm__lm_bytes *out, mm_error *err)
+{
+    const mm__lm_info *info = &a->decoder->info;
+    mm__lm lm = {.mem = a->mem, .a = a, .d = a->decoder, .n_ctx = use->n_ctx};
+    const int32_t chunk = use->all_logits || use->n_rows < CHUNK ? use->n_rows : CHUNK;
+    *out = (mm__lm_bytes){0};
+    mm_status st = mm__kv_sketch(a->backend, info->kv, info->n_layer, use->n_ctx, &lm.kv, err);
+    if (st == MM_OK && info->cross) st = mm__kv_sketch(a->backend, info->cross, info->n_layer, use->n_cross, &lm.cross, err);
+    if (st == MM_OK && lm.cross) st = measure_cross(&lm, use->n_cross, &out->arena, err);
+    if (st == MM_OK) st = measure_chunk(&lm, chunk, use->n_media < chunk ? use->n_media : chunk, use->all_logits, &out->arena, err);
+    if (st == MM_OK) st = measure_chunk(&lm, 1, 0, true, &out->arena, err);
+    if (st == MM_OK) {
+        out->kv = lm.kv->bytes;
+        out->cross = lm.cross ? lm.cross->bytes : 0;
     }
+    mm__kv_destroy(lm.kv);
+    mm__kv_destroy(lm.cross);
     return st;
 }

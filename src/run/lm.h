@@ -23,8 +23,15 @@ void mm__lm_truncate(mm__lm *lm, int32_t n_past);
 size_t mm__lm_kv_bytes(const mm__lm *lm);
 size_t mm__lm_arena_bytes(const mm__lm *lm);
 
-/* Arena bytes of the largest graph: one chunk of a prompt. */
-mm_status mm__lm_plan(mm__lm *lm, size_t *arena, mm_error *err);
+/* What the decoder side takes in bytes; nothing of it is allocated to find out. */
+typedef struct mm__lm_use {
+    int32_t n_ctx;
+    int32_t n_rows, n_media;  /* of a prompt, and how many of them are rows of media */
+    int32_t n_cross;          /* rows of the memory that cross-attention reads */
+    bool all_logits;          /* the prompt goes through mm__lm_logits_all */
+} mm__lm_use;
+typedef struct mm__lm_bytes { size_t kv, cross, arena; } mm__lm_bytes;
+mm_status mm__lm_measure(mm__assembly *a, const mm__lm_use *use, mm__lm_bytes *out, mm_error *err);
 
 /* Called with a run graph when stages are watched; delivers them. */
 typedef mm_status (*mm__watch_fn)(void *user, mm__graph *g, mm_error *err);

@@ -1,5 +1,6 @@
 /* Media become rows: preprocess, one encoder graph, read the result. Each medium is encoded once a session. Also the
  * delivery of watched stages, which every graph of a session shares. */
+#include "emit.h"
 #include "session.h"
 
 #include "../base/error.h"
@@ -67,26 +68,33 @@ mm_status mm__watch_run(mm__session *s, mm__graph *g, mm_error *err)
 
 typedef struct picture { float *pixels; int32_t w, h; } picture;
 
+mm_status mm__emit_picture(mm__assembly *a, mm__graph *g, int32_t w, int32_t h, mm__picture_graph *out, mm_error *err)
+{
+    out->pixels = mm__input(g, MM__F32, mm__shape3(3, h, w), "pixel_values");
+    mm__stage(g, out->pixels, "pixel_values");
+    out->rows = mm__assembly_image_rows(a, g, out->pixels);
+    if (out->rows) mm__output(g, out->rows);
+    return mm__graph_status(g, err);
+}
+
 static mm_status run_picture(mm__session *s, mm__graph *g, const picture *pic, float **out, int32_t *n_rows, int32_t *width,
                              mm_error *err)
 {
-    mm__node *pixels = mm__input(g, MM__F32, mm__shape3(3, pic->h, pic->w), "pixel_values");
-    mm__stage(g, pixels, "pixel_values");
-    mm__node *rows = mm__assembly_image_rows(s->a, g, pixels);
-    if (rows) mm__output(g, rows);
-    mm_status st = mm__encoder_prepare(s, g, err);
-    if (st == MM_OK) st = mm__graph_write(g, pixels, pic->pixels, (size_t)pic->w * (size_t)pic->h * 3 * sizeof(float), err);
+    mm__picture_graph e;
+    mm_status st = mm__emit_picture(s->a, g, pic->w, pic->h, &e, err);
+    if (st == MM_OK) st = mm__encoder_prepare(s, g, err);
+    if (st == MM_OK) st = mm__graph_write(g, e.pixels, pic->pixels, (size_t)pic->w * (size_t)pic->h * 3 * sizeof(float), err);
     if (st == MM_OK) st = mm__watch_run(s, g, err);
     if (st != MM_OK) return st;
-    const size_t n = (size_t)(mm__rows(rows) * mm__cols(rows));
+    const size_t n = (size_t)(mm__rows(e.rows) * mm__cols(e.rows));
     if (!(*out = mm__calloc(s->mem, n, sizeof **out))) return mm__nomem(err, "media rows");
-    if ((st = mm__graph_read(g, rows, *out, n * sizeof **out, err)) != MM_OK) {
+    if ((st = mm__graph_read(g, e.rows, *out, n * sizeof **out, err)) != MM_OK) {
         mm__free(s->mem, *out);
         *out = NULL;
         return st;
     }
-    *n_rows = (int32_t)mm__rows(rows);
-    *width = (int32_t)mm__cols(rows);
+    *n_rows = (int32_t)mm__rows(e.rows);
+    *width = (int32_t)mm__cols(e.rows);
     return MM_OK;
 }
 

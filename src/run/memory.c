@@ -1,19 +1,17 @@
 /* Encoder-decoder models: the prompt's rows go through the text encoder, and its output becomes what the decoder attends
  * to. Media rows replace the embeddings of their placeholders before the first block. */
+#include "emit.h"
 #include "session.h"
 
 #include "../base/error.h"
 
 #include <string.h>
 
-typedef struct memory_graph { mm__node *ids, *media, *media_at, *out; int32_t n_media; } memory_graph;
-
-static mm_status emit(mm__session *s, mm__graph *g, memory_graph *m, mm_error *err)
+mm_status mm__emit_memory(mm__assembly *a, mm__graph *g, int32_t n_rows, mm__memory_graph *m, mm_error *err)
 {
-    mm__encoder *e = s->a->memory;
-    const int32_t n = (int32_t)s->n_rows;
+    mm__encoder *e = a->memory;
     mm__scope_push(g, "encoder");
-    m->ids = mm__input(g, MM__I32, mm__shape1(n), "input_ids");
+    m->ids = mm__input(g, MM__I32, mm__shape1(n_rows), "input_ids");
     mm__node *x = e->ops->embed(e, g, m->ids);
     if (m->n_media) {
         m->media = mm__input(g, MM__F32, mm__shape2(m->n_media, e->info.width), "media_rows");
@@ -22,15 +20,15 @@ static mm_status emit(mm__session *s, mm__graph *g, memory_graph *m, mm_error *e
     }
     mm__encoder_in in = {.ids = m->ids, .rows = x};
     mm__features f = {0};
-    mm_status st = e->ops->forward(e, g, &in, &f);
+    e->ops->forward(e, g, &in, &f);
     mm__scope_pop(g);
     m->out = mm__stage(g, f.last, "encoder_last_hidden_state");
-    if (st == MM_OK && m->out) mm__output(g, m->out);
-    return st == MM_OK ? mm__encoder_prepare(s, g, err) : mm__graph_status(g, err);
+    if (m->out) mm__output(g, m->out);
+    return mm__graph_status(g, err);
 }
 
 /* Ids with placeholders zeroed, then media rows and their places. */
-static mm_status fill(mm__session *s, mm__graph *g, const memory_graph *m, const mm__lm_media *media, mm_error *err)
+static mm_status fill(mm__session *s, mm__graph *g, const mm__memory_graph *m, const mm__lm_media *media, mm_error *err)
 {
     const size_t n = s->n_rows, width = (size_t)s->a->memory->info.width;
     int32_t *ids = mm__calloc(s->mem, n, sizeof *ids), *at = mm__calloc(s->mem, n, sizeof *at);
@@ -60,7 +58,7 @@ done:
     return st;
 }
 
-static mm_status read_into_decoder(mm__session *s, mm__graph *g, const memory_graph *m, mm_error *err)
+static mm_status read_into_decoder(mm__session *s, mm__graph *g, const mm__memory_graph *m, mm_error *err)
 {
     const size_t n = s->n_rows * (size_t)mm__cols(m->out);
     float *rows = mm__calloc(s->mem, n, sizeof *rows);
@@ -74,12 +72,14 @@ static mm_status read_into_decoder(mm__session *s, mm__graph *g, const memory_gr
 mm_status mm__memory_encode(mm__session *s, const mm__lm_media *media, mm_error *err)
 {
     mm__graph *g;
-    memory_graph m = {0};
+    mm__memory_graph m = {0};
     for (size_t i = 0; i < s->n_rows; i++) m.n_media += s->rows[i].medium >= 0;
     mm_status st = mm__graph_create(s->a->backend, &g, err);
     if (st != MM_OK) return st;
     mm__watch_apply(s, g);
-    if ((st = emit(s, g, &m, err)) == MM_OK) st = fill(s, g, &m, media, err);
+    st = mm__emit_memory(s->a, g, (int32_t)s->n_rows, &m, err);
+    if (st == MM_OK) st = mm__encoder_prepare(s, g, err);
+    if (st == MM_OK) st = fill(s, g, &m, media, err);
     if (st == MM_OK) st = mm__watch_run(s, g, err);
     if (st == MM_OK) st = read_into_decoder(s, g, &m, err);
     mm__graph_destroy(g);

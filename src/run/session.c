@@ -310,20 +310,3 @@ mm_status mm__session_logits(const mm__session *s, const float **logits, size_t 
     *n = (size_t)s->a->decoder->info.n_vocab;
     return MM_OK;
 }
-
-mm_status mm__session_plan(mm__mem *mem, mm__assembly *a, uint32_t n_ctx, mm__plan *out, mm_error *err)
-{
-    *out = (mm__plan){.weights = mm__store_bytes(a->store)};
-    if (!a->decoder) return MM_OK;
-    mm__lm *lm;
-    size_t arena = 0;
-    const uint32_t most = (uint32_t)a->decoder->info.n_ctx;
-    mm_status st = mm__lm_create(a, (int32_t)(n_ctx && n_ctx < most ? n_ctx : most), &lm, err);
-    if (st == MM_OK) st = mm__lm_plan(lm, &arena, err);
-    if (st == MM_OK) {
-        out->kv = mm__lm_kv_bytes(lm);
-        out->arena = arena;
-    }
-    mm__lm_destroy(lm);
-    return st;
-}

@@ -5,6 +5,7 @@
  * A recording that fits one window is padded with silence before the spectrogram is made, and transcribed to the end of the
  * window; a longer one is transformed as a whole and its last window padded with zeros (transformers'
  * generation_whisper.py). What lies wholly in the padding is dropped unless the model hears speech there. */
+#include "emit.h"
 #include "session.h"
 #include "speech_rules.h"
 
@@ -112,27 +113,35 @@ static void slice(const mm__session *s, const transcription *t, float *out)
     }
 }
 
-static mm_status run_encoder(mm__session *s, mm__graph *g, const float *frames, mm_error *err)
+mm_status mm__emit_speech(mm__assembly *a, mm__graph *g, mm__speech_graph *out, mm_error *err)
 {
-    mm__encoder *e = s->a->speech;
-    const int64_t n = s->a->audio.window_frames, mels = e->info.n_mels;
-    mm__encoder_in in = {.mel = mm__input(g, MM__F32, mm__shape2(mels, n), "input_features")};
+    mm__encoder *e = a->speech;
+    out->mel = mm__input(g, MM__F32, mm__shape2(e->info.n_mels, a->audio.window_frames), "input_features");
+    mm__encoder_in in = {.mel = out->mel};
     mm__features f = {0};
     mm__stage(g, in.mel, "input_features");
     mm__scope_push(g, "enc");
-    mm_status st = e->ops->forward(e, g, &in, &f);
+    e->ops->forward(e, g, &in, &f);
     mm__scope_pop(g);
     if (f.last) mm__output(g, f.last);
+    out->rows = f.last;
+    return mm__graph_status(g, err);
+}
+
+static mm_status run_encoder(mm__session *s, mm__graph *g, const float *frames, mm_error *err)
+{
+    const size_t n_frames = (size_t)s->a->audio.window_frames * (size_t)s->a->speech->info.n_mels;
+    mm__speech_graph e;
+    mm_status st = mm__emit_speech(s->a, g, &e, err);
     if (st == MM_OK) st = mm__encoder_prepare(s, g, err);
-    else st = mm__graph_status(g, err);
-    if (st == MM_OK) st = mm__graph_write(g, in.mel, frames, (size_t)(n * mels) * sizeof *frames, err);
+    if (st == MM_OK) st = mm__graph_write(g, e.mel, frames, n_frames * sizeof *frames, err);
     if (st == MM_OK) st = s->speech->seek == 0 ? mm__watch_run(s, g, err) : mm__graph_run(g, &s->cancel, err);
     if (st != MM_OK) return st;
-    const size_t count = (size_t)(mm__rows(f.last) * mm__cols(f.last));
+    const size_t count = (size_t)(mm__rows(e.rows) * mm__cols(e.rows));
     float *rows = mm__calloc(s->mem, count, sizeof *rows);
     if (!rows) return mm__nomem(err, "an encoder's output");
-    st = mm__graph_read(g, f.last, rows, count * sizeof *rows, err);
-    if (st == MM_OK) st = mm__lm_cross(s->lm, rows, (int32_t)mm__rows(f.last), &s->cancel, err);
+    st = mm__graph_read(g, e.rows, rows, count * sizeof *rows, err);
+    if (st == MM_OK) st = mm__lm_cross(s->lm, rows, (int32_t)mm__rows(e.rows), &s->cancel, err);
     mm__free(s->mem, rows);
     return st;
 }

@@ -1,4 +1,5 @@
 /* Playing encoders: unit vectors of texts and pictures (embed), and probabilities of texts for pictures (score). */
+#include "emit.h"
 #include "session.h"
 
 #include "../base/error.h"
@@ -42,9 +43,9 @@ static mm_status text_ids(mm__session *s, const char *text, size_t len, mm__ids 
     return MM_OK;
 }
 
-static mm__node *pool(mm__session *s, mm__graph *g, const mm__features *f)
+static mm__node *pool(const mm__assembly *a, mm__graph *g, const mm__features *f)
 {
-    switch (s->a->pool) {
+    switch (a->pool) {
     case 1: return mm__mean_rows(g, f->last);
     case 2: return mm__split_rows(g, f->last, 0, 1);
     default: return f->projected ? f->projected : f->pooled;
@@ -62,32 +63,38 @@ static mm_status write_span(mm__session *s, mm__graph *g, mm__node *span, size_t
     return st;
 }
 
-static mm_status run_text(mm__session *s, mm__graph *g, const mm__ids *ids, int32_t pool_row, int32_t n_real, float **out, int32_t *n,
-                          mm_error *err)
+mm_status mm__emit_text(mm__assembly *a, mm__graph *g, int64_t n, mm__text_graph *out, mm_error *err)
 {
-    mm__encoder *e = s->a->text;
-    mm__encoder_in in = {.ids = mm__input(g, MM__I32, mm__shape1((int64_t)ids->len), "input_ids")};
-    if (e->info.pool_id != -2) in.pool_row = mm__input(g, MM__I32, mm__shape1(1), "pool_row");
-    if (s->a->hide_padding) in.span = mm__input(g, MM__I32, mm__shape2((int64_t)ids->len, 2), "span");
+    mm__encoder *e = a->text;
+    mm__encoder_in *in = &out->in;
+    *in = (mm__encoder_in){.ids = mm__input(g, MM__I32, mm__shape1(n), "input_ids")};
+    if (e->info.pool_id != -2) in->pool_row = mm__input(g, MM__I32, mm__shape1(1), "pool_row");
+    if (a->hide_padding) in->span = mm__input(g, MM__I32, mm__shape2(n, 2), "span");
     mm__features f = {0};
-    const char *scope = s->a->vision ? "text" : "";
-    mm__scope_push(g, "%s", scope);
-    mm_status st = e->ops->forward(e, g, &in, &f);
+    mm__scope_push(g, "%s", a->vision ? "text" : "");
+    e->ops->forward(e, g, in, &f);
     mm__scope_pop(g);
     if (f.last) mm__stage(g, f.last, "last_hidden_state");
     if (f.pooled) mm__stage(g, f.pooled, "pooler_output");
-    mm__node *v = pool(s, g, &f);
-    if (v) mm__output(g, v);
-    if (st != MM_OK) return mm__graph_status(g, err);
-    if ((st = mm__encoder_prepare(s, g, err)) != MM_OK) return st;
-    st = mm__graph_write(g, in.ids, ids->data, ids->len * sizeof *ids->data, err);
-    if (st == MM_OK && in.pool_row) st = mm__graph_write(g, in.pool_row, &pool_row, sizeof pool_row, err);
-    if (st == MM_OK && in.span) st = write_span(s, g, in.span, ids->len, n_real, err);
+    out->vector = pool(a, g, &f);
+    if (out->vector) mm__output(g, out->vector);
+    return mm__graph_status(g, err);
+}
+
+static mm_status run_text(mm__session *s, mm__graph *g, const mm__ids *ids, int32_t pool_row, int32_t n_real, float **out, int32_t *n,
+                          mm_error *err)
+{
+    mm__text_graph e;
+    mm_status st = mm__emit_text(s->a, g, (int64_t)ids->len, &e, err);
+    if (st == MM_OK) st = mm__encoder_prepare(s, g, err);
+    if (st == MM_OK) st = mm__graph_write(g, e.in.ids, ids->data, ids->len * sizeof *ids->data, err);
+    if (st == MM_OK && e.in.pool_row) st = mm__graph_write(g, e.in.pool_row, &pool_row, sizeof pool_row, err);
+    if (st == MM_OK && e.in.span) st = write_span(s, g, e.in.span, ids->len, n_real, err);
     if (st == MM_OK) st = mm__watch_run(s, g, err);
     if (st != MM_OK) return st;
-    *n = (int32_t)mm__cols(v);
+    *n = (int32_t)mm__cols(e.vector);
     if (!(*out = mm__calloc(s->mem, (size_t)*n, sizeof **out))) return mm__nomem(err, "a vector");
-    if ((st = mm__graph_read(g, v, *out, (size_t)*n * sizeof **out, err)) != MM_OK) {
+    if ((st = mm__graph_read(g, e.vector, *out, (size_t)*n * sizeof **out, err)) != MM_OK) {
         mm__free(s->mem, *out);
         *out = NULL;
     }

@@ -23,6 +23,16 @@ static int32_t match_at(const mm__tokenizer *t, const mm__trie *trie, const char
     return best;
 }
 
+bool mm__added_spelled(const mm__tokenizer *t, const mm__trie *trie, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t node = 0;
+        for (size_t k = i; k < n && (node = mm__trie_step(trie, node, (uint8_t)s[k])); k++)
+            if (trie->value[node] >= 0 && t->added[trie->value[node]].special) return true;
+    }
+    return false;
+}
+
 static bool word_touches(const char *s, size_t n, size_t start, size_t end)
 {
     uint32_t cp;

@@ -234,10 +234,10 @@ static void load_names(const loader *l)
 {
     mm__tokenizer *t = l->t;
     int32_t front = -1, back = -1;
-    for (size_t i = 0, seen = 0; i < t->n_single; i++) {
-        if (t->single[i].seq >= 0) seen = 1;
-        else if (!seen && front < 0) front = t->single[i].id;
-        else if (seen) back = t->single[i].id;
+    for (size_t i = 0, seen = 0; i < t->n_post; i++) {
+        if (t->post[i].text) seen = 1;
+        else if (!seen && front < 0) front = t->post[i].id;
+        else if (seen) back = t->post[i].id;
     }
     bool bert = t->kind == MM__MODEL_WORDPIECE;
     t->bos = config_token(l, "bos_token", bert || mm__json_kind(l->config) == MM__JSON_OBJECT ? -1 : front);
@@ -263,7 +263,7 @@ static mm_status finish(const loader *l)
         if (!op || !mm__text_set(t->mem, &op->content, "", 0)) return mm__nomem(l->err, "a decoder");
     }
     load_names(l);
-    if (!t->n_single) {
+    if (!t->n_post) {
         int32_t bos = mm__json_bool(mm__json_get(l->config, "add_bos_token"), false) ? t->bos : -1;
         int32_t eos = mm__json_bool(mm__json_get(l->config, "add_eos_token"), false) ? t->eos : -1;
         if ((bos >= 0 || eos >= 0) && !mm__tokenizer_simple_post(t, bos, eos)) return mm__nomem(l->err, "a post-processor");

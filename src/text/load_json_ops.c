@@ -239,18 +239,16 @@ mm_status mm__load_pretok(mm__tokenizer *t, const mm__json *v, const char *what,
 
 /* ---- post-processor ---- */
 
-static mm_status load_template(mm__tokenizer *t, const mm__json *v, bool pair, const char *what, mm_error *err)
+/* What stands around one text; the other list, around a pair of texts, is for models this library does not run. */
+static mm_status load_template(mm__tokenizer *t, const mm__json *v, const char *what, mm_error *err)
 {
-    const mm__json *list = mm__json_get(v, pair ? "pair" : "single"), *special = mm__json_get(v, "special_tokens");
+    const mm__json *list = mm__json_get(v, "single"), *special = mm__json_get(v, "special_tokens");
     for (size_t i = 0; i < mm__json_count(list); i++) {
         const mm__json *part = mm__json_at(list, i), *seq = mm__json_get(part, "Sequence"), *tok = mm__json_get(part, "SpecialToken");
-        int64_t type = mm__json_int(mm__json_get(seq ? seq : tok, "type_id"), 0);
         const char *id = mm__json_str(mm__json_get(seq ? seq : tok, "id"), NULL, "");
-        if (type < 0 || type > 255) return mm__fail(err, MM_E_FORMAT, "%s: the post-processor has a segment outside 0..255", what);
         if (seq) {
-            if (!is(id, "A") && !(is(id, "B") && pair)) return unknown(what, "post-processor sequence", id, err);
-            if (!mm__tokenizer_add_post(t, pair, is(id, "B"), 0, (int32_t)type))
-                return no_room(what, "post-processor", pair ? t->n_pair : t->n_single, err);
+            if (!is(id, "A")) return unknown(what, "post-processor sequence", id, err);
+            if (!mm__tokenizer_add_post(t, (mm__post){.text = true})) return no_room(what, "post-processor", t->n_post, err);
             continue;
         }
         const mm__json *ids = mm__json_get(mm__json_get(special, id), "ids");
@@ -258,8 +256,7 @@ static mm_status load_template(mm__tokenizer *t, const mm__json *v, bool pair, c
             int64_t n = mm__json_int(mm__json_at(ids, k), -1);
             if (n < 0 || n >= (int64_t)t->tokens.n)
                 return mm__fail(err, MM_E_FORMAT, "%s: the post-processor names id %lld outside the vocabulary", what, (long long)n);
-            if (!mm__tokenizer_add_post(t, pair, -1, (int32_t)n, (int32_t)type))
-                return no_room(what, "post-processor", pair ? t->n_pair : t->n_single, err);
+            if (!mm__tokenizer_add_post(t, (mm__post){.id = (int32_t)n})) return no_room(what, "post-processor", t->n_post, err);
         }
     }
     return MM_OK;
@@ -272,20 +269,11 @@ static int32_t named_id(const mm__tokenizer *t, const mm__json *v)
     return n >= 0 && n < (int64_t)t->tokens.n ? (int32_t)n : -1;
 }
 
-/* cls A sep, and for pairs cls A sep B sep (BERT) or cls A sep sep B sep, all one segment (RoBERTa). */
-static mm_status load_cls_sep(mm__tokenizer *t, const mm__json *v, bool roberta, const char *what, mm_error *err)
+static mm_status load_cls_sep(mm__tokenizer *t, const mm__json *v, const char *what, mm_error *err)
 {
-    int32_t cls = named_id(t, mm__json_get(v, "cls")), sep = named_id(t, mm__json_get(v, "sep")), b = roberta ? 0 : 1;
+    int32_t cls = named_id(t, mm__json_get(v, "cls")), sep = named_id(t, mm__json_get(v, "sep"));
     if (cls < 0 || sep < 0) return mm__fail(err, MM_E_FORMAT, "%s: the post-processor's cls and sep must be ids of the vocabulary", what);
-    bool ok = true;
-    for (int pair = 0; pair < 2 && ok; pair++) {
-        ok = mm__tokenizer_add_post(t, pair, -1, cls, 0) && mm__tokenizer_add_post(t, pair, 0, 0, 0) &&
-             mm__tokenizer_add_post(t, pair, -1, sep, 0);
-        if (!pair) continue;
-        if (roberta) ok = ok && mm__tokenizer_add_post(t, pair, -1, sep, 0);
-        ok = ok && mm__tokenizer_add_post(t, pair, 1, 0, b) && mm__tokenizer_add_post(t, pair, -1, sep, b);
-    }
-    return ok ? MM_OK : no_room(what, "post-processor", t->n_single < t->n_pair ? t->n_pair : t->n_single, err);
+    return mm__tokenizer_simple_post(t, cls, sep) ? MM_OK : no_room(what, "post-processor", t->n_post, err);
 }
 
 mm_status mm__load_post(mm__tokenizer *t, const mm__json *v, const char *what, int depth, mm_error *err)
@@ -301,12 +289,10 @@ mm_status mm__load_post(mm__tokenizer *t, const mm__json *v, const char *what, i
         return st;
     }
     if (is(type, "ByteLevel")) return MM_OK; /* moves offsets only */
-    if (t->n_single) return mm__fail(err, MM_E_UNSUPPORTED, "%s: more than one post-processor adds tokens", what);
-    if (is(type, "BertProcessing")) return load_cls_sep(t, v, false, what, err);
-    if (is(type, "RobertaProcessing")) return load_cls_sep(t, v, true, what, err);
+    if (t->n_post) return mm__fail(err, MM_E_UNSUPPORTED, "%s: more than one post-processor adds tokens", what);
+    if (is(type, "BertProcessing") || is(type, "RobertaProcessing")) return load_cls_sep(t, v, what, err);
     if (!is(type, "TemplateProcessing")) return unknown(what, "post-processor", type, err);
-    st = load_template(t, v, false, what, err);
-    return st == MM_OK ? load_template(t, v, true, what, err) : st;
+    return load_template(t, v, what, err);
 }
 
 /* ---- decoder ---- */

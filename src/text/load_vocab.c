@@ -250,14 +250,7 @@ static mm_status load_around(const loader *l)
         int32_t cls = v->cls >= 0 ? v->cls : v->bos, sep = v->sep >= 0 ? v->sep : v->eos;
         t->cls = cls;
         t->sep = sep;
-        bool ok = true;
-        for (int pair = 0; pair < 2; pair++) {
-            if (cls >= 0 && flag(v->add_bos, true)) ok = ok && mm__tokenizer_add_post(t, pair, -1, cls, 0);
-            for (int seq = 0; seq <= pair; seq++) {
-                ok = ok && mm__tokenizer_add_post(t, pair, seq, 0, seq);
-                if (sep >= 0 && flag(v->add_eos, true)) ok = ok && mm__tokenizer_add_post(t, pair, -1, sep, seq);
-            }
-        }
+        const bool ok = mm__tokenizer_simple_post(t, flag(v->add_bos, true) ? cls : -1, flag(v->add_eos, true) ? sep : -1);
         return ok ? MM_OK : mm__nomem(l->err, "a post-processor");
     }
     bool bos = flag(v->add_bos, v->model == MM__VOCAB_SPM || t->bpe.ignore_merges);

@@ -3,6 +3,7 @@
  *
  * Cost: linear passes for every stage plus O(n log n) merging within a piece. Memory is proportional to the longest
  * piece, not to the number of pieces. */
+#include "plain.h"
 #include "tokenizer_impl.h"
 
 /* ---- id lists ---- */
@@ -53,11 +54,28 @@ mm_status mm__model_encode(mm__encode *e, const char *s, size_t n)
     }
 }
 
-/* One segment without raw added tokens. */
+/* Text between added tokens; stand-ins that were kept until now become characters. */
+static mm_status encode_gap(mm__encode *e, const char *s, size_t n, bool first, bool hidden)
+{
+    if (!hidden) return mm__pretok_run(e, s, n, first);
+    mm__buf_clear(&e->shown);
+    mm__plain_show(e->plain, s, n, &e->shown);
+    return e->shown.failed ? mm__nomem(e->err, "a text") : mm__pretok_run(e, mm__buf_str(&e->shown), e->shown.len, first);
+}
+
+/* One segment without raw added tokens. Stand-ins have done their work unless tokens are looked for once more. */
 static mm_status encode_segment(mm__encode *e, const char *s, size_t n, bool first)
 {
     const mm__tokenizer *t = e->t;
+    const bool hidden = e->plain && t->has_normal;
     mm_status st = MM_OK;
+    if (e->plain && !hidden) {
+        mm__buf_clear(&e->shown);
+        mm__plain_show(e->plain, s, n, &e->shown);
+        if (e->shown.failed) return mm__nomem(e->err, "a text");
+        s = mm__buf_str(&e->shown);
+        n = e->shown.len;
+    }
     if (t->n_norm) {
         st = mm__normalize(e->mem, t->norm, t->n_norm, s, n, &e->norm, &e->spare, e->err);
         s = mm__buf_str(&e->norm);
@@ -66,11 +84,11 @@ static mm_status encode_segment(mm__encode *e, const char *s, size_t n, bool fir
     size_t at = 0, start, end;
     int32_t id;
     while (st == MM_OK && t->has_normal && mm__added_next(t, &t->normal, s, n, at, e->flags, &start, &end, &id)) {
-        st = mm__pretok_run(e, s + at, start - at, first && at == 0);
+        st = encode_gap(e, s + at, start - at, first && at == 0, hidden);
         if (st == MM_OK && !mm__ids_push(e->out, id)) st = mm__nomem(e->err, "token ids");
         at = end;
     }
-    return st == MM_OK ? mm__pretok_run(e, s + at, n - at, first && at == 0) : st;
+    return st == MM_OK ? encode_gap(e, s + at, n - at, first && at == 0, hidden) : st;
 }
 
 static mm_status encode_text(mm__encode *e, const char *s, size_t n)
@@ -98,6 +116,7 @@ static void encode_init(mm__encode *e, const mm__tokenizer *t, unsigned flags, m
     mm__buf_init(&e->norm, e->mem);
     mm__buf_init(&e->spare, e->mem);
     mm__buf_init(&e->word, e->mem);
+    mm__buf_init(&e->shown, e->mem);
     for (size_t i = 0; i < MM__TOKENIZER_OPS; i++) mm__buf_init(&e->edit[i], e->mem);
 }
 
@@ -109,6 +128,7 @@ static void encode_free(mm__encode *e)
     mm__buf_free(&e->norm);
     mm__buf_free(&e->spare);
     mm__buf_free(&e->word);
+    mm__buf_free(&e->shown);
     for (size_t i = 0; i < MM__TOKENIZER_OPS; i++) {
         mm__buf_free(&e->edit[i]);
         mm__regex_run_free(e->run[i]);
@@ -130,42 +150,30 @@ static mm_status encode_one(mm__encode *e, const char *s, size_t n)
     return st;
 }
 
-/* A template; texts[i] is sequence i. Segments go to `types` when asked for. */
-static mm_status encode_template(mm__encode *e, const mm__post *part, size_t n, const char *const *text, const size_t *len,
-                                 mm__ids *types)
+static mm_status encode_around(mm__encode *e, const char *text, size_t len)
 {
+    const mm__tokenizer *t = e->t;
     mm_status st = MM_OK;
-    for (size_t i = 0; i < n && st == MM_OK; i++) {
-        size_t before = e->out->len;
-        if (part[i].seq >= 0) st = encode_one(e, text[part[i].seq], len[part[i].seq]);
-        else if (!mm__ids_push(e->out, part[i].id)) st = mm__nomem(e->err, "token ids");
-        for (size_t k = before; types && k < e->out->len && st == MM_OK; k++)
-            if (!mm__ids_push(types, part[i].type)) st = mm__nomem(e->err, "token ids");
+    for (size_t i = 0; i < t->n_post && st == MM_OK; i++) {
+        if (t->post[i].text) st = encode_one(e, text, len);
+        else if (!mm__ids_push(e->out, t->post[i].id)) st = mm__nomem(e->err, "token ids");
     }
     return st;
 }
 
-static const mm__post bare_single[] = {{.seq = 0}};
-static const mm__post bare_pair[] = {{.seq = 0}, {.seq = 1, .type = 1}};
-
 mm_status mm__tokenize(const mm__tokenizer *t, const char *text, size_t len, unsigned flags, mm__ids *out, mm_error *err)
+{
+    return mm__tokenize_plain(t, text, len, flags, NULL, out, err);
+}
+
+mm_status mm__tokenize_plain(const mm__tokenizer *t, const char *text, size_t len, unsigned flags, const mm__plain *plain,
+                             mm__ids *out, mm_error *err)
 {
     mm__encode e;
     encode_init(&e, t, flags, out, err);
-    bool around = (flags & MM__TOKENIZE_AROUND) && t->n_single;
-    mm_status st = encode_template(&e, around ? t->single : bare_single, around ? t->n_single : 1, &text, &len, NULL);
-    encode_free(&e);
-    return st;
-}
-
-mm_status mm__tokenize_pair(const mm__tokenizer *t, const char *a, size_t a_len, const char *b, size_t b_len, mm__ids *out,
-                            mm__ids *types, mm_error *err)
-{
-    mm__encode e;
-    const char *text[2] = {a, b};
-    size_t len[2] = {a_len, b_len};
-    encode_init(&e, t, MM__TOKENIZE_AROUND, out, err);
-    mm_status st = encode_template(&e, t->n_pair ? t->pair : bare_pair, t->n_pair ? t->n_pair : 2, text, len, types);
+    e.plain = plain && plain->open ? plain : NULL;
+    const bool around = (flags & MM__TOKENIZE_AROUND) && t->n_post;
+    mm_status st = around ? encode_around(&e, text, len) : encode_one(&e, text, len);
     encode_free(&e);
     return st;
 }
@@ -199,7 +207,7 @@ int32_t mm__tokenizer_special(const mm__tokenizer *t, const char *name)
 
 bool mm__tokenizer_adds_bos(const mm__tokenizer *t)
 {
-    return t->bos >= 0 && t->n_single && t->single[0].seq < 0 && t->single[0].id == t->bos;
+    return t->bos >= 0 && t->n_post && !t->post[0].text && t->post[0].id == t->bos;
 }
 
 /* ---- life ---- */
@@ -228,7 +236,7 @@ void mm__tokenizer_destroy(mm__tokenizer *t)
         mm__free(mem, t->decode[i].pattern.s);
         mm__free(mem, t->decode[i].content.s);
     }
-    void *blocks[] = {t->norm, t->pretok, t->decode, t->single, t->pair, t->added, t->bpe.pair_key, t->bpe.pair, t->bpe.rank,
+    void *blocks[] = {t->norm, t->pretok, t->decode, t->post, t->added, t->bpe.pair_key, t->bpe.pair, t->bpe.rank,
                       t->bpe.prefix.s, t->bpe.suffix.s, t->unigram.score};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mm__free(mem, blocks[i]);
     mm__trie *tries[] = {&t->raw, &t->normal, &t->unigram.trie, &t->wordpiece.start, &t->wordpiece.inner};
@@ -285,26 +293,19 @@ mm__decode *mm__tokenizer_add_decode(mm__tokenizer *t, mm__decode_kind kind)
     return op;
 }
 
-bool mm__tokenizer_add_post(mm__tokenizer *t, bool pair, int seq, int32_t id, int32_t type)
+bool mm__tokenizer_add_post(mm__tokenizer *t, mm__post part)
 {
-    void *ops = pair ? t->pair : t->single;
-    mm__post *op = add_op(t->mem, &ops, pair ? &t->n_pair : &t->n_single, sizeof *op);
-    if (pair) t->pair = ops;
-    else t->single = ops;
-    if (op) *op = (mm__post){.seq = (int8_t)seq, .id = id, .type = type};
+    void *ops = t->post;
+    mm__post *op = add_op(t->mem, &ops, &t->n_post, sizeof *op);
+    t->post = ops;
+    if (op) *op = part;
     return op != NULL;
 }
 
 bool mm__tokenizer_simple_post(mm__tokenizer *t, int32_t bos, int32_t eos)
 {
-    bool ok = true;
-    for (int pair = 0; pair < 2; pair++)
-        for (int seq = 0; seq <= pair; seq++) {
-            if (bos >= 0) ok = ok && mm__tokenizer_add_post(t, pair, -1, bos, seq);
-            ok = ok && mm__tokenizer_add_post(t, pair, seq, 0, seq);
-            if (eos >= 0) ok = ok && mm__tokenizer_add_post(t, pair, -1, eos, seq);
-        }
-    return ok;
+    return (bos < 0 || mm__tokenizer_add_post(t, (mm__post){.id = bos})) && mm__tokenizer_add_post(t, (mm__post){.text = true}) &&
+           (eos < 0 || mm__tokenizer_add_post(t, (mm__post){.id = eos}));
 }
 
 bool mm__tokenizer_add_added(mm__tokenizer *t, mm__added_token a)

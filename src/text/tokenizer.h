@@ -10,6 +10,7 @@
 #include "../base/json.h"
 
 typedef struct mm__tokenizer mm__tokenizer;
+struct mm__plain;
 
 /* Kinds of mm__vocab.model. */
 #define MM__VOCAB_SPM 0       /* merges by score, byte fallback ("llama") */
@@ -72,9 +73,9 @@ bool mm__ids_append(mm__ids *ids, const int32_t *p, size_t n);
 
 /* Appends the ids of `text`. Invalid UTF-8 bytes are replaced by U+FFFD where the model cannot hold bytes. */
 mm_status mm__tokenize(const mm__tokenizer *t, const char *text, size_t len, unsigned flags, mm__ids *out, mm_error *err);
-/* A sentence pair as the post-processor joins it; `types` receives the segment of every id (may be NULL). */
-mm_status mm__tokenize_pair(const mm__tokenizer *t, const char *a, size_t a_len, const char *b, size_t b_len, mm__ids *out,
-                            mm__ids *types, mm_error *err);
+/* The same for a text in which stand-ins (plain.h) keep characters from opening a special token; NULL: none. */
+mm_status mm__tokenize_plain(const mm__tokenizer *t, const char *text, size_t len, unsigned flags, const struct mm__plain *plain,
+                             mm__ids *out, mm_error *err);
 
 size_t mm__tokenizer_size(const mm__tokenizer *t);        /* largest id + 1 */
 int32_t mm__tokenizer_id(const mm__tokenizer *t, const char *token, size_t len); /* -1 when absent; added tokens too */

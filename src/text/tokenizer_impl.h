@@ -229,9 +229,9 @@ typedef struct mm__decode {
     size_t n;
 } mm__decode;
 
-typedef struct mm__post { /* one part of a template */
-    int8_t seq;           /* 0: text A, 1: text B, -1: the id */
-    int32_t id, type;
+typedef struct mm__post { /* one part of what stands around a text */
+    bool text;            /* the text itself; else the id */
+    int32_t id;
 } mm__post;
 
 /* ---- models ---- */
@@ -293,8 +293,8 @@ struct mm__tokenizer {
     mm__bpe bpe;
     mm__unigram unigram;
     mm__wordpiece wordpiece;
-    mm__post *single, *pair;
-    size_t n_single, n_pair;
+    mm__post *post;
+    size_t n_post;
     mm__decode *decode;
     size_t n_decode;
     bool keeps_bytes;            /* invalid UTF-8 reaches the model as bytes */
@@ -316,13 +316,14 @@ typedef struct mm__encode {
     mm__ids *out;
     mm_error *err;
     unsigned flags;
+    const struct mm__plain *plain; /* stand-ins in the text, or NULL */
     mm__sym *sym;
     size_t n_sym, cap_sym;
     uint64_t *heap;
     size_t n_heap, cap_heap;
     struct mm__best { double score; uint32_t from; int32_t id; } *best;
     size_t cap_best;
-    mm__buf norm, spare, word;
+    mm__buf norm, spare, word, shown;
     mm__buf edit[MM__TOKENIZER_OPS];
     mm__regex_run *run[MM__TOKENIZER_OPS];
 } mm__encode;
@@ -347,6 +348,8 @@ mm_status mm__bpe_finish(mm__tokenizer *t, mm_error *err);
 /* Next match of the added tokens that `flags` allow. */
 bool mm__added_next(const mm__tokenizer *t, const mm__trie *trie, const char *s, size_t n, size_t from, unsigned flags,
                     size_t *start, size_t *end, int32_t *id);
+/* Whether s spells a special token of the trie anywhere, be it inside another token. */
+bool mm__added_spelled(const mm__tokenizer *t, const mm__trie *trie, const char *s, size_t n);
 /* Fills the tries from t->added once the normaliser is known. */
 mm_status mm__added_build(mm__tokenizer *t, mm_error *err);
 
@@ -357,7 +360,7 @@ bool mm__text_set(mm__mem *mem, mm__text *t, const char *s, size_t n);
 mm__norm *mm__tokenizer_add_norm(mm__tokenizer *t, mm__norm_kind kind);
 mm__pretok *mm__tokenizer_add_pretok(mm__tokenizer *t);
 mm__decode *mm__tokenizer_add_decode(mm__tokenizer *t, mm__decode_kind kind);
-bool mm__tokenizer_add_post(mm__tokenizer *t, bool pair, int seq, int32_t id, int32_t type);
+bool mm__tokenizer_add_post(mm__tokenizer *t, mm__post part);
 bool mm__tokenizer_add_added(mm__tokenizer *t, mm__added_token a);
 /* Templates from plain flags (-1: no such token). */
 bool mm__tokenizer_simple_post(mm__tokenizer *t, int32_t bos, int32_t eos);

@@ -56,8 +56,9 @@ refuses "missing picture" 1 "none.png" run $G/llava hello --image "$tmp/none.png
 head -c 1000 $G/_inputs/rgba.png >"$tmp/cut.png"
 refuses "picture cut short" 1 "cut.png" run $G/llava hello --image "$tmp/cut.png"
 refuses "text as a picture" 1 "Makefile" run $G/llava hello --image Makefile
-refuses "picture for a text model" 3 "pictures" run $G/llama hello --image $G/_inputs/small.png
+refuses "picture for a text model" 3 "small.png: .*llama takes no pictures, only text; .*mm info" run $G/llama hello --image $G/_inputs/small.png
 refuses "missing recording" 1 "none.wav" transcribe $G/whisper "$tmp/none.wav"
 refuses "text as a recording" 1 "Makefile" transcribe $G/whisper Makefile
-refuses "transcribe with a text model" 3 "transcribe" transcribe $G/llama $G/_inputs/speech_16k.wav
+refuses "sound for a picture model" 3 "speech_16k.wav: .*llava takes no sound" run $G/llava hello --audio $G/_inputs/speech_16k.wav
+refuses "transcribe with a text model" 3 "$G/llama: .*transcribe" transcribe $G/llama $G/_inputs/speech_16k.wav
 exit $bad

@@ -1,4 +1,4 @@
-/* What the three fault programs share: counting, an allocator that can refuse, the list of test models, and one way to play
+/* What all fault programs share: counting, an allocator that can refuse, the list of test models, and one way to play
  * any model through the public header. Everything is deterministic; `-s SEED` moves the samples, `-v` prints every case
  * before it runs. A crash or a case that hangs prints the case it happened in. */
 #ifndef MM_FAULT_H
@@ -220,7 +220,7 @@ static int __attribute__((unused)) open_files(void)
     return n;
 }
 
-/* ---- the test models: every folder of tests/golden, and the single files in it ---- */
+/* ---- the test models: every folder of tests/golden, and the twins in it ---- */
 
 typedef struct model_list { char (*paths)[256]; size_t n; } model_list;
 
@@ -252,7 +252,7 @@ static model_list __attribute__((unused)) list_models(void)
             const int m = scandir(path, &files, NULL, alphasort);
             for (int j = 0; j < m; j++) {
                 const char *f = files[j]->d_name;
-                if ((ends(f, ".gguf") && strncmp(f, "mmproj", 6) != 0) || ends(f, ".bin")) list_add(&l, dirs[i]->d_name, f);
+                if ((ends(f, ".gguf") && strncmp(f, "mmproj", 6) != 0) || ends(f, ".bin") || strcmp(f, "ct2") == 0) list_add(&l, dirs[i]->d_name, f);
                 free(files[j]);
             }
             if (m >= 0) free(files);

@@ -1,129 +1,9 @@
-/* Damaged and contradicting model files: every format is cut short, has single bytes changed, and gets impossible numbers
- * in its hyper-parameters; then it is loaded and, if that works, answers two tokens. Expected: a documented status with one
- * sentence, or an answer; nothing left behind. Changed models are made in a temporary folder, the files they share with
- * the original are links.
+/* Damaged and contradicting model files: every format is cut short and has single bytes changed, side files are of the
+ * wrong kind or absent, shards are exchanged, manifests ask for nonsense; then the model is loaded and, if that works,
+ * answers two tokens. What is expected stands in damage.h.
  *
  * A seeded sample by default, about ten times as many cases with -a. */
-#include "fault.h"
-
-#include <limits.h>
-
-#define MEMORY ((uint64_t)512 << 20)
-
-static mm_engine *engine;
-static char base[64], root[2048]; /* the temporary folder; the repository */
-
-/* ---- files ---- */
-
-typedef struct blob { unsigned char *p; size_t n; } blob;
-
-static blob read_blob(const char *path)
-{
-    blob b = {0};
-    FILE *f = fopen(path, "rb");
-    if (!f) return b;
-    fseek(f, 0, SEEK_END);
-    const long n = ftell(f);
-    rewind(f);
-    b.p = malloc((size_t)n + 1);
-    if (!b.p) exit(3);
-    b.n = fread(b.p, 1, (size_t)n, f);
-    b.p[b.n] = 0;
-    fclose(f);
-    return b;
-}
-
-static void write_blob(const char *path, const void *p, size_t n)
-{
-    unlink(path);
-    FILE *f = fopen(path, "wb");
-    if (!f || fwrite(p, 1, n, f) != n || fclose(f) != 0) {
-        perror(path);
-        exit(3);
-    }
-}
-
-static void clear_folder(const char *dir)
-{
-    char path[PATH_MAX];
-    DIR *d = opendir(dir);
-    struct dirent *e;
-    while (d && (e = readdir(d)) != NULL) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-        unlink(path);
-    }
-    if (d) closedir(d);
-}
-
-/* Fills the temporary folder with links to the files of a test model. */
-static void link_model(const char *family)
-{
-    char dir[PATH_MAX], from[PATH_MAX * 2], to[PATH_MAX];
-    clear_folder(base);
-    snprintf(dir, sizeof dir, "%s/" GOLDEN "/%s", root, family);
-    DIR *d = opendir(dir);
-    struct dirent *e;
-    while (d && (e = readdir(d)) != NULL) {
-        if (e->d_name[0] == '.' || strncmp(e->d_name, "expected", 8) == 0) continue;
-        snprintf(from, sizeof from, "%s/%s", dir, e->d_name);
-        snprintf(to, sizeof to, "%s/%s", base, e->d_name);
-        if (symlink(from, to) != 0) exit(3);
-    }
-    if (d) closedir(d);
-}
-
-static void link_folder(const char *family)
-{
-    char from[PATH_MAX], to[PATH_MAX];
-    snprintf(from, sizeof from, "%s/" GOLDEN "/%s", root, family);
-    snprintf(to, sizeof to, "%s/%s", base, family);
-    if (symlink(from, to) != 0) exit(3);
-}
-
-/* ---- one case ---- */
-
-/* Loads and answers; checks what comes of it. */
-static void try_model(const char *path)
-{
-    const long before = atomic_load(&mem_live);
-    mm_error err = {.size = sizeof err};
-    mm_model *m = NULL;
-    mm_session *s = NULL;
-    uint64_t hash;
-    mm_status st = mm_model_load(engine, path, NULL, &m, &err);
-    if (st != MM_OK) {
-        const bool fits = st == MM_E_FORMAT || st == MM_E_UNSUPPORTED || st == MM_E_LIMIT || st == MM_E_NOMEM || st == MM_E_IO;
-        check(fits && described(st, &err) && !m, "load: %s \"%s\"", mm_status_name(st), err.text);
-    } else {
-        const facts f = facts_of(m);
-        st = open_session(m, &f, 2, &s, &err);
-        if (st == MM_OK) st = answer(engine, &f, s, &hash, &err);
-        check(st == MM_OK || described(st, &err), "answer: %s \"%s\"", mm_status_name(st), err.text);
-    }
-    mm_session_release(s);
-    mm_model_release(m);
-    check(atomic_load(&mem_live) == before, "%ld bytes are left", atomic_load(&mem_live) - before);
-}
-
-typedef struct target {
-    const char *family, *file, *model; /* model: what is loaded, "" the folder */
-    size_t header;                     /* bytes at the front that most changes go to; 0: the whole file */
-} target;
-
-static void path_in(const char *file, char path[PATH_MAX])
-{
-    snprintf(path, PATH_MAX, "%s%s%s", base, file[0] ? "/" : "", file);
-}
-
-static void try_bytes(const target *t, const void *p, size_t n)
-{
-    char path[PATH_MAX];
-    path_in(t->file, path);
-    write_blob(path, p, n);
-    path_in(t->model, path);
-    try_model(path);
-}
+#include "damage.h"
 
 /* ---- cutting and changing ---- */
 
@@ -169,139 +49,23 @@ static void changes(const target *t, const blob *b)
 
 static void damage(const target *t)
 {
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, GOLDEN "/%s/%s", t->family, t->file);
-    blob b = read_blob(path);
-    if (!b.p) {
-        snprintf(current, sizeof current, "%.500s", path);
-        check(false, "cannot be read");
-        return;
-    }
+    blob b = read_target(t);
+    if (!b.p) return;
     link_model(t->family);
     truncations(t, &b);
     changes(t, &b);
     free(b.p);
 }
 
-/* ---- numbers in JSON ---- */
-
-static const char *const json_values[] = {"0", "-1", "1", "2147483647", "1000000000000000000000", "4294967296", "1e308", "-0.0", "null",
-                                          "true", "\"x\"", "[]", "{}", "3", "65536", "0.5"};
-
-/* Replaces every number (and true, false) of a JSON text in turn. */
-static void json_numbers(const target *t)
-{
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, GOLDEN "/%s/%s", t->family, t->file);
-    blob b = read_blob(path);
-    if (!b.p) return;
-    link_model(t->family);
-    char *text = malloc(b.n + 64);
-    if (!text) exit(3);
-    bool in_string = false;
-    size_t number = 0;
-    for (size_t i = 0; i < b.n; i++) {
-        if (b.p[i] == '\\' && in_string) i++;
-        else if (b.p[i] == '"') in_string = !in_string;
-        if (in_string || (b.p[i] != '-' && (b.p[i] < '0' || b.p[i] > '9') && b.p[i] != 't' && b.p[i] != 'f')) continue;
-        size_t end = i;
-        while (end < b.n && !strchr(",]} \n\r\t", b.p[end])) end++;
-        for (size_t k = 0; k < sizeof json_values / sizeof *json_values; k++) {
-            const bool key = k < 5, chosen = all_cases || (key && b.n < 4096) || mix(seed * 31 + number * 64 + k) % 8 == 0;
-            if (!chosen || (!all_cases && number > 60 && mix(seed + number) % 16 != 0)) continue;
-            if (!begin("%s/%s number %zu as %s", t->family, t->file, number, json_values[k])) continue;
-            const int n = snprintf(text, b.n + 64, "%.*s%s%.*s", (int)i, (const char *)b.p, json_values[k], (int)(b.n - end), (const char *)b.p + end);
-            try_bytes(t, text, (size_t)n);
-        }
-        number++;
-        i = end;
-        if (i < b.n && b.p[i] == '"') i--;
-    }
-    free(text);
-    free(b.p);
-}
-
-/* ---- numbers in GGUF: the values of the keys that hold one number ---- */
-
-static size_t gguf_skip(const blob *b, size_t at, uint32_t type)
-{
-    static const unsigned char width[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
-    uint64_t n = 0;
-    if (at + 12 > b->n) return b->n;
-    if (type == 8) {
-        memcpy(&n, b->p + at, 8);
-        return at + 8 + n;
-    }
-    if (type == 9) {
-        uint32_t elem;
-        memcpy(&elem, b->p + at, 4);
-        memcpy(&n, b->p + at + 4, 8);
-        at += 12;
-        if (elem < 13 && width[elem]) return at + n * width[elem];
-        for (uint64_t i = 0; i < n && at < b->n; i++) at = gguf_skip(b, at, elem);
-        return at;
-    }
-    return at + (type < 13 ? width[type] : 0);
-}
-
-static void gguf_numbers(const target *t)
-{
-    static const uint32_t values[] = {0, 1, UINT32_MAX, INT32_MAX, 3, 1 << 16, 0x7F800000 /* infinity */, 0xFFC00000 /* NaN */, 0xBF800000};
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, GOLDEN "/%s/%s", t->family, t->file);
-    blob b = read_blob(path);
-    if (!b.p) return;
-    link_model(t->family);
-    uint64_t n_keys = 0;
-    memcpy(&n_keys, b.p + 16, 8);
-    size_t at = 24;
-    for (uint64_t i = 0; i < n_keys && at + 12 < b.n; i++) {
-        uint64_t len;
-        uint32_t type;
-        memcpy(&len, b.p + at, 8);
-        const char *key = (const char *)b.p + at + 8;
-        at += 8 + len;
-        memcpy(&type, b.p + at, 4);
-        at += 4;
-        for (size_t k = 0; type >= 4 && type <= 6 && k < sizeof values / sizeof *values; k++) {
-            if (!begin("%s/%s %.*s as %x", t->family, t->file, (int)len, key, values[k])) continue;
-            uint32_t was;
-            memcpy(&was, b.p + at, 4);
-            memcpy(b.p + at, &values[k], 4);
-            try_bytes(t, b.p, b.n);
-            memcpy(b.p + at, &was, 4);
-        }
-        for (uint32_t other = 0; all_cases && other < 14; other++) { /* another type for the same bytes */
-            if (!begin("%s/%s %.*s of type %u", t->family, t->file, (int)len, key, other)) continue;
-            memcpy(b.p + at - 4, &other, 4);
-            try_bytes(t, b.p, b.n);
-            memcpy(b.p + at - 4, &type, 4);
-        }
-        at = gguf_skip(&b, at, type);
-    }
-    free(b.p);
-}
-
-static void speech_header(void)
-{
-    static const uint32_t values[] = {0, 1, UINT32_MAX, INT32_MAX, 3, 80, 1 << 14, 1 << 20};
-    const target t = {"whisper", "ggml-f16.bin", "ggml-f16.bin", 0};
-    blob b = read_blob(GOLDEN "/whisper/ggml-f16.bin");
-    if (!b.p) return;
-    link_model("whisper");
-    for (size_t field = 0; field < 15; field++)
-        for (size_t k = 0; k < sizeof values / sizeof *values; k++) {
-            if (!begin("whisper/ggml-f16.bin field %zu as %u", field, values[k])) continue;
-            uint32_t was;
-            memcpy(&was, b.p + 4 * field, 4);
-            memcpy(b.p + 4 * field, &values[k], 4);
-            try_bytes(&t, b.p, b.n);
-            memcpy(b.p + 4 * field, &was, 4);
-        }
-    free(b.p);
-}
-
 /* ---- manifests ---- */
+
+static void link_folder(const char *family)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    snprintf(from, sizeof from, "%s/" GOLDEN "/%s", root, family);
+    snprintf(to, sizeof to, "%s/%s", base, family);
+    if (symlink(from, to) != 0) exit(3);
+}
 
 static void manifests(void)
 {
@@ -350,9 +114,10 @@ static void json_files(void)
 {
     static const char *const texts[] = {"", "{}", "[]", "7", "null", "\"x\"", "{\"a\":1,\"a\":2}", "\xff\xfe{}", "{} {}", "nan", "[[[[", "{\"model_type\":7}",
                                         "{\"model_type\":\"llama\"}", "{\"model_type\":\"no such model\"}", "{\"architectures\":[]}"};
-    static const char *const families[] = {"llama", "whisper", "clip", "blip2_opt", "siglip"};
+    static const char *const families[] = {"llama", "whisper", "clip", "blip2_opt", "siglip", "whisper/ct2"};
     static const char *const files[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json",
-                                        "preprocessor_config.json", "processor_config.json", "model.safetensors.index.json", "chat_template.jinja"};
+                                        "preprocessor_config.json", "processor_config.json", "model.safetensors.index.json", "chat_template.jinja",
+                                        "model.bin"};
     char *deep = malloc(100000);
     if (!deep) exit(3);
     memset(deep, '[', 100000);
@@ -371,6 +136,48 @@ static void json_files(void)
     free(deep);
 }
 
+/* ---- shards ---- */
+
+/* Folders whose shards and index contradict each other: none may load. */
+static void shards(void)
+{
+    enum { N = 3 };
+    static const char index_name[] = "model.safetensors.index.json";
+    static const char *const names[N] = {"model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors"};
+    static const char *const elsewhere[] = {"model-00004-of-00003.safetensors", "../x.safetensors", "/etc/passwd", "", ".", "config.json",
+                                            "model-00001-of-00003.safetensor", "a\\u0000b.safetensors", "model.safetensors.index.json"};
+    const target index = {"llama_sharded_f16", index_name, "", 0};
+    blob b = read_target(&index), part[N];
+    if (!b.p) return;
+    for (int i = 0; i < N; i++) part[i] = read_target(&(target){index.family, names[i], "", 0});
+    for (int i = 0; i < N; i++)
+        for (int k = -3; k < N; k++) { /* shard i is another one, is absent, is a folder, is a pipe */
+            if (k == i || !begin("shard %d as %d", i, k)) continue;
+            char path[PATH_MAX];
+            link_model(index.family);
+            path_in(names[i], path);
+            unlink(path);
+            if (k >= 0) write_blob(path, part[k].p, part[k].n);
+            if ((k == -2 && mkdir(path, 0700) != 0) || (k == -3 && mkfifo(path, 0600) != 0)) exit(3);
+            check(try_model(base) != MM_OK, "it loaded");
+            if (k == -2) rmdir(path);
+        }
+    char *text = malloc(2 * b.n + 128);
+    if (!text) exit(3);
+    for (size_t k = 0; k < sizeof elsewhere / sizeof *elsewhere; k++) { /* the first tensor is said to be elsewhere */
+        if (!begin("a tensor in \"%s\"", elsewhere[k])) continue;
+        link_model(index.family);
+        char *at = strstr((char *)b.p, names[2]);
+        if (!at) exit(3);
+        const int n = snprintf(text, 2 * b.n, "%.*s%s%s", (int)(at - (char *)b.p), (char *)b.p, elsewhere[k], at + strlen(names[2]));
+        const mm_status st = try_bytes(&index, text, (size_t)n);
+        check(st != MM_OK, "it loaded");
+    }
+    for (int i = 0; i < N; i++) free(part[i].p);
+    free(text);
+    free(b.p);
+}
+
 int main(int argc, char **argv)
 {
     static const target bytes[] = {
@@ -386,50 +193,17 @@ int main(int argc, char **argv)
         {"siglip", "spiece.model", "", 4000}, {"llama", "chat_template.jinja", "", 0}, {"gemma3", "chat_template.jinja", "", 0},
         {"llama", "config.json", "", 0}, {"whisper", "config.json", "", 0}, {"blip2_flan_t5", "config.json", "", 0},
         {"llava", "preprocessor_config.json", "", 0}, {"idefics", "preprocessor_config.json", "", 0}, {"whisper", "preprocessor_config.json", "", 0},
-        {"whisper", "generation_config.json", "", 0}, {"llama", "tokenizer_config.json", "", 0}};
-    static const char *const gguf[][2] = {{"llama", "model-f16.gguf"}, {"gemma3", "model-f16.gguf"}, {"phi3_longrope", "model-f16.gguf"},
-                                          {"bert", "model-f32.gguf"}, {"flan_t5", "model-f16.gguf"}, {"gpt2", "model-f32.gguf"},
-                                          {"qwen3", "model-f16.gguf"}, {"mistral", "model-f16.gguf"}, {"llava", "model-f16.gguf"}, {"llava", "mmproj-f16.gguf"}};
-    static const char *const numbers[] = {"config.json", "preprocessor_config.json", "generation_config.json", "tokenizer.json"};
-    start(argc, argv);
-    const char *tmp = getenv("TMPDIR");
-    snprintf(base, sizeof base, "%.40s/libmm-fault-XXXXXX", tmp && tmp[0] ? tmp : "/tmp");
-    if (!getcwd(root, sizeof root) || !mkdtemp(base)) {
-        perror(base);
-        return 3;
-    }
-    const int files = open_files();
-    engine = new_engine(1, MEMORY);
-    int passed = 0;
-#define SECTION(name)                                                                             \
-    do {                                                                                          \
-        printf("%-4s %-40s %6d checks\n", "ok", name, n_passed + n_failed - passed);              \
-        fflush(stdout);                                                                           \
-        passed = n_passed + n_failed;                                                             \
-    } while (0)
+        {"whisper", "generation_config.json", "", 0}, {"llama", "tokenizer_config.json", "", 0},
+        {"whisper/ct2", "model.bin", "", 12000}, {"whisper/ct2", "config.json", "", 0}, {"whisper/ct2", "tokenizer.json", "", 0},
+        {"whisper/ct2", "preprocessor_config.json", "", 0}};
+    open_damage(argc, argv);
     for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) damage(&bytes[i]);
-    SECTION("cut and changed files");
-    for (size_t i = 0; i < sizeof gguf / sizeof *gguf; i++)
-        gguf_numbers(&(target){gguf[i][0], gguf[i][1], strncmp(gguf[i][1], "mmproj", 6) == 0 ? "model-f16.gguf" : gguf[i][1], 0});
-    SECTION("numbers in GGUF");
-    speech_header();
-    SECTION("sizes in a ggml .bin");
+    section("cut and changed files");
     manifests();
-    SECTION("manifests");
+    section("manifests");
     json_files();
-    SECTION("JSON files of the wrong kind");
-    model_list l = list_models();
-    for (size_t i = 0; i < l.n; i++) {
-        const char *family = strrchr(l.paths[i], '/') + 1;
-        for (size_t k = 0; k < 4 && !strchr(family, '.'); k++) json_numbers(&(target){family, numbers[k], "", 0});
-    }
-    free(l.paths);
-    SECTION("numbers in JSON files");
-    mm_engine_release(engine);
-    snprintf(current, sizeof current, "all files");
-    check(atomic_load(&mem_live) == 0, "%ld bytes are left", atomic_load(&mem_live));
-    check(open_files() == files, "files are left open");
-    clear_folder(base);
-    rmdir(base);
-    return finish();
+    section("side files of the wrong kind");
+    shards();
+    section("shards");
+    return close_damage();
 }

@@ -9,7 +9,8 @@
  *
  * Cancelling: threads look at the flag between slices of a few milliseconds; who sees it leaves out the rest of the work
  * but keeps meeting the others. At each meeting thread 0 decides for all whether to stop. The decision is kept in two
- * alternating places: thread 0 can be one meeting ahead of a reader, never two. */
+ * alternating places: thread 0 can be one meeting ahead of a reader, never two. A list that waits for another's turn on the
+ * pool is cancelled there. */
 #include "cpu.h"
 
 #include "../../base/ckd.h"
@@ -134,7 +135,7 @@ mm_status mm__cpu_run(mm__pool *pool, const mm__cpu_table *table, const mm__call
                       const atomic_int *cancel, mm_error *err)
 {
     run r = {.pool = pool, .table = table, .calls = calls, .n = n, .scratch = scratch, .cancel = cancel};
-    mm__pool_run(pool, walk, &r);
-    if (atomic_load(&r.abandoned)) return mm__fail(err, MM_E_CANCELLED, "cancelled while computing");
-    return MM_OK;
+    const mm_status st = mm__pool_run(pool, walk, &r, cancel, err);
+    if (st != MM_OK) return st;
+    return atomic_load(&r.abandoned) ? mm__fail(err, MM_E_CANCELLED, "cancelled while computing") : MM_OK;
 }

@@ -10,7 +10,6 @@ double mm__os_now(void);               /* monotonic seconds */
 int64_t mm__os_wall(void);             /* seconds since 1970, UTC */
 int mm__os_cores(void);                /* physical cores this process may use, >= 1 */
 int mm__os_cpus(void);                 /* logical processors this process may use, >= 1 */
-uint64_t mm__os_rss(void);             /* resident bytes, 0 when unknown */
 int64_t mm__os_process(void);          /* number of this process; another one after a fork */
 uint64_t mm__os_random(void);          /* unpredictable bits for hash seeds; not for keys */
 
@@ -25,6 +24,7 @@ void mm__mutex_unlock(mm__mutex *m);
 bool mm__cond_init(mm__cond *c);
 void mm__cond_destroy(mm__cond *c);
 void mm__cond_wait(mm__cond *c, mm__mutex *m);
+void mm__cond_wait_for(mm__cond *c, mm__mutex *m, double seconds); /* or less */
 void mm__cond_broadcast(mm__cond *c);
 /* The new thread receives no signals of the host. */
 bool mm__thread_start(mm__thread *t, void (*fn)(void *), void *arg);
@@ -38,8 +38,10 @@ bool mm__os_write(int fd, const void *p, size_t n);
 bool mm__os_close(int fd);             /* false: what was written may not have arrived */
 int64_t mm__os_size(int fd);           /* regular files only, else -1 */
 int64_t mm__os_pread(int fd, void *dst, size_t n, uint64_t offset); /* short only at the end of the file */
-int mm__os_is_dir(const char *path);   /* 1 directory, 0 something else, -1 nothing there */
-/* Calls each(arg, name) for every entry of a directory except "." and "..", in no particular order. */
+/* 1 directory, 0 something else, -1 nothing there. What cannot be looked at counts as something: opening it says why. */
+int mm__os_is_dir(const char *path);
+/* Calls each(arg, name) for every entry of a directory except "." and "..", in no particular order. False and
+ * errno when the list is not whole. */
 bool mm__os_list(const char *dir, void (*each)(void *arg, const char *name), void *arg);
 
 #endif

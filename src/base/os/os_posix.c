@@ -123,16 +123,6 @@ int mm__os_cpus(void)
     return count_cpus(false);
 }
 
-uint64_t mm__os_rss(void)
-{
-    char text[128];
-    unsigned long long whole, resident;
-    small_file("/proc/self/statm", text, sizeof text);
-    if (sscanf(text, "%llu %llu", &whole, &resident) != 2) return 0;
-    const long page = sysconf(_SC_PAGESIZE);
-    return page > 0 ? (uint64_t)resident * (uint64_t)page : 0;
-}
-
 int64_t mm__os_process(void)
 {
     return (int64_t)getpid();
@@ -168,7 +158,11 @@ void mm__mutex_unlock(mm__mutex *m)
 }
 bool mm__cond_init(mm__cond *c)
 {
-    return pthread_cond_init(cond_of(c), NULL) == 0;
+    pthread_condattr_t attr;
+    if (pthread_condattr_init(&attr) != 0) return false;
+    const bool ok = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 && pthread_cond_init(cond_of(c), &attr) == 0;
+    pthread_condattr_destroy(&attr);
+    return ok;
 }
 void mm__cond_destroy(mm__cond *c)
 {
@@ -177,6 +171,18 @@ void mm__cond_destroy(mm__cond *c)
 void mm__cond_wait(mm__cond *c, mm__mutex *m)
 {
     pthread_cond_wait(cond_of(c), mutex_of(m));
+}
+void mm__cond_wait_for(mm__cond *c, mm__mutex *m, double seconds)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += (time_t)seconds;
+    t.tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000L;
+    }
+    pthread_cond_timedwait(cond_of(c), mutex_of(m), &t);
 }
 void mm__cond_broadcast(mm__cond *c)
 {
@@ -283,7 +289,7 @@ int64_t mm__os_pread(int fd, void *dst, size_t n, uint64_t offset)
 int mm__os_is_dir(const char *path)
 {
     struct stat st;
-    if (stat(path, &st) != 0) return -1;
+    if (stat(path, &st) != 0) return errno == ENOENT || errno == ENOTDIR ? -1 : 0;
     return S_ISDIR(st.st_mode) ? 1 : 0;
 }
 
@@ -291,8 +297,11 @@ bool mm__os_list(const char *dir, void (*each)(void *arg, const char *name), voi
 {
     DIR *d = opendir(dir);
     if (!d) return false;
-    for (struct dirent *e; (e = readdir(d)) != NULL;)
+    struct dirent *e;
+    while (errno = 0, (e = readdir(d)) != NULL)
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) each(arg, e->d_name);
+    const int error = errno;
     closedir(d);
-    return true;
+    errno = error;
+    return error == 0;
 }

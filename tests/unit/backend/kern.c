@@ -9,6 +9,7 @@
 
 #include "../../../src/backend/cpu/cpu.h"
 #include "../../../src/base/rng.h"
+#include "../normal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -47,7 +48,7 @@ static mm__view values(maker *m, mm__dtype t, mm__shape s)
     }
     v.data = block(m, (size_t)stride * 4);
     for (int64_t i = 0; i < stride; i++) {
-        const float x = 1.5f * mm__rng_normal(m->seed, m->at++);
+        const float x = 1.5f * random_normal(m->seed, m->at++);
         if (t == MM__F16) ((uint16_t *)v.data)[i] = mm__f32_to_f16(x);
         else ((float *)v.data)[i] = x;
     }
@@ -248,14 +249,14 @@ static void tiers_can_be_asked_for(void **state)
     mm_error err = {.size = sizeof err};
     mm__mem *mem = mm__mem_create(NULL, 0);
     mm__backend *b = NULL;
-    assert_int_equal(mm__backend_create(mem, NULL, "cpu:c", 2, true, &b, NULL), MM_OK);
+    assert_int_equal(mm__backend_create(mem, NULL, "cpu:c", 2, NULL, true, &b, NULL), MM_OK);
     b->ops->describe(b, line, sizeof line);
     assert_non_null(strstr(line, "portable C, 2 threads"));
     assert_string_equal(b->isa, "c");
     assert_int_equal(b->threads, 2);
     mm__backend_destroy(b);
-    assert_int_equal(mm__backend_create(mem, NULL, "cpu:mmx", 1, true, &b, &err), MM_E_DEVICE);
-    assert_int_equal(mm__backend_create(mem, NULL, "abacus", 1, true, &b, &err), MM_E_DEVICE);
+    assert_int_equal(mm__backend_create(mem, NULL, "cpu:mmx", 1, NULL, true, &b, &err), MM_E_DEVICE);
+    assert_int_equal(mm__backend_create(mem, NULL, "abacus", 1, NULL, true, &b, &err), MM_E_DEVICE);
     assert_non_null(strstr(err.text, "abacus"));
     mm__device d;
     assert_true(mm__backend_device(0, &d));

@@ -3,6 +3,7 @@
  * not depend on the cut into units or on the other rows, and packing keeps its promises. */
 #include "../../../src/backend/cpu/kern/linear/linear_layout.h"
 #include "../../../src/base/rng.h"
+#include "../normal.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +16,7 @@ static uint64_t counter;
 
 static uint64_t draw(void) { return mm__rng_u64(42, counter++); }
 static int64_t between(int64_t lo, int64_t hi) { return lo + (int64_t)(draw() % (uint64_t)(hi - lo + 1)); }
-static float normal(void) { return mm__rng_normal(43, counter++); }
+static float normal(void) { return random_normal(43, counter++); }
 
 static const mm__dtype types[] = {MM__F32,  MM__F16,  MM__BF16, MM__Q4_0, MM__Q4_1, MM__Q5_0, MM__Q5_1,
                                   MM__Q8_0, MM__Q2_K, MM__Q3_K, MM__Q4_K, MM__Q5_K, MM__Q6_K};

@@ -205,6 +205,12 @@ static void finds_in_order(void **state)
     char *none = NULL;
     assert_int_equal(mm__path_find(&(mm__files){.mem = mem}, "/nowhere", "", "", &none, NULL), MM_OK);
     assert_null(none);
+    snprintf(path, sizeof path, "%s/loop", dir); /* what cannot be looked at is there, and cannot be listed */
+    assert_int_equal(symlink(path, path), 0);
+    assert_int_equal(mm__path_kind(&(mm__files){0}, path), MM__PATH_FILE);
+    assert_int_equal(mm__path_find(&(mm__files){.mem = mem}, path, "", "", &none, NULL), MM_E_IO);
+    assert_null(none);
+    unlink(path);
     mm__mem_destroy(mem);
 }
 
@@ -216,7 +222,7 @@ static bool read_both(mm__mem *mem)
     mm_status st = mm__read_file(&(mm__files){.mem = mem}, file, 100, &text, NULL, &e);
     if (st == MM_OK) st = mm__io_open_memory(mem, "x", 1, "x", &io, &e);
     assert_true(st == MM_OK || (st == MM_E_NOMEM && e.code == MM_E_NOMEM));
-    const bool looked = st == MM_OK && mm__path_find(&(mm__files){.mem = mem}, dir, "b-", ".bin", &name, NULL) == MM_OK;
+    const bool looked = st == MM_OK && mm__path_find(&(mm__files){.mem = mem}, dir, "b-", ".bin", &name, &e) == MM_OK;
     assert_true(looked == (name != NULL));
     if (name) path = mm__path_join(mem, dir, name);
     if (name) assert_string_equal(name, "b-one.bin");

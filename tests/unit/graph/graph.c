@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "../../../src/base/rng.h"
+#include "../normal.h"
 #include "../../../src/graph/graph_impl.h"
 
 #include <math.h>
@@ -30,7 +30,7 @@ typedef struct source { uint64_t seed; int64_t cols; } source;
 static mm_status read_random(void *ctx, int64_t row, int64_t n, void *dst, mm_error *err)
 {
     const source *s = ctx;
-    for (int64_t i = 0; i < n * s->cols; i++) ((float *)dst)[i] = 0.3f * mm__rng_normal(s->seed, (uint64_t)(row * s->cols + i));
+    for (int64_t i = 0; i < n * s->cols; i++) ((float *)dst)[i] = 0.3f * random_normal(s->seed, (uint64_t)(row * s->cols + i));
     return MM_OK;
 }
 
@@ -47,7 +47,7 @@ static void open_fixture(fixture *f, int threads)
     memset(f, 0, sizeof *f);
     f->mem = mm__mem_create(NULL, 0);
     f->live = mm__mem_live(f->mem);
-    assert_int_equal(mm__backend_create(f->mem, NULL, "cpu", threads, true, &f->b, NULL), MM_OK);
+    assert_int_equal(mm__backend_create(f->mem, NULL, "cpu", threads, NULL, true, &f->b, NULL), MM_OK);
     random_tensor(f, mm__shape2(3 * D, D), MM__USE_LINEAR);
     random_tensor(f, mm__shape2(D, D), MM__USE_LINEAR);
     random_tensor(f, mm__shape2(2 * FF, D), MM__USE_LINEAR);
@@ -107,7 +107,7 @@ static void run_decoder(mm__graph *g, const block *b, mm__arena *arena, float ou
 {
     float x[T * D];
     int32_t pos[T], slot[T], span[T][2];
-    for (int i = 0; i < T * D; i++) x[i] = mm__rng_normal(99, (uint64_t)i);
+    for (int i = 0; i < T * D; i++) x[i] = random_normal(99, (uint64_t)i);
     for (int t = 0; t < T; t++) {
         pos[t] = slot[t] = 2 + t;
         span[t][0] = 2;
@@ -305,7 +305,7 @@ static void memory_may_fail(void **state)
         fail_after = 1 << 20;
         f.mem = mm__mem_create(&host, 0);
         f.live = mm__mem_live(f.mem);
-        assert_int_equal(mm__backend_create(f.mem, NULL, "cpu", 1, true, &f.b, NULL), MM_OK);
+        assert_int_equal(mm__backend_create(f.mem, NULL, "cpu", 1, NULL, true, &f.b, NULL), MM_OK);
         random_tensor(&f, mm__shape2(D, D), MM__USE_LINEAR);
         fail_after = n;
         mm_status s = mm__graph_create(f.b, &g, NULL);

@@ -83,26 +83,6 @@ static void check_text(run *r, const char *name, const char *s, size_t n, unsign
     mm__ids_free(&ids);
 }
 
-static void check_pair(run *r, const char *name, const mm__json *pair, const mm__json *row)
-{
-    mm__ids ids, types;
-    mm_error err = {.size = sizeof err};
-    size_t n = 0, m = 0;
-    const char *a = mm__json_str(mm__json_at(pair, 0), &n, ""), *b = mm__json_str(mm__json_at(pair, 1), &m, "");
-    mm__ids_init(&ids, r->mem);
-    mm__ids_init(&types, r->mem);
-    if (mm__tokenize_pair(r->t, a, n, b, m, &ids, &types, &err) != MM_OK) fail_msg("%s", err.text);
-    check_ids(r, name, &ids, row, false);
-    assert_int_equal(ids.len, types.len);
-    int changes = 0;
-    for (size_t i = 1; i < types.len; i++) changes += types.data[i] != types.data[i - 1];
-    assert_int_equal(types.data[0], 0);
-    assert_int_equal(types.data[types.len - 1], 1);
-    assert_int_equal(changes, 1);
-    mm__ids_free(&ids);
-    mm__ids_free(&types);
-}
-
 /* The interleaved prompt as its processor writes it: texts trimmed, pictures between guard tokens, utterance ends thrice. */
 static void prompt_text(const mm__json *prompt, mm__buf *out)
 {
@@ -196,8 +176,6 @@ static void check_case(run *r, const mm__json *c, bool chat_plain, bool spelling
             text = mm__json_str(mm__json_at(batch, i), &n, "");
             check_text(r, name, text, n, flags, mm__json_at(ids, i), true);
         }
-    } else if (mm__json_get(c, "pair")) {
-        check_pair(r, name, mm__json_get(c, "pair"), mm__json_at(ids, 0));
     } else if (mm__json_get(c, "prompt")) {
         mm__buf b;
         mm__buf_init(&b, r->mem);

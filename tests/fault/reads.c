@@ -1,0 +1,182 @@
+/* Failing files: while a model loads and answers about a picture or a sound, the N-th open, fstat, stat, pread, opendir or
+ * readdir of the library fails, or gives less than was asked. The program is linked with --wrap for these calls (Makefile),
+ * so nothing of the library changes.
+ *
+ * Expected of a failure: MM_E_IO or MM_E_FORMAT with one sentence, no memory and no file left behind, and the same answer
+ * when asked again. The library may do without what failed only if the answer stays the same. An interrupted call and a
+ * pread that gives a part are no failures. A seeded sample of N by default, every N with -a. */
+#include "fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* ---- the calls ---- */
+
+enum { OPEN, FSTAT, STAT, PREAD, OPENDIR, READDIR, N_CALLS };
+static const char *const call_names[] = {"open", "fstat", "stat", "pread", "opendir", "readdir"};
+
+typedef struct way {
+    int call;
+    int error;     /* errno; 0: nothing more comes; -1: a part comes */
+    bool from_on;  /* that call and all later ones */
+    bool harmless; /* the answer must be the usual one */
+    bool other;    /* it looks like another file: any documented answer */
+    const char *what;
+} way;
+
+static const way ways[] = {
+    {OPEN, EIO, .what = "EIO"}, {OPEN, EMFILE, .from_on = true, .what = "EMFILE from there on"}, {OPEN, EACCES, .what = "EACCES"},
+    {OPEN, ENOENT, .what = "vanished"}, {OPEN, EINTR, .harmless = true, .what = "interrupted"}, {FSTAT, EIO, .what = "EIO"},
+    {FSTAT, 0, .other = true, .what = "an empty file"}, {STAT, EIO, .what = "EIO"}, {STAT, EACCES, .from_on = true, .what = "EACCES from there on"},
+    {PREAD, EIO, .what = "EIO"}, {PREAD, EIO, .from_on = true, .what = "EIO from there on"},
+    {PREAD, 0, .from_on = true, .what = "the end of a file that shrank"}, {PREAD, EINTR, .harmless = true, .what = "interrupted"},
+    {PREAD, -1, .from_on = true, .harmless = true, .what = "one half each time"}, {OPENDIR, EMFILE, .what = "EMFILE"},
+    {READDIR, EIO, .what = "EIO"}};
+
+static const way *armed;
+static atomic_long counts[N_CALLS], hits, fail_at;
+
+/* Whether this call is the one; sets errno. */
+static bool struck(int call)
+{
+    const long i = atomic_fetch_add(&counts[call], 1), at = atomic_load(&fail_at);
+    if (!armed || armed->call != call || (armed->from_on ? i < at : i != at)) return false;
+    atomic_fetch_add(&hits, 1);
+    if (armed->error > 0) errno = armed->error;
+    return true;
+}
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+int __real_fstat(int fd, struct stat *st);
+int __wrap_fstat(int fd, struct stat *st);
+int __real_stat(const char *path, struct stat *st);
+int __wrap_stat(const char *path, struct stat *st);
+ssize_t __real_pread(int fd, void *dst, size_t n, off_t offset);
+ssize_t __wrap_pread(int fd, void *dst, size_t n, off_t offset);
+DIR *__real_opendir(const char *path);
+DIR *__wrap_opendir(const char *path);
+struct dirent *__real_readdir(DIR *d);
+struct dirent *__wrap_readdir(DIR *d);
+
+int __wrap_open(const char *path, int flags, ...)
+{
+    return struck(OPEN) ? -1 : __real_open(path, flags, 0);
+}
+
+int __wrap_fstat(int fd, struct stat *st)
+{
+    const bool now = struck(FSTAT);
+    if (now && armed->error) return -1;
+    const int rc = __real_fstat(fd, st);
+    if (now && rc == 0) st->st_size = 0;
+    return rc;
+}
+
+int __wrap_stat(const char *path, struct stat *st)
+{
+    return struck(STAT) ? -1 : __real_stat(path, st);
+}
+
+ssize_t __wrap_pread(int fd, void *dst, size_t n, off_t offset)
+{
+    if (!struck(PREAD)) return __real_pread(fd, dst, n, offset);
+    if (armed->error > 0) return -1;
+    return armed->error == 0 ? 0 : __real_pread(fd, dst, n > 1 ? n / 2 : n, offset);
+}
+
+DIR *__wrap_opendir(const char *path)
+{
+    return struck(OPENDIR) ? NULL : __real_opendir(path);
+}
+
+struct dirent *__wrap_readdir(DIR *d)
+{
+    return struck(READDIR) ? NULL : __real_readdir(d);
+}
+
+/* w NULL: no call fails. Counting starts again. */
+static void arm(const way *w, long at)
+{
+    armed = w;
+    atomic_store(&fail_at, at);
+    atomic_store(&hits, 0);
+    for (int i = 0; i < N_CALLS; i++) atomic_store(&counts[i], 0);
+}
+
+/* ---- one case ---- */
+
+/* Loads and answers; *hash tells two answers apart. */
+static mm_status play(mm_engine *e, const char *path, uint64_t *hash, mm_error *err)
+{
+    mm_model *m = NULL;
+    mm_session *s = NULL;
+    *hash = 0;
+    mm_status st = mm_model_load(e, path, NULL, &m, err);
+    const facts f = st == MM_OK ? facts_of(m) : (facts){0};
+    if (st == MM_OK) st = open_session(m, &f, 4, &s, err);
+    if (st == MM_OK) st = answer(e, &f, s, hash, err);
+    mm_session_release(s);
+    mm_model_release(m);
+    return st;
+}
+
+static void try_failure(mm_engine *e, const char *path, const way *w, long at, uint64_t want)
+{
+    const long before = atomic_load(&mem_live);
+    const int files = open_files();
+    mm_error err = {.size = sizeof err};
+    uint64_t hash = 0;
+    arm(w, at);
+    mm_status st = play(e, path, &hash, &err);
+    const long met = atomic_load(&hits);
+    arm(NULL, 0);
+    check(met > 0, "the call was not made");
+    const bool fits = st == MM_E_IO || st == MM_E_FORMAT || w->other;
+    check(st == MM_OK ? hash == want || w->other : fits && described(st, &err) && !w->harmless, "%s \"%s\"%s", mm_status_name(st), err.text,
+          st == MM_OK ? ", another answer" : "");
+    check(atomic_load(&mem_live) == before, "%ld bytes are left", atomic_load(&mem_live) - before);
+    check(open_files() == files, "files are left open");
+    st = play(e, path, &hash, &err);
+    check(st == MM_OK && hash == want, "again: %s \"%s\"%s", mm_status_name(st), err.text, st == MM_OK ? ", another answer" : "");
+}
+
+static void family(const char *path)
+{
+    enum { SAMPLE = 4 };
+    const int failed = n_failed, passed = n_passed;
+    mm_error err = {.size = sizeof err};
+    mm_engine *e = new_engine(1, 0);
+    uint64_t want = 0;
+    long total[N_CALLS];
+    if (!begin("%s", path) && !strstr(only, path)) return mm_engine_release(e);
+    arm(NULL, 0);
+    const mm_status st = play(e, path, &want, &err);
+    for (int i = 0; i < N_CALLS; i++) total[i] = atomic_load(&counts[i]);
+    check(st == MM_OK, "without failures: %s \"%s\"", mm_status_name(st), err.text);
+    check(total[OPEN] > 0 && total[FSTAT] > 0 && total[STAT] > 0 && total[PREAD] > 0, "the calls of the library are not seen");
+    for (size_t k = 0; k < sizeof ways / sizeof *ways && st == MM_OK; k++) {
+        const way *w = &ways[k];
+        const long n = total[w->call], rounds = all_cases || n < SAMPLE ? n : SAMPLE;
+        for (long i = 0; i < rounds; i++) {
+            const long from = n * i / rounds, to = n * (i + 1) / rounds; /* one from each stretch */
+            const long at = from + (long)(mix(seed * 31 + k * 64 + (uint64_t)i) % (uint64_t)(to - from));
+            if (begin("%s %s %ld: %s", path, call_names[w->call], at, w->what)) try_failure(e, path, w, at, want);
+        }
+    }
+    mm_engine_release(e);
+    snprintf(current, sizeof current, "%s", path);
+    check(atomic_load(&mem_live) == 0, "%ld bytes are left at the end", atomic_load(&mem_live));
+    printf("%-4s %-45s %4ld open %4ld stat %5ld pread, %d checks\n", n_failed == failed ? "ok" : "FAIL", path, total[OPEN], total[STAT], total[PREAD],
+           n_passed - passed + n_failed - failed);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    start(argc, argv);
+    model_list l = list_models();
+    for (size_t i = 0; i < l.n; i++) family(l.paths[i]);
+    free(l.paths);
+    return finish();
+}
