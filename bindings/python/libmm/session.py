@@ -269,9 +269,9 @@ class Session(Handle):
                 _wait.run(job, lambda: lib.mm_session_cancel(s))
         except BaseException:
             self._quick = False
+            # The cancel may have come too late for that call: this one uses it up.
             lib.mm_session_cancel(s)
-            if self._status >= 0:
-                job()  # the cancel came too late for that call: this one uses it up
+            job()
             raise
         if self._status < 0:
             self._quick = False
