@@ -32,15 +32,6 @@ func (c *sessionConfig) set(key, value string) error {
 	return nil
 }
 
-func (c *sessionConfig) has(key string) bool {
-	for _, s := range c.settings {
-		if s.key == key {
-			return true
-		}
-	}
-	return false
-}
-
 // Bits of mm_session_options.flags.
 const (
 	sessionRaw       = 1

@@ -5,16 +5,18 @@ When the last claim is closed the handle goes back to C: at once, or, while a ca
 soon as that call returns. So closing is safe at any time and in any order. Objects give their Refs to weakref.finalize(),
 which also runs at interpreter exit.
 
-`with ref as pointer:` surrounds each C call. A shared Ref (engine, model) takes any number of calls at once. An exclusive
-one (input, session) takes one at a time, which covers not only the C call but also the reading of what it points to:
-a second call gets StateError, as the header says. Locks are reentrant because a signal handler may close or cancel.
+`with ref as pointer:` surrounds each C call. Inputs and sessions also take turns: `with ref.turn(), ref as pointer:`. The
+turn covers not only the C call but also the reading of what it points to; a second call meanwhile gets StateError, as the
+header says. It is a plain lock, which an interrupt at any moment leaves in order. The other locks are reentrant because a
+signal handler may close or cancel.
 """
 from __future__ import annotations
 
+import array
 import threading
 import weakref
 from ctypes import byref, c_size_t, create_string_buffer
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from . import abi
 from .errors import check, fail, new_error
@@ -43,34 +45,44 @@ class _Native:
 
 
 class Ref:
-    __slots__ = ("closed", "_what", "_native", "_lock", "_calls", "_exclusive")
+    __slots__ = ("closed", "_what", "_native", "_lock", "_calls", "_turn")
 
-    def __init__(self, what: str, native: _Native, exclusive: bool = False):
-        self.closed, self._what, self._native, self._exclusive = False, what, native, exclusive
-        self._lock, self._calls = threading.RLock(), 0
+    def __init__(self, what: str, native: _Native):
+        self.closed, self._what, self._native = False, what, native
+        self._lock, self._calls, self._turn = threading.RLock(), 0, threading.Lock()
 
     @classmethod
-    def take(cls, what: str, pointer: int | None, release: Callable[[int], None], keep: Any = None, exclusive: bool = False) -> Ref:
+    def take(cls, what: str, pointer: int | None, release: Callable[[int], None], keep: Any = None) -> Ref:
         """The owner of a handle that C has just given."""
-        return cls(what, _Native(pointer or 0, release, keep), exclusive)
+        return cls(what, _Native(pointer or 0, release, keep))
 
     def share(self) -> Ref:
         """A second claim that is closed on its own."""
         with self:
-            return Ref(self._what, self._native.claim(), self._exclusive)
+            return Ref(self._what, self._native.claim())
 
     @property
     def keep(self) -> Any:
         return self._native._keep
 
+    def turn(self) -> threading.Lock:
+        """The lock that one call at a time holds."""
+        if self._turn.locked():
+            raise fail(abi.MM_E_STATE, "the %s is in use by another call; give each thread its own" % self._what)
+        return self._turn
+
     def __enter__(self) -> int:
-        with self._lock:
-            if self.closed:
-                raise fail(abi.MM_E_STATE, "the %s is closed" % self._what)
-            if self._exclusive and self._calls:
-                raise fail(abi.MM_E_STATE, "the %s is in use by another call; give each thread its own" % self._what)
-            self._calls += 1
-            return self._native.pointer
+        entered = False
+        try:
+            with self._lock:
+                if self.closed:
+                    raise fail(abi.MM_E_STATE, "the %s is closed" % self._what)
+                entered, self._calls = True, self._calls + 1
+                return self._native.pointer
+        except BaseException:
+            if entered:
+                self._calls -= 1
+            raise
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
@@ -137,6 +149,8 @@ def text_of(call: Callable[..., int], *arguments: Any) -> bytes | None:
 
 def encode(text: str, what: str) -> bytes:
     """UTF-8 of a text that becomes a C string."""
+    if not isinstance(text, str):
+        raise TypeError("%s is a str, not %s" % (what, type(text).__name__))
     try:
         raw = text.encode()
     except UnicodeEncodeError as e:
@@ -144,3 +158,13 @@ def encode(text: str, what: str) -> bytes:
     if b"\0" in raw:
         raise fail(abi.MM_E_ARG, "%s holds a NUL character" % what)
     return raw
+
+
+def id_array(ids: Sequence[int]) -> array.array[int]:
+    """Token ids as C takes them."""
+    if isinstance(ids, (str, bytes, bytearray)):
+        raise TypeError("token ids are a list of numbers, not %s" % type(ids).__name__)
+    try:
+        return array.array("i", ids)
+    except OverflowError:
+        raise fail(abi.MM_E_ARG, "a token id does not fit 32 bits") from None

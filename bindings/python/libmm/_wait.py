@@ -8,51 +8,63 @@ never see signals and call directly. Handing over costs two switches of threads 
 from __future__ import annotations
 
 import os
+import queue
 import threading
 from typing import Callable
 
 
+class _Job:
+    """A call, and whether it has ended."""
+
+    def __init__(self, call: Callable[[], object]):
+        self.call, self.done = call, False
+        self.failure: BaseException | None = None
+        self.tickets, self.lock = [None], threading.Lock()
+        self.lock.acquire()
+
+    def wait(self) -> None:
+        while not self.done:
+            self.lock.acquire()
+
+
 class _Helper:
-    """One thread that runs what the main thread gives it."""
+    """One thread that runs what the main thread gives it. An interrupt may strike the main thread between any two byte
+    codes: so what counts is the mark on the job, not how often a lock was taken, and a job may be handed over twice."""
 
     def __init__(self) -> None:
-        self._start, self._done = threading.Lock(), threading.Lock()
-        self._start.acquire()
-        self._done.acquire()
-        self._job: Callable[[], object] = int
-        self._failure: BaseException | None = None
+        self._queue: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         threading.Thread(target=self._loop, name="libmm", daemon=True).start()
 
     def _loop(self) -> None:
         while True:
-            self._start.acquire()
+            job = self._queue.get()
+            if not job.tickets:
+                continue
+            job.tickets.clear()
             try:
-                self._job()
+                job.call()
             except BaseException as e:
-                self._failure = e
-            self._done.release()
+                job.failure = e
+            job.done = True
+            job.lock.release()
+            del job
 
-    def run(self, job: Callable[[], object], cancel: Callable[[], None]) -> None:
-        self._job, self._failure = job, None
+    def run(self, call: Callable[[], object], cancel: Callable[[], None]) -> None:
+        job = _Job(call)
         try:
-            self._start.release()
-            self._done.acquire()
+            self._queue.put(job)
+            job.wait()
         except BaseException:
-            self._cancel_and_wait(cancel)
+            while not job.done:
+                try:
+                    cancel()
+                    self._queue.put(job)
+                    job.wait()
+                except BaseException:
+                    pass  # interrupted again while the cancelled call ends: it will, so go on waiting
             raise
-        finally:
-            self._job = int
-        if self._failure is not None:
-            raise self._failure
-
-    def _cancel_and_wait(self, cancel: Callable[[], None]) -> None:
-        while True:
-            try:
-                cancel()
-                self._done.acquire()
-                return
-            except BaseException:
-                pass  # interrupted again while the cancelled call ends: it will, so go on waiting
+        if job.failure is not None:
+            raise job.failure
 
 
 _helper: _Helper | None = None
@@ -67,17 +79,17 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
-def run(job: Callable[[], object], cancel: Callable[[], None]) -> None:
-    """job() on the helper when this is the main thread, else here. What interrupts the wait goes on to the caller after
-    cancel() was called and the job has ended."""
+def run(call: Callable[[], object], cancel: Callable[[], None]) -> None:
+    """call() on the helper when this is the main thread, else here. What interrupts the wait goes on to the caller after
+    cancel() was called and the call has ended."""
     global _helper, _busy
     if _busy or threading.current_thread() is not threading.main_thread():
-        job()
+        call()
         return
-    if _helper is None:
-        _helper = _Helper()
-    _busy = True
     try:
-        _helper.run(job, cancel)
+        _busy = True
+        if _helper is None:
+            _helper = _Helper()
+        _helper.run(call, cancel)
     finally:
         _busy = False

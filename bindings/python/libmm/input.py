@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import json
 import os
-from ctypes import byref, c_char, c_char_p, c_int32, c_void_p, cast
+from ctypes import byref, c_char, c_char_p, c_void_p, cast
 from typing import TYPE_CHECKING, Any, Iterable, Mapping, Sequence, Union
 
 from . import abi
-from ._handle import Handle, Ref, encode
+from ._handle import Handle, Ref, encode, id_array
 from .abi import lib
 from .errors import check, fail, new_error
 from .media import Audio, Image, is_pillow, kind_of_path, pixels, samples
@@ -39,7 +39,7 @@ class Input(Handle):
         out, err = c_void_p(), new_error()
         with engine as e:
             check(lib.mm_input_create(e, byref(out), byref(err)), err)
-            self._own(Ref.take("input", out.value, lib.mm_input_release, engine.keep, exclusive=True))
+            self._own(Ref.take("input", out.value, lib.mm_input_release, engine.keep))
 
     @classmethod
     def _of(cls, engine: Ref) -> Input:
@@ -49,13 +49,13 @@ class Input(Handle):
 
     def _call(self, function: Any, *arguments: Any) -> Input:
         err = new_error()
-        with self._ref as p:
+        with self._ref.turn(), self._ref as p:
             check(function(p, *arguments, byref(err)), err)
         return self
 
     def clear(self) -> Input:
         """Empties the input for another use."""
-        with self._ref as p:
+        with self._ref.turn(), self._ref as p:
             lib.mm_input_clear(p)
         return self
 
@@ -112,8 +112,8 @@ class Input(Handle):
 
     def tokens(self, ids: Sequence[int]) -> Input:
         """Token ids as they are. Only raw sessions take them."""
-        raw = (c_int32 * len(ids))(*ids)
-        return self._call(lib.mm_input_tokens, raw, len(ids))
+        raw = id_array(ids)
+        return self._call(lib.mm_input_tokens, raw.buffer_info()[0], len(raw))
 
     def add(self, *items: Feedable) -> Input:
         """Whatever `Session.feed()` takes, in order."""

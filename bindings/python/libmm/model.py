@@ -7,7 +7,7 @@ from ctypes import byref, c_int32, c_size_t, c_void_p, sizeof
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence
 
 from . import abi
-from ._handle import Handle, Ref, encode, text_of
+from ._handle import Handle, Ref, encode, id_array, text_of
 from .abi import lib
 from .engine import Engine
 from .errors import check, fail, new_error
@@ -130,9 +130,9 @@ class Model(Handle):
     def detokenize(self, ids: Sequence[int], *, special: bool = False, errors: str = "replace") -> str:
         """Text of token ids; special tokens are written only with special=True. errors: what becomes of bytes that are no
         UTF-8, as bytes.decode() says it ("surrogateescape" keeps them)."""
-        raw = (c_int32 * len(ids))(*ids)
+        raw = id_array(ids)
         with self._ref as m:
-            text = text_of(lib.mm_model_detokenize, m, raw, len(ids), abi.MM_TOKENIZE_SPECIAL if special else 0)
+            text = text_of(lib.mm_model_detokenize, m, raw.buffer_info()[0], len(raw), abi.MM_TOKENIZE_SPECIAL if special else 0)
         return (text or b"").decode("utf-8", errors)
 
     def apply_template(self, messages: str | Message | Iterable[Message], *, add_generation_prompt: bool = True,

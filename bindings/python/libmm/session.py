@@ -137,7 +137,7 @@ class Session(Handle):
             raise
 
     def _start(self, model: Model, pointer: int | None, logprobs: bool) -> None:
-        session = Ref.take("session", pointer, lib.mm_session_release, model._engine.keep, exclusive=True)
+        session = Ref.take("session", pointer, lib.mm_session_release, model._engine.keep)
         try:
             self._engine = model._engine.share()
         except BaseException:
@@ -171,7 +171,7 @@ class Session(Handle):
         name = encode(key, "key")
         for text in _values(key, value):
             err = new_error()
-            with self._ref as s:
+            with self._ref.turn(), self._ref as s:
                 check(lib.mm_session_set(s, name, text, byref(err)), err)
         return self
 
@@ -201,7 +201,7 @@ class Session(Handle):
         built, mine = self._input(items)
         err = new_error()
         try:
-            with self._ref as s, built._ref as i:
+            with self._ref.turn(), built._ref.turn(), self._ref as s, built._ref as i:
                 self._quick = False
                 check(lib.mm_session_feed(s, i, byref(err)), err)
         finally:
@@ -220,10 +220,10 @@ class Session(Handle):
         positions, err = c_uint64(), new_error()
         try:
             if built is None:
-                with self._ref as s:
+                with self._ref.turn(), self._ref as s:
                     check(lib.mm_session_count(s, None, byref(positions), byref(err)), err)
             else:
-                with self._ref as s, built._ref as i:
+                with self._ref.turn(), built._ref.turn(), self._ref as s, built._ref as i:
                     check(lib.mm_session_count(s, i, byref(positions), byref(err)), err)
         finally:
             if mine and built is not None:
@@ -235,7 +235,7 @@ class Session(Handle):
     def _next_here(self) -> Event | None:
         """The next event on this thread, None at the end."""
         while True:
-            with self._ref as s:
+            with self._ref.turn(), self._ref as s:
                 if check(lib.mm_session_next(s, byref(self._event), byref(self._err)), self._err) == abi.MM_END:
                     return None
                 event = from_c(self._event, self._logprobs)
@@ -248,7 +248,7 @@ class Session(Handle):
         Cancelled after cancel(); ContextError, NumericError, OutOfMemory, UnsupportedError.
         """
         while True:
-            with self._ref as s:
+            with self._ref.turn(), self._ref as s:
                 started = time.perf_counter()
                 self._run(s)
                 event = from_c(self._event, self._logprobs) if self._status != abi.MM_END else None
@@ -269,9 +269,9 @@ class Session(Handle):
                 _wait.run(job, lambda: lib.mm_session_cancel(s))
         except BaseException:
             self._quick = False
+            # The cancel may have come too late for that call: this one uses it up.
             lib.mm_session_cancel(s)
-            if self._status >= 0:
-                job()  # the cancel came too late for that call: this one uses it up
+            job()
             raise
         if self._status < 0:
             self._quick = False
@@ -316,7 +316,7 @@ class Session(Handle):
     def reset(self) -> Session:
         """Forgets the timeline, keeps the options."""
         err = new_error()
-        with self._ref as s:
+        with self._ref.turn(), self._ref as s:
             check(lib.mm_session_reset(s, byref(err)), err)
         return self
 
@@ -326,14 +326,14 @@ class Session(Handle):
         if not 0 <= entries < 1 << 64:
             raise fail(abi.MM_E_ARG, "%d entries are out of range" % entries)
         err = new_error()
-        with self._ref as s:
+        with self._ref.turn(), self._ref as s:
             check(lib.mm_session_truncate(s, entries, byref(err)), err)
         return self
 
     def fork(self) -> Session:
         """A second session with the same options, timeline and random state; from here on both go their own ways."""
         out, err = c_void_p(), new_error()
-        with self._ref as s:
+        with self._ref.turn(), self._ref as s:
             check(lib.mm_session_fork(s, byref(out), byref(err)), err)
         return Session._from(self.model, out.value, self._logprobs)
 
@@ -345,7 +345,7 @@ class Session(Handle):
         """
         err = new_error()
         if isinstance(path, (str, os.PathLike)):
-            with self._ref as s:
+            with self._ref.turn(), self._ref as s:
                 check(lib.mm_session_save_file(s, _path(path), byref(err)), err)
             return None
         pieces: list[bytes] = []
@@ -359,7 +359,7 @@ class Session(Handle):
             except BaseException as e:
                 raised.append(e)
                 return 1
-        with self._ref as s:
+        with self._ref.turn(), self._ref as s:
             status = lib.mm_session_save(s, abi.mm_write_fn(callback), None, byref(err))
         if raised:
             raise raised[0]
@@ -370,7 +370,7 @@ class Session(Handle):
         """A number: of the last answer "encode_ms" "prefill_ms" "decode_ms" "prefill_tokens" "decode_tokens"; of the session
         "n_past" "n_ctx" "entries" "arena_bytes" "kv_bytes" "peak_bytes". UnknownKey."""
         value, err = c_double(), new_error()
-        with self._ref as s:
+        with self._ref.turn(), self._ref as s:
             check(lib.mm_session_stat(s, encode(key, "key"), byref(value), byref(err)), err)
         return value.value
 
