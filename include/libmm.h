@@ -117,7 +117,8 @@ MM_API uint32_t mm_version(void);
 MM_API mm_status mm_build_info(const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
 /* Facts about device `index` (from 0), by key, as text:
- *   "id" (what mm_engine_options.device takes: "cpu") "name" "kind" ("cpu", "gpu") "features" "threads" "summary" (one line) "keys"
+ *   "id" (what mm_engine_options.device takes: "cpu") "name" "kind" ("cpu", "gpu") "features" "threads"
+ *   "summary" (one line) "keys"
  * MM_END past the last device, MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_device_info(uint32_t index, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
@@ -143,7 +144,11 @@ typedef struct mm_allocator {
 #define MM_LOG_DEBUG 4
 
 /* `area` names the part of the library; `line` is UTF-8 without newline; both are valid during the call only. May be
- * called from any thread, also from several at once. */
+ * called from any thread, also from several at once. What is told, by `area`:
+ *   "backend"   INFO: processor, kernels, threads, precision of an engine. WARN: fewer threads than asked for
+ *   "assembly"  INFO: a model that was opened: path, format, parts, size, time. WARN: what was guessed or ignored
+ *   "run"       DEBUG: a session that was created, and its memory plan
+ * Errors are returned, not logged; nothing is logged while an answer is given. */
 typedef void (*mm_log_fn)(void *user, int32_t level, const char *area, const char *line);
 
 #define MM_FILE_NONE 0
@@ -151,8 +156,9 @@ typedef void (*mm_log_fn)(void *user, int32_t level, const char *area, const cha
 #define MM_FILE_DIRECTORY 2
 
 /* The host's files in place of the operating system's: an archive, a database, a network store. Paths are the ones the host
- * gave, or these, or their directory ("." when there is none), with "/name" appended. Functions may be called from any thread, also several at once; a status other than
- * MM_OK becomes MM_E_IO (MM_E_CANCELLED stays what it is) with mm_error.os_code set to it. */
+ * gave, or these, or their directory ("." when there is none), with "/name" appended. Functions may be called from any
+ * thread, also several at once; a status other than MM_OK becomes MM_E_IO (MM_E_CANCELLED stays what it is) with
+ * mm_error.os_code set to it. */
 typedef struct mm_files {
     uint32_t size, reserved;
     void *user;
@@ -314,7 +320,8 @@ MM_API void mm_input_clear(mm_input *input);
  * are copied, media decoded and checked at once. All are [handle] since 0.1; a failed one leaves the input as it was. */
 
 /* Text, at most 64 MiB without NUL bytes. It may hold "<image>" and "<audio>": each takes the next medium of that kind of
- * the same message at that place; media without a place come first. MM_E_LIMIT */
+ * the same message at that place; media without a place come first. Where the message has no medium left they are text, as are
+ * special tokens that a text spells, except in raw sessions. MM_E_LIMIT */
 MM_API mm_status mm_input_text(mm_input *input, const char *text, size_t len, mm_error *err);
 /* Pixels in memory. MM_E_LIMIT: too large */
 MM_API mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err);
@@ -338,7 +345,9 @@ MM_API mm_status mm_input_role(mm_input *input, const char *role, mm_error *err)
  * MM_E_UNSUPPORTED: a remote URL or unknown part */
 MM_API mm_status mm_input_messages(mm_input *input, const char *json, size_t len, const char *base_dir, mm_error *err);
 
-/* Appends `n` token ids as they are. Only raw sessions take them. */
+/* Appends `n` token ids as they are, in their place between texts and media. Only raw sessions that generate take them. Such
+ * a session then keeps its answers as ids, too, and puts nothing around texts but the begin-of-text token where a text comes
+ * first. */
 MM_API mm_status mm_input_tokens(mm_input *input, const int32_t *ids, size_t n, mm_error *err);
 
 /* ---- session ----------------------------------------------------------------------------------------------- */
@@ -357,7 +366,8 @@ typedef struct mm_session_options {
     uint32_t flags;             /* MM_SESSION_* */
 } mm_session_options;
 
-#define MM_SESSION_RAW 1u        /* text is used as it is: no template; special tokens and placeholders recognised */
+#define MM_SESSION_RAW 1u        /* text is used as it is: no template; special tokens are recognised, and the model's
+                                    placeholder stands for "<image>"; never for untrusted text */
 #define MM_SESSION_IGNORE_EOS 2u /* go on after the end-of-text token */
 #define MM_SESSION_LOGPROBS 4u   /* report the log-probability of each token */
 
@@ -383,7 +393,7 @@ MM_API void mm_session_release(mm_session *session);
  *   "single_pass" speech: "1" never decodes a window again at a higher temperature
  *   "watch"     adds a stage name: its tensor is delivered as MM_EVENT_TENSOR ("*" for all)
  *   "decoder_prompt"  encoder-decoder models: text the answer starts with
- *   "force_ids" space-separated ids the answer starts with, after the prompt
+ *   "force_ids" space-separated ids the answer (speech: each window) starts with, after the prompt
  *   "truncate"  "1": a too long text prompt loses its middle instead of failing
  * MM_E_KEY for another key, MM_E_ARG for a bad value, MM_E_STATE while an answer is due or being given. [handle] since 0.1 */
 MM_API mm_status mm_session_set(mm_session *session, const char *key, const char *value, mm_error *err);
@@ -405,7 +415,9 @@ MM_API mm_status mm_session_count(mm_session *session, const mm_input *input, ui
 #define MM_EVENT_VECTOR 4       /* values: float32 vector of length 1 */
 #define MM_EVENT_SCORES 5       /* values: one probability for each text, for image `index` */
 #define MM_EVENT_TENSOR 6       /* data: stage name; values: float32, shape dims[0..n_dims) */
-#define MM_EVENT_END 7          /* data: reason: "stop" "length" "done"; ids: every token of the answer */
+#define MM_EVENT_END 7          /* data: reason: "stop" "length" (max_tokens or the context; speech: in some window)
+                                   "done"; ids: every token of the answer, forced ones too (speech: window by window, no
+                                   end tokens) */
 
 typedef struct mm_logprob {
     int32_t id;

@@ -8,15 +8,18 @@ cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build} LIB=${LIB:-lib} T=${T:-} SAN=${SAN:-} CC=${CC:-gcc} PYTHON=${PYTHON:-python3} LDLIBS=${LDLIBS:-}
 export BUILD LIB SAN CC PYTHON LDLIBS
 passed=0 failed=0
+# Sanitizers slow programs down: every limit of time, here and inside the tests, is multiplied by this.
+export MM_TEST_SLOW=${SAN:+5}
+slow=${MM_TEST_SLOW:-1}
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 
 # run NAME COMMAND...: runs one test program and counts its lines.
 run() {
-    local name=$1 start=$SECONDS rc ok bad cases ran
+    local name=$1 start=$SECONDS limit=$((${LIMIT:-600} * slow)) rc ok bad cases ran
     shift
     if [ -n "$T" ] && ! [[ $name =~ $T ]]; then return; fi
-    timeout "${LIMIT:-600}" "$@" >"$out" 2>&1
+    timeout "$limit" "$@" >"$out" 2>&1
     rc=$?
     ok=$(grep -c -E '^ok( |$)' "$out")
     bad=$(grep -E '^(FAIL|not ok)( |$)' "$out" | grep -c -v '# SKIP')
@@ -29,7 +32,7 @@ run() {
     printf '%-4s %-40s %4d passed, %d failed  (%d s)\n' "$([ "$bad" -eq 0 ] && echo ok || echo FAIL)" "$name" "$ok" "$bad" $((SECONDS - start))
     if [ "$bad" -ne 0 ]; then
         grep -v -E '^ok( |$)' "$out" | tail -n 40 | sed 's/^/     | /'
-        [ $rc -eq 124 ] && echo "     | stopped after ${LIMIT:-600} s"
+        [ $rc -eq 124 ] && echo "     | stopped after $limit s"
         echo "     repeat: make check T='^$name\$'${SAN:+ SAN=$SAN}"
     fi
 }

@@ -78,7 +78,6 @@ int host_open(host *h, const options *o)
         host_close(h);
         return fail(&err, st);
     }
-    if (o->verbose) fprintf(stderr, "mm: loaded in %.0f ms\n", h->load_ms);
     return 0;
 }
 

@@ -1,9 +1,11 @@
-/* Loading: open the source, ask each registered product whether it matches, let it create its parts. Also what several
+/* Loading: open the source, ask each registered product whether it matches, let it create its parts, tell the log. Also what several
  * products share: loaders for parts, the default way of a picture (encoder -> feature layer -> bridge). Tokenizers and
  * templates are in text_side.c. */
 #include "assembly.h"
 
 #include "../base/error.h"
+#include "../base/os/os.h"
+#include "report.h"
 
 #include <string.h>
 
@@ -53,6 +55,7 @@ mm_status mm__assembly_load(const mm__files *files, mm__backend *backend, const 
 {
     mm__mem *mem = files->mem;
     mm_status st;
+    const double start = mm__os_now();
     *out = NULL;
     mm__assembly *a = mm__zalloc(mem, sizeof *a);
     if (!a) return mm__nomem(err, "a model");
@@ -68,6 +71,7 @@ mm_status mm__assembly_load(const mm__files *files, mm__backend *backend, const 
     if ((st = mm__assembly_check(a, err)) != MM_OK) goto fail;
     if ((st = mm__assembly_fingerprint(a, err)) != MM_OK) goto fail;
     mm__source_shut(a->source);
+    mm__assembly_report(a, &backend->log, mm__os_now() - start);
     *out = a;
     return MM_OK;
 fail:
@@ -147,7 +151,7 @@ static mm__node *default_image_rows(mm__assembly *a, mm__graph *g, mm__node *pix
     mm__scope_pop(g);
     if (st != MM_OK) return mm__graph_fail(g, st, "the image encoder failed");
     mm__node *x = a->feature_layer ? f.layer : f.last;
-    if (a->drop_cls && a->vision->info.has_cls && x) x = mm__split_rows(g, x, 1, mm__rows(x) - 1);
+    if (a->drop_first && x) x = mm__split_rows(g, x, 1, mm__rows(x) - 1);
     return a->bridge ? a->bridge->ops->forward(a->bridge, g, x, NULL) : x;
 }
 

@@ -9,10 +9,10 @@
  * A manifest is an object:
  *   { "libmm": 1, "assembly": "blip2",            which product the parts make
  *     "parts": { "text":   { "path": "x.gguf" },
- *                "vision": { "path": "dir-or-file", "config": {..} | "file.json" , "prefix": "vision_model." },
+ *                "vision": { "path": "dir-or-file", "config": {..} | "file.json", "config_path": "vision_config" },
  *                "bridge": { "path": "bridge.safetensors", "config": {..} } },
  *     "image": {..} | "preprocessor_config.json", "prompt": { "placeholder": "<reponame>", ... } }
- * Every path (parts' path and config, image) is relative to the manifest's directory and leaves it, if at all, by "../" at
+ * Other keys are ignored with a warning in the log. Every path (parts' path and config, image) is relative to the manifest's directory and leaves it, if at all, by "../" at
  * its front. What it names must be a regular file, or a directory where a model may be one. */
 #ifndef MM__ASSEMBLY_SOURCE_H
 #define MM__ASSEMBLY_SOURCE_H

@@ -9,11 +9,18 @@
 mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads,
                              const mm_executor *host, bool exact, mm__backend **out, mm_error *err)
 {
+    mm_status st;
     *out = NULL;
     if (!device || !strcmp(device, "auto")) device = "cpu";
     if (!strcmp(device, "cpu") || !strncmp(device, "cpu:", 4))
-        return mm__cpu_create(mem, log, device[3] ? device + 4 : NULL, n_threads, host, exact, out, err);
-    return mm__fail(err, MM_E_DEVICE, "device %s is not known; this build has \"auto\" and \"cpu\"", device);
+        st = mm__cpu_create(mem, log, device[3] ? device + 4 : NULL, n_threads, host, exact, out, err);
+    else
+        return mm__fail(err, MM_E_DEVICE, "device %s is not known; this build has \"auto\" and \"cpu\"", device);
+    if (st != MM_OK) return st;
+    char line[128];
+    (*out)->ops->describe(*out, line, sizeof line);
+    mm__logf(log, MM_LOG_INFO, "backend", "%s, %s precision", line, exact ? "exact" : "fast");
+    return MM_OK;
 }
 
 void mm__backend_destroy(mm__backend *b)

@@ -1,12 +1,11 @@
-/* The conversation: messages as the host fed them, media beside them, and the text a template makes of both.
+/* The upper layer of the timeline: messages as the host fed them, media beside them, and the answers that were given.
  *
  * "<image>" and "<audio>" in a text place the next medium of that kind of the same message; media without a place come
- * first. Templates come in two kinds: those that walk over content parts get parts, the others get one string with the
- * model's placeholder written into it. */
+ * first. In raw sessions the model's own placeholder places pictures, too. Whatever is spelled once a message has no medium
+ * left to place is text. */
 #include "session.h"
 
 #include "../base/error.h"
-#include "../base/os/os.h"
 
 #include <string.h>
 
@@ -14,7 +13,10 @@ static const char *const marks[] = {"<image>", "<audio>"};
 
 static void message_free(mm__mem *mem, mm__message *m)
 {
-    for (size_t i = 0; i < m->n; i++) mm__free(mem, m->pieces[i].text);
+    for (size_t i = 0; i < m->n; i++) {
+        mm__free(mem, m->pieces[i].text);
+        mm__free(mem, m->pieces[i].ids);
+    }
     mm__free(mem, m->pieces);
     mm__free(mem, m->role);
 }
@@ -28,53 +30,75 @@ static void medium_free(mm__mem *mem, mm__medium *m)
 
 static void drop(mm__session *s, size_t n_messages, size_t n_media)
 {
-    while (s->n_messages > n_messages) message_free(s->mem, &s->messages[--s->n_messages]);
-    while (s->n_media > n_media) medium_free(s->mem, &s->media[--s->n_media]);
+    while (s->line.n_messages > n_messages) message_free(s->mem, &s->line.messages[--s->line.n_messages]);
+    while (s->line.n_media > n_media) medium_free(s->mem, &s->line.media[--s->line.n_media]);
 }
 
 void mm__conversation_rollback(mm__session *s)
 {
-    drop(s, s->fed_messages, s->fed_media);
+    drop(s, s->line.fed_messages, s->line.fed_media);
 }
 
 void mm__conversation_clear(mm__session *s)
 {
     drop(s, 0, 0);
-    s->fed_messages = s->fed_media = 0;
+    s->line.fed_messages = s->line.fed_media = 0;
 }
 
 void mm__conversation_free(mm__session *s)
 {
     drop(s, 0, 0);
-    mm__free(s->mem, s->messages);
-    mm__free(s->mem, s->media);
+    mm__free(s->mem, s->line.messages);
+    mm__free(s->mem, s->line.media);
+    mm__free(s->mem, s->line.rows);
+    mm__free(s->mem, s->line.held);
 }
 
 /* ---- adding ---- */
 
 static mm__message *new_message(mm__session *s, const char *role)
 {
-    if (!mm__grow(s->mem, &s->messages, s->n_messages, &s->cap_messages, sizeof *s->messages)) return NULL;
+    if (!mm__grow(s->mem, &s->line.messages, s->line.n_messages, &s->line.cap_messages, sizeof *s->line.messages)) return NULL;
     mm__message m = {.role = mm__strdup(s->mem, role)};
     if (!m.role) return NULL;
-    s->messages[s->n_messages] = m;
-    return &s->messages[s->n_messages++];
+    s->line.messages[s->line.n_messages] = m;
+    return &s->line.messages[s->line.n_messages++];
 }
 
-static bool add_piece(mm__session *s, mm__message *m, const char *text, size_t len, int32_t medium)
+static bool add_piece(mm__session *s, mm__message *m, mm__piece p)
+{
+    const bool ok = (p.text || p.ids || p.kind == MM__PIECE_MEDIUM) && mm__grow(s->mem, &m->pieces, m->n, &m->cap, sizeof *m->pieces);
+    if (ok) {
+        m->pieces[m->n++] = p;
+        return true;
+    }
+    mm__free(s->mem, p.text);
+    mm__free(s->mem, p.ids);
+    return false;
+}
+
+static bool add_text(mm__session *s, mm__message *m, const char *text, size_t len)
 {
     const bool prompt = s->task == MM__TASK_GENERATE || s->task == MM__TASK_TRANSCRIBE;
-    if (medium < 0 && len == 0 && prompt) return true; /* an empty text still has a vector */
-    if (!mm__grow(s->mem, &m->pieces, m->n, &m->cap, sizeof *m->pieces)) return false;
-    mm__piece p = {.text = mm__strndup(s->mem, text ? text : "", len), .len = len, .medium = medium};
-    if (!p.text) return false;
-    m->pieces[m->n++] = p;
-    return true;
+    if (len == 0 && prompt) return true; /* an empty text still has a vector */
+    return add_piece(s, m, (mm__piece){MM__PIECE_TEXT, mm__strndup(s->mem, text, len), NULL, len, -1});
+}
+
+static bool add_medium(mm__session *s, mm__message *m, int32_t medium)
+{
+    return add_piece(s, m, (mm__piece){.kind = MM__PIECE_MEDIUM, .medium = medium});
+}
+
+static bool add_ids(mm__session *s, mm__message *m, const int32_t *ids, size_t n)
+{
+    int32_t *copy = mm__calloc(s->mem, n, sizeof *copy);
+    if (copy) memcpy(copy, ids, n * sizeof *ids);
+    return add_piece(s, m, (mm__piece){MM__PIECE_IDS, NULL, copy, n, -1});
 }
 
 static mm_status clone_medium(mm__session *s, const mm__item *it, mm_error *err)
 {
-    if (!mm__grow(s->mem, &s->media, s->n_media, &s->cap_media, sizeof *s->media)) return mm__nomem(err, "a medium");
+    if (!mm__grow(s->mem, &s->line.media, s->line.n_media, &s->line.cap_media, sizeof *s->line.media)) return mm__nomem(err, "a medium");
     mm__medium m = {.kind = it->kind};
     mm_status st = MM_OK;
     if (it->kind == MM__ITEM_IMAGE) {
@@ -85,7 +109,7 @@ static mm_status clone_medium(mm__session *s, const mm__item *it, mm_error *err)
         const int32_t rate = s->a->audio.rate ? s->a->audio.rate : it->samples->rate;
         st = mm__audio_from_pcm(s->mem, it->samples->data, NULL, it->samples->n, 1, it->samples->rate, rate, &m.samples, err);
     }
-    if (st == MM_OK) s->media[s->n_media++] = m;
+    if (st == MM_OK) s->line.media[s->line.n_media++] = m;
     return st;
 }
 
@@ -97,14 +121,32 @@ static mm_status check_modality(const mm__session *s, mm__item_kind kind, mm_err
                     need == MM__IN_IMAGE ? "pictures" : need == MM__IN_AUDIO ? "sound" : "text");
 }
 
-/* Items [from, to) of one message. First the media that no mark places, then texts, cut at marks. */
-
-static size_t count_marks(const mm__feed *in, size_t from, size_t to, int kind)
+static mm_status check_ids(const mm__session *s, const mm__item *it, mm_error *err)
 {
-    size_t n = 0;
+    if (!(s->opt.flags & MM_SESSION_RAW)) return mm__fail(err, MM_E_ARG, "token ids are for raw sessions (MM_SESSION_RAW)");
+    if (s->task != MM__TASK_GENERATE) return mm__fail(err, MM_E_ARG, "token ids are for the task \"generate\"");
+    if (!it->len) return mm__fail(err, MM_E_ARG, "a list of token ids is empty");
+    return mm__session_check_ids(s, it->ids, it->len, err);
+}
+
+/* Items [from, to) of one message. First the media that no mark places, then the rest, texts cut at marks. */
+
+/* The first mark of a kind (0: pictures, 1: sound) in a text. */
+static const char *find_mark(const mm__session *s, const char *text, int kind, size_t *len)
+{
+    const char *own = kind == 0 && (s->opt.flags & MM_SESSION_RAW) ? s->a->prompt.placeholder : NULL;
+    const char *hit = strstr(text, marks[kind]), *other = own ? strstr(text, own) : NULL;
+    const bool take = other && (!hit || other < hit);
+    *len = strlen(take ? own : marks[kind]);
+    return take ? other : hit;
+}
+
+static size_t count_marks(const mm__session *s, const mm__feed *in, size_t from, size_t to, int kind)
+{
+    size_t n = 0, len;
     for (size_t i = from; i < to; i++) {
         if (in->items[i].kind != MM__ITEM_TEXT) continue;
-        for (const char *p = in->items[i].text; (p = strstr(p, marks[kind])); p += strlen(marks[kind])) n++;
+        for (const char *p = in->items[i].text; (p = find_mark(s, p, kind, &len)); p += len) n++;
     }
     return n;
 }
@@ -113,21 +155,22 @@ static bool add_marked_text(mm__session *s, mm__message *m, const mm__item *it, 
                             size_t used[2])
 {
     const char *p = it->text, *end = it->text + it->len;
-    if (p == end) return add_piece(s, m, p, 0, -1);
+    if (p == end) return add_text(s, m, p, 0);
     while (p < end) {
         const char *hit = NULL;
+        size_t len = 0, l;
         int kind = 0;
         for (int k = 0; k < 2; k++) {
-            const char *h = used[k] < n[k] ? strstr(p, marks[k]) : NULL;
-            if (h && (!hit || h < hit)) {
-                hit = h;
-                kind = k;
-            }
+            const char *h = used[k] < n[k] ? find_mark(s, p, k, &l) : NULL;
+            if (!h || (hit && hit < h)) continue;
+            hit = h;
+            len = l;
+            kind = k;
         }
-        if (!hit) return add_piece(s, m, p, (size_t)(end - p), -1);
-        if (!add_piece(s, m, p, (size_t)(hit - p), -1) || !add_piece(s, m, NULL, 0, queue[kind][used[kind]])) return false;
+        if (!hit) return add_text(s, m, p, (size_t)(end - p));
+        if (!add_text(s, m, p, (size_t)(hit - p)) || !add_medium(s, m, queue[kind][used[kind]])) return false;
         used[kind]++;
-        p = hit + strlen(marks[kind]);
+        p = hit + len;
     }
     return true;
 }
@@ -140,24 +183,29 @@ static mm_status add_pieces(mm__session *s, mm__message *m, const mm__feed *in, 
     if (!queue[0] || !queue[1]) st = mm__nomem(err, "a message");
     for (size_t i = from; st == MM_OK && i < to; i++) {
         const mm__item *it = &in->items[i];
-        if (it->kind == MM__ITEM_ROLE || it->kind == MM__ITEM_IDS) continue;
+        if (it->kind == MM__ITEM_ROLE) continue;
+        if (it->kind == MM__ITEM_IDS) {
+            st = check_ids(s, it, err);
+            continue;
+        }
         if ((st = check_modality(s, it->kind, err)) != MM_OK || it->kind == MM__ITEM_TEXT) continue;
         const int k = it->kind == MM__ITEM_AUDIO;
-        queue[k][n[k]++] = (int32_t)s->n_media;
+        queue[k][n[k]++] = (int32_t)s->line.n_media;
         st = clone_medium(s, it, err);
     }
     bool ok = true;
     /* Interleaved inputs without marks keep their order; with marks, media go to the marks. */
-    const bool marked = st == MM_OK && (count_marks(in, from, to, 0) > 0 || count_marks(in, from, to, 1) > 0);
+    const bool marked = st == MM_OK && (count_marks(s, in, from, to, 0) > 0 || count_marks(s, in, from, to, 1) > 0);
     for (int k = 0; st == MM_OK && marked && k < 2; k++)
-        for (size_t places = count_marks(in, from, to, k); ok && n[k] - used[k] > places; used[k]++)
-            ok = add_piece(s, m, NULL, 0, queue[k][used[k]]);
+        for (size_t places = count_marks(s, in, from, to, k); ok && n[k] - used[k] > places; used[k]++)
+            ok = add_medium(s, m, queue[k][used[k]]);
     for (size_t i = from; st == MM_OK && ok && i < to; i++) {
         const mm__item *it = &in->items[i];
         if (it->kind == MM__ITEM_TEXT) ok = add_marked_text(s, m, it, (const int32_t *const *)queue, n, used);
+        else if (it->kind == MM__ITEM_IDS) ok = add_ids(s, m, it->ids, it->len);
         else if (!marked && (it->kind == MM__ITEM_IMAGE || it->kind == MM__ITEM_AUDIO)) {
             const int k = it->kind == MM__ITEM_AUDIO;
-            ok = add_piece(s, m, NULL, 0, queue[k][used[k]]);
+            ok = add_medium(s, m, queue[k][used[k]]);
             used[k]++;
         }
     }
@@ -170,8 +218,8 @@ static mm_status add_pieces(mm__session *s, mm__message *m, const mm__feed *in, 
 mm_status mm__conversation_add(mm__session *s, const mm__feed *in, mm_error *err)
 {
     mm_status st = MM_OK;
-    s->fed_messages = s->n_messages;
-    s->fed_media = s->n_media;
+    s->line.fed_messages = s->line.n_messages;
+    s->line.fed_media = s->line.n_media;
     for (size_t i = 0; st == MM_OK && i < in->n;) {
         const bool has_role = in->items[i].kind == MM__ITEM_ROLE;
         size_t end = i + 1;
@@ -184,110 +232,19 @@ mm_status mm__conversation_add(mm__session *s, const mm__feed *in, mm_error *err
     return st;
 }
 
-mm_status mm__conversation_answer(mm__session *s, const char *text, size_t len, mm_error *err)
+bool mm__conversation_has_ids(const mm__session *s)
 {
+    for (size_t i = 0; i < s->line.n_messages; i++)
+        for (size_t j = 0; j < s->line.messages[i].n; j++)
+            if (s->line.messages[i].pieces[j].kind == MM__PIECE_IDS) return true;
+    return false;
+}
+
+mm_status mm__conversation_answer(mm__session *s, mm_error *err)
+{
+    const bool exact = mm__conversation_has_ids(s);
     mm__message *m = new_message(s, "assistant");
-    return m && add_piece(s, m, text, len, -1) ? MM_OK : mm__nomem(err, "a message");
-}
-
-/* ---- rendering ---- */
-
-/* Whether the template walks over content parts. */
-static bool wants_parts(const mm__assembly *a, bool has_media)
-{
-    const char *t = a->chat_text;
-    const bool parts = strstr(t, "['type']") || strstr(t, ".type") || strstr(t, "[\"type\"]") || strstr(t, "'type',");
-    const bool strings = strstr(t, "is string") || strstr(t, "is iterable");
-    return parts && (has_media || !strings);
-}
-
-static void write_content(mm__session *s, const mm__message *m, bool parts, mm__buf *b)
-{
-    mm__buf flat;
-    mm__buf_init(&flat, s->mem);
-    if (parts) mm__buf_putc(b, '[');
-    for (size_t i = 0; i < m->n; i++) {
-        const mm__piece *p = &m->pieces[i];
-        if (!parts) {
-            if (p->medium < 0) mm__buf_put(&flat, p->text, p->len);
-            else mm__buf_puts(&flat, s->a->prompt.placeholder ? s->a->prompt.placeholder : "");
-            continue;
-        }
-        if (i) mm__buf_putc(b, ',');
-        if (p->medium >= 0) {
-            mm__buf_puts(b, s->media[p->medium].kind == MM__ITEM_IMAGE ? "{\"type\":\"image\"}" : "{\"type\":\"audio\"}");
-            continue;
-        }
-        mm__buf_puts(b, "{\"type\":\"text\",\"text\":");
-        mm__buf_json_string(b, p->text, p->len);
-        mm__buf_putc(b, '}');
-    }
-    if (parts) mm__buf_putc(b, ']');
-    else mm__buf_json_string(b, mm__buf_str(&flat), flat.len);
-    b->failed |= flat.failed;
-    mm__buf_free(&flat);
-}
-
-static void write_named(mm__buf *b, const char *name, const char *value)
-{
-    mm__buf_printf(b, ",\"%s\":", name);
-    mm__buf_json_string(b, value ? value : "", value ? strlen(value) : 0);
-}
-
-/* The template's variables around an array of messages in JSON. */
-mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, size_t len, bool add_prompt, mm__buf *out, mm_error *err)
-{
-    if (!a->chat) return mm__fail(err, MM_E_UNSUPPORTED, "this model has no chat template");
-    mm__buf context;
-    mm__json_doc *doc = NULL;
-    mm__buf_init(&context, mem);
-    mm__buf_printf(&context, "{\"add_generation_prompt\":%s", add_prompt ? "true" : "false");
-    write_named(&context, "bos_token", a->bos_token);
-    write_named(&context, "eos_token", a->eos_token);
-    mm__buf_puts(&context, ",\"messages\":");
-    mm__buf_put(&context, json, len);
-    mm__buf_putc(&context, '}');
-    mm_status st = context.failed ? mm__nomem(err, "messages")
-                                  : mm__json_parse(mem, mm__buf_str(&context), context.len, "messages", &doc, err);
-    if (st == MM_OK) st = mm__template_render(a->chat, mm__json_root(doc), mm__os_wall(), out, err);
-    mm__json_free(doc);
-    mm__buf_free(&context);
-    return st;
-}
-
-static mm_status render(mm__session *s, mm__buf *out, mm_error *err)
-{
-    const bool parts = wants_parts(s->a, s->n_media > 0);
-    mm__buf b;
-    mm__buf_init(&b, s->mem);
-    mm__buf_putc(&b, '[');
-    for (size_t i = 0; i < s->n_messages; i++) {
-        mm__buf_puts(&b, i ? ",{\"role\":" : "{\"role\":");
-        mm__buf_json_string(&b, s->messages[i].role, strlen(s->messages[i].role));
-        mm__buf_puts(&b, ",\"content\":");
-        write_content(s, &s->messages[i], parts, &b);
-        mm__buf_putc(&b, '}');
-    }
-    mm__buf_putc(&b, ']');
-    mm_status st = b.failed ? mm__nomem(err, "a conversation")
-                            : mm__render_messages(s->mem, s->a, mm__buf_str(&b), b.len, true, out, err);
-    mm__buf_free(&b);
-    return st;
-}
-
-mm_status mm__conversation_text(mm__session *s, mm__buf *out, mm__ids *order, mm_error *err)
-{
-    const bool raw = !s->a->chat || (s->opt.flags & MM_SESSION_RAW);
-    mm_status st = MM_OK;
-    for (size_t i = 0; i < s->n_messages; i++)
-        for (size_t j = 0; j < s->messages[i].n; j++) {
-            const mm__piece *p = &s->messages[i].pieces[j];
-            if (p->medium >= 0) mm__ids_push(order, p->medium);
-            if (!raw) continue;
-            if (p->medium < 0) mm__buf_put(out, p->text, p->len);
-            else if (s->a->prompt.media != MM__MEDIA_FIRST) mm__buf_puts(out, s->a->prompt.placeholder);
-        }
-    if (!raw) st = render(s, out, err);
-    if (st == MM_OK && (out->failed || order->failed)) st = mm__nomem(err, "a conversation");
-    return st;
+    const bool ok = m && (exact ? add_ids(s, m, s->answer.data, s->answer.len)
+                                : add_text(s, m, mm__buf_str(&s->out.text), s->out.text.len));
+    return ok ? MM_OK : mm__nomem(err, "a message");
 }

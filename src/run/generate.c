@@ -19,15 +19,15 @@ static size_t common_prefix(const mm__session *s)
 {
     size_t n = 0;
     if (s->n_watch) return 0;
-    while (n + 1 < s->n_rows && n < s->n_held && same_row(&s->rows[n], &s->held[n])) n++;
+    while (n + 1 < s->line.n_rows && n < s->line.n_held && same_row(&s->line.rows[n], &s->line.held[n])) n++;
     return n;
 }
 
 static mm_status hold(mm__session *s, const mm__row *rows, size_t n, mm_error *err)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!mm__grow(s->mem, &s->held, s->n_held, &s->cap_held, sizeof *s->held)) return mm__nomem(err, "a timeline");
-        s->held[s->n_held++] = rows[i];
+        if (!mm__grow(s->mem, &s->line.held, s->line.n_held, &s->line.cap_held, sizeof *s->line.held)) return mm__nomem(err, "a timeline");
+        s->line.held[s->line.n_held++] = rows[i];
     }
     return MM_OK;
 }
@@ -36,20 +36,20 @@ static mm_status hold(mm__session *s, const mm__row *rows, size_t n, mm_error *e
 static mm_status collect_media(mm__session *s, mm__lm_media *out, mm_error *err)
 {
     const bool cross = s->a->prompt.media == MM__MEDIA_CROSS;
-    *out = (mm__lm_media){.n = s->n_media};
-    if (!s->n_media) return MM_OK;
-    out->data = mm__calloc(s->mem, s->n_media, sizeof *out->data);
-    if (cross) out->spans = mm__calloc(s->mem, s->n_media, sizeof *out->spans);
+    *out = (mm__lm_media){.n = s->line.n_media};
+    if (!s->line.n_media) return MM_OK;
+    out->data = mm__calloc(s->mem, s->line.n_media, sizeof *out->data);
+    if (cross) out->spans = mm__calloc(s->mem, s->line.n_media, sizeof *out->spans);
     if (!out->data || (cross && !out->spans)) return mm__nomem(err, "media");
     int32_t first = 0;
-    for (size_t i = 0; i < s->n_media; i++) {
+    for (size_t i = 0; i < s->line.n_media; i++) {
         mm_status st = mm__media_encode(s, (int32_t)i, err);
         if (st != MM_OK) return st;
-        out->data[i] = s->media[i].rows;
+        out->data[i] = s->line.media[i].rows;
         if (!cross) continue;
         out->spans[i][0] = first;
-        out->spans[i][1] = s->media[i].n_rows;
-        first += s->media[i].n_rows;
+        out->spans[i][1] = s->line.media[i].n_rows;
+        first += s->line.media[i].n_rows;
     }
     return MM_OK;
 }
@@ -59,12 +59,12 @@ static mm_status write_cross(mm__session *s, mm_error *err)
 {
     size_t rows = 0, at = 0;
     const size_t width = (size_t)s->a->decoder->info.cross_width;
-    for (size_t i = 0; i < s->n_media; i++) rows += (size_t)s->media[i].n_rows;
+    for (size_t i = 0; i < s->line.n_media; i++) rows += (size_t)s->line.media[i].n_rows;
     float *all = mm__calloc(s->mem, rows, width * sizeof *all);
     if (!all) return mm__nomem(err, "media");
-    for (size_t i = 0; i < s->n_media; i++) {
-        memcpy(all + at * width, s->media[i].rows, (size_t)s->media[i].n_rows * width * sizeof *all);
-        at += (size_t)s->media[i].n_rows;
+    for (size_t i = 0; i < s->line.n_media; i++) {
+        memcpy(all + at * width, s->line.media[i].rows, (size_t)s->line.media[i].n_rows * width * sizeof *all);
+        at += (size_t)s->line.media[i].n_rows;
     }
     mm_status st = mm__lm_cross(s->lm, all, (int32_t)rows, &s->cancel, err);
     mm__free(s->mem, all);
@@ -80,10 +80,10 @@ static mm_status prefill_decoder_only(mm__session *s, const mm__lm_media *media,
     }
     const size_t keep = common_prefix(s);
     mm__lm_truncate(s->lm, (int32_t)keep);
-    s->n_held = keep;
-    s->prefill_rows = s->n_rows - keep;
-    mm_status st = mm__lm_prefill(s->lm, s->rows + keep, s->n_rows - keep, media, mm__watch_lm(s, &w), "", &s->cancel, s->logits, err);
-    return st == MM_OK ? hold(s, s->rows + keep, s->n_rows - keep, err) : st;
+    s->line.n_held = keep;
+    s->prefill_rows = s->line.n_rows - keep;
+    mm_status st = mm__lm_prefill(s->lm, s->line.rows + keep, s->line.n_rows - keep, media, mm__watch_lm(s, &w), "", &s->cancel, s->logits, err);
+    return st == MM_OK ? hold(s, s->line.rows + keep, s->line.n_rows - keep, err) : st;
 }
 
 /* The decoder of an encoder-decoder model starts with its start token and whatever text the host wants first. */
@@ -93,8 +93,8 @@ static mm_status prefill_with_memory(mm__session *s, const mm__lm_media *media, 
     mm__lm_watch w;
     mm__ids_init(&ids, s->mem);
     mm__lm_truncate(s->lm, 0);
-    s->n_held = 0;
-    s->prefill_rows = s->n_rows;
+    s->line.n_held = 0;
+    s->prefill_rows = s->line.n_rows;
     mm_status st = mm__memory_encode(s, media, err);
     if (st == MM_OK && !mm__ids_push(&ids, s->a->decoder->info.start_id)) st = mm__nomem(err, "token ids");
     if (st == MM_OK && s->decoder_prompt)
@@ -119,7 +119,7 @@ static mm_status start(mm__session *s, mm_error *err)
     const double t = mm__os_now();
     if (st == MM_OK) st = s->a->memory ? prefill_with_memory(s, &media, err) : prefill_decoder_only(s, &media, err);
     s->prefill_s = mm__os_now() - t;
-    s->prompt_rows = s->n_rows;
+    s->prompt_rows = s->line.n_rows;
     mm__free(s->mem, media.data);
     mm__free(s->mem, media.spans);
     if (st != MM_OK) return st;
@@ -151,7 +151,7 @@ static mm_status finish(mm__session *s, const char *reason, mm_error *err)
     if (!mm__event_ids(&s->events, e, s->answer.data, s->answer.len)) return mm__nomem(err, "an event");
     e->pub.prompt_tokens = (uint32_t)s->prompt_rows;
     s->state = MM__DONE;
-    return mm__conversation_answer(s, mm__buf_str(&s->out.text), s->out.text.len, err);
+    return mm__conversation_answer(s, err);
 }
 
 static mm_status choose(mm__session *s, int32_t *id, mm_error *err)
@@ -188,7 +188,7 @@ static mm_status advance(mm__session *s, mm_error *err)
     const double t = mm__os_now();
     mm_status st = mm__lm_step(s->lm, s->last_id, &s->cancel, s->logits, err);
     s->decode_s += mm__os_now() - t;
-    const int32_t sees = s->n_held ? s->held[s->n_held - 1].sees : -1;
+    const int32_t sees = s->line.n_held ? s->line.held[s->line.n_held - 1].sees : -1;
     const mm__row row = {s->last_id, -1, 0, sees};
     s->last_id = -1;
     return st == MM_OK ? hold(s, &row, 1, err) : st;

@@ -117,7 +117,7 @@ static mm_status encode_picture(mm__session *s, const mm__pixels *p, float **out
 
 mm_status mm__media_encode(mm__session *s, int32_t medium, mm_error *err)
 {
-    mm__medium *m = &s->media[medium];
+    mm__medium *m = &s->line.media[medium];
     if (m->rows) return MM_OK;
     const mm__prompt_policy *p = &s->a->prompt;
     const int32_t want = mm__assembly_media_width(s->a);

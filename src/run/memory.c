@@ -30,7 +30,7 @@ mm_status mm__emit_memory(mm__assembly *a, mm__graph *g, int32_t n_rows, mm__mem
 /* Ids with placeholders zeroed, then media rows and their places. */
 static mm_status fill(mm__session *s, mm__graph *g, const mm__memory_graph *m, const mm__lm_media *media, mm_error *err)
 {
-    const size_t n = s->n_rows, width = (size_t)s->a->memory->info.width;
+    const size_t n = s->line.n_rows, width = (size_t)s->a->memory->info.width;
     int32_t *ids = mm__calloc(s->mem, n, sizeof *ids), *at = mm__calloc(s->mem, n, sizeof *at);
     float *data = mm__calloc(s->mem, (size_t)m->n_media, width * sizeof *data);
     mm_status st = MM_OK;
@@ -40,7 +40,7 @@ static mm_status fill(mm__session *s, mm__graph *g, const mm__memory_graph *m, c
     }
     size_t k = 0;
     for (size_t i = 0; i < n; i++) {
-        const mm__row *r = &s->rows[i];
+        const mm__row *r = &s->line.rows[i];
         if (r->medium < 0) {
             ids[i] = r->id;
             continue;
@@ -60,11 +60,11 @@ done:
 
 static mm_status read_into_decoder(mm__session *s, mm__graph *g, const mm__memory_graph *m, mm_error *err)
 {
-    const size_t n = s->n_rows * (size_t)mm__cols(m->out);
+    const size_t n = s->line.n_rows * (size_t)mm__cols(m->out);
     float *rows = mm__calloc(s->mem, n, sizeof *rows);
     if (!rows) return mm__nomem(err, "an encoder's output");
     mm_status st = mm__graph_read(g, m->out, rows, n * sizeof *rows, err);
-    if (st == MM_OK) st = mm__lm_cross(s->lm, rows, (int32_t)s->n_rows, &s->cancel, err);
+    if (st == MM_OK) st = mm__lm_cross(s->lm, rows, (int32_t)s->line.n_rows, &s->cancel, err);
     mm__free(s->mem, rows);
     return st;
 }
@@ -73,11 +73,11 @@ mm_status mm__memory_encode(mm__session *s, const mm__lm_media *media, mm_error 
 {
     mm__graph *g;
     mm__memory_graph m = {0};
-    for (size_t i = 0; i < s->n_rows; i++) m.n_media += s->rows[i].medium >= 0;
+    for (size_t i = 0; i < s->line.n_rows; i++) m.n_media += s->line.rows[i].medium >= 0;
     mm_status st = mm__graph_create(s->a->backend, &g, err);
     if (st != MM_OK) return st;
     mm__watch_apply(s, g);
-    st = mm__emit_memory(s->a, g, (int32_t)s->n_rows, &m, err);
+    st = mm__emit_memory(s->a, g, (int32_t)s->line.n_rows, &m, err);
     if (st == MM_OK) st = mm__encoder_prepare(s, g, err);
     if (st == MM_OK) st = fill(s, g, &m, media, err);
     if (st == MM_OK) st = mm__watch_run(s, g, err);

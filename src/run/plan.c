@@ -6,8 +6,9 @@
  * so it bounds shorter prompts from above. The text of a conversation, decoded media and events come on top, as do stages
  * that are watched (their values stay) and a recogniser's "history" (its prompts are longer). */
 #include "emit.h"
-#include "lm.h"
-#include "run.h"
+#include "session.h"
+
+#include <inttypes.h>
 
 #define SPEECH_PROMPT 4 /* start, language, task, no timestamps */
 
@@ -104,4 +105,14 @@ mm_status mm__session_plan(mm__assembly *a, uint32_t n_ctx, mm__plan *out, mm_er
     if (st == MM_OK && a->decoder) st = plan_decoder(a, n_ctx, media_rows, out, err);
     out->total = out->weights + out->kv + out->cross + out->encoder + out->decoder;
     return st;
+}
+
+void mm__plan_log(const mm__session *s)
+{
+    mm__plan p;
+    if (!s->log.fn || s->log.level < MM_LOG_DEBUG || mm__session_plan(s->a, s->opt.n_ctx, &p, NULL) != MM_OK) return;
+    mm__logf(&s->log, MM_LOG_DEBUG, "run",
+             "a session of %u positions: weights %" PRIu64 ", caches %" PRIu64 " + %" PRIu64 ", work memory %" PRIu64 " + %" PRIu64
+             ", in all %" PRIu64 " bytes",
+             s->opt.n_ctx, p.weights, p.kv, p.cross, p.encoder, p.decoder, p.total);
 }

@@ -60,8 +60,8 @@ mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, 
     mm__queue_init(&s->events, mem);
     mm__ids_init(&s->answer, mem);
     mm__ids_init(&s->forced, mem);
-    mm__ids_init(&s->given_ids, mem);
     mm_status st = open_decoder(s, err);
+    if (st == MM_OK) mm__plan_log(s);
     if (st != MM_OK) mm__session_destroy(s);
     else *out = s;
     return st;
@@ -83,13 +83,10 @@ void mm__session_destroy(mm__session *s)
     mm__textout_free(&s->out);
     mm__ids_free(&s->answer);
     mm__ids_free(&s->forced);
-    mm__ids_free(&s->given_ids);
     strings_free(s->mem, s->stop, s->n_stop);
     strings_free(s->mem, s->watch, s->n_watch);
     s->arena.backend->ops->arena_free(&s->arena);
     mm__free(s->mem, s->decoder_prompt);
-    mm__free(s->mem, s->rows);
-    mm__free(s->mem, s->held);
     mm__free(s->mem, s->logits);
     mm__free(s->mem, s);
 }
@@ -123,8 +120,7 @@ static mm_status set_task(mm__session *s, const char *value, mm_error *err)
     return mm__fail(err, MM_E_ARG, "\"%s\" is no task; use generate, embed, score or transcribe", value);
 }
 
-/* Ids the decoder knows. */
-static mm_status check_ids(const mm__session *s, const int32_t *ids, size_t n, mm_error *err)
+mm_status mm__session_check_ids(const mm__session *s, const int32_t *ids, size_t n, mm_error *err)
 {
     const int32_t n_vocab = s->a->decoder ? s->a->decoder->info.n_vocab : 0;
     for (size_t i = 0; i < n; i++)
@@ -143,7 +139,7 @@ static mm_status set_ids(mm__session *s, mm__ids *ids, const char *value, mm_err
         if (!mm__ids_push(ids, (int32_t)v)) return mm__nomem(err, "token ids");
         for (p = end; *p == ' ' || *p == ','; p++) {}
     }
-    mm_status st = check_ids(s, ids->data, ids->len, err);
+    mm_status st = mm__session_check_ids(s, ids->data, ids->len, err);
     if (st != MM_OK) mm__ids_clear(ids);
     return st;
 }
@@ -198,21 +194,6 @@ mm_status mm__session_set(mm__session *s, const char *key, const char *value, mm
 
 /* ---- feed and next ---- */
 
-static mm_status take_ids(mm__session *s, const mm__feed *in, mm_error *err)
-{
-    mm__ids_clear(&s->given_ids);
-    for (size_t i = 0; i < in->n; i++) {
-        if (in->items[i].kind != MM__ITEM_IDS) continue;
-        if (!(s->opt.flags & MM_SESSION_RAW)) return mm__fail(err, MM_E_ARG, "token ids are for raw sessions (MM_SESSION_RAW)");
-        if (in->n != 1) return mm__fail(err, MM_E_ARG, "token ids cannot be mixed with other input");
-        if (!in->items[i].len) return mm__fail(err, MM_E_ARG, "the input is empty");
-        mm_status st = check_ids(s, in->items[i].ids, in->items[i].len, err);
-        if (st != MM_OK) return st;
-        if (!mm__ids_append(&s->given_ids, in->items[i].ids, in->items[i].len)) return mm__nomem(err, "token ids");
-    }
-    return MM_OK;
-}
-
 mm_status mm__session_feed(mm__session *s, const mm__feed *in, mm_error *err)
 {
     if (s->state == MM__ANSWERING)
@@ -220,8 +201,7 @@ mm_status mm__session_feed(mm__session *s, const mm__feed *in, mm_error *err)
     if (!in->n) return mm__fail(err, MM_E_ARG, "the input is empty");
     /* Only a chat looks back; other tasks are done with what they were fed. */
     if (s->state == MM__DONE && s->task != MM__TASK_GENERATE) mm__conversation_clear(s);
-    mm_status st = take_ids(s, in, err);
-    if (st == MM_OK) st = mm__conversation_add(s, in, err);
+    mm_status st = mm__conversation_add(s, in, err);
     if (st == MM_OK) s->state = MM__FED;
     return st;
 }
@@ -238,10 +218,9 @@ static void roll_back(mm__session *s)
 {
     mm__queue_clear(&s->events);
     mm__conversation_rollback(s);
-    mm__ids_clear(&s->given_ids);
     size_t keep = 0;
-    while (keep < s->n_held && s->held[keep].medium < (int32_t)s->n_media && s->held[keep].sees < (int32_t)s->n_media) keep++;
-    s->n_held = keep;
+    while (keep < s->line.n_held && s->line.held[keep].medium < (int32_t)s->line.n_media && s->line.held[keep].sees < (int32_t)s->line.n_media) keep++;
+    s->line.n_held = keep;
 }
 
 /* A cancel that finds nothing to stop is over with the call that says so. */
@@ -269,9 +248,9 @@ void mm__session_cancel(mm__session *s)
 void mm__session_reset(mm__session *s)
 {
     atomic_store(&s->cancel, 0);
-    s->fed_messages = s->fed_media = 0;
+    s->line.fed_messages = s->line.fed_media = 0;
     roll_back(s);
-    s->n_held = 0;
+    s->line.n_held = 0;
     if (s->lm) mm__lm_truncate(s->lm, 0);
     s->state = MM__IDLE;
 }

@@ -1,13 +1,25 @@
 /* A session: one timeline on one model. This header is private to the room; api/ uses run.h.
  *
- * Feeding appends messages to the conversation and stores media. The first mm__session_next() after a feed lays out the
- * whole conversation as rows (token ids, and rows of media), keeps the prefix that the KV cache already holds, computes the
- * rest, and then gives one event a call. Each task has its own player: generate.c, vectors.c, transcribe.c. */
+ * The timeline (mm__timeline) is the whole memory of a session, in two layers:
+ *
+ *   what was said       messages -> pieces: a text, a medium, or token ids. A medium is named by its index in `media`, where
+ *                       its pixels or samples lie and, once encoded, its rows. This layer is the truth: all else can be made
+ *                       again from it. `fed_*` mark where the last feed began; a failed answer takes back what lies behind.
+ *   where it stands     rows: one for each position of the prompt (a token, or one row of a medium), laid out by prompt.c
+ *                       from the pieces. held: the positions whose keys and values the decoder's cache holds now, the rows
+ *                       of the last prompt and the tokens of its answer; held[i] stands at position i.
+ *
+ * A new prompt keeps the longest prefix that rows and held share and computes the rest. Media are compared by index, so what
+ * is taken from `media` must go from `held` as well. An answer joins the messages as text, or as ids where ids were fed.
+ *
+ * Feeding appends messages and stores media. The first mm__session_next() after a feed lays the timeline out, computes what
+ * the cache lacks, and then gives one event a call. Each task has its own player: generate.c, vectors.c, transcribe.c. */
 #ifndef MM__RUN_SESSION_H
 #define MM__RUN_SESSION_H
 
 #include "../assembly/assembly.h"
 #include "../base/buf.h"
+#include "../text/plain.h"
 #include "event.h"
 #include "feed.h"
 #include "lm.h"
@@ -23,9 +35,28 @@ typedef struct mm__medium {
     int32_t n_rows, width;
 } mm__medium;
 
-/* A message is a run of pieces; a piece is text or one medium. */
-typedef struct mm__piece { char *text; size_t len; int32_t medium; } mm__piece; /* medium -1: text */
+typedef enum mm__piece_kind { MM__PIECE_TEXT, MM__PIECE_MEDIUM, MM__PIECE_IDS } mm__piece_kind;
+
+typedef struct mm__piece {
+    mm__piece_kind kind;
+    char *text;               /* TEXT */
+    int32_t *ids;             /* IDS */
+    size_t len;               /* bytes or ids */
+    int32_t medium;           /* MEDIUM: index into the timeline's media; else -1 */
+} mm__piece;
+
 typedef struct mm__message { char *role; mm__piece *pieces; size_t n, cap; } mm__message;
+
+typedef struct mm__timeline {
+    mm__message *messages;
+    size_t n_messages, cap_messages, fed_messages;
+    mm__medium *media;
+    size_t n_media, cap_media, fed_media;
+    mm__row *rows;
+    size_t n_rows, cap_rows;
+    mm__row *held;
+    size_t n_held, cap_held;
+} mm__timeline;
 
 typedef enum mm__state { MM__IDLE, MM__FED, MM__ANSWERING, MM__DONE } mm__state;
 
@@ -39,17 +70,10 @@ struct mm__session {
     mm__state state;
     mm__queue events;
 
-    mm__message *messages;
-    size_t n_messages, cap_messages, fed_messages; /* fed_messages: before the last feed */
-    mm__medium *media;
-    size_t n_media, cap_media, fed_media;
+    mm__timeline line;
 
     mm__arena arena;          /* work memory of encoders' graphs */
     mm__lm *lm;               /* decoder side, NULL for tasks without one */
-    mm__row *rows;            /* the prompt as rows */
-    size_t n_rows, cap_rows;
-    mm__row *held;            /* what the KV cache holds */
-    size_t n_held, cap_held;
     mm__ids answer;
     mm__textout out;
     size_t n_generated;
@@ -64,26 +88,38 @@ struct mm__session {
     char language[8];
     char *decoder_prompt;
     mm__ids forced;           /* ids the answer starts with */
-    mm__ids given_ids;        /* a prompt given as ids */
     bool translate, no_timestamps, truncate, single_pass, use_history;
 
     double encode_s, prefill_s, decode_s;
     size_t prefill_rows, prompt_rows;
 };
 
+/* plan.c: tells the log, where it listens to MM_LOG_DEBUG, what the session is going to take */
+void mm__plan_log(const mm__session *s);
+
 /* conversation.c */
 mm_status mm__conversation_add(mm__session *s, const mm__feed *in, mm_error *err);
 void mm__conversation_rollback(mm__session *s);
 void mm__conversation_clear(mm__session *s);
 void mm__conversation_free(mm__session *s);
-mm_status mm__conversation_answer(mm__session *s, const char *text, size_t len, mm_error *err);
-/* The text of the conversation: rendered, or as it is in raw sessions. *order: media in order of their places. */
-mm_status mm__conversation_text(mm__session *s, mm__buf *out, mm__ids *order, mm_error *err);
+/* Appends the answer that was given: its text, or its ids where the host feeds ids. */
+mm_status mm__conversation_answer(mm__session *s, mm_error *err);
+bool mm__conversation_has_ids(const mm__session *s);
 
-/* prompt.c: conversation -> s->rows */
+/* render.c: the conversation's text, through the chat template where there is one, for sessions that are not raw. Media
+ * stand as the model's placeholder. `plain`, zeroed: where a text spells a special token or the placeholder, stand-ins keep
+ * it from being taken for one. */
+mm_status mm__render_conversation(mm__session *s, mm__plain *plain, mm__buf *out, mm_error *err);
+/* Whether texts go through a template. */
+bool mm__session_is_chat(const mm__session *s);
+
+/* session.c: ids the decoder knows */
+mm_status mm__session_check_ids(const mm__session *s, const int32_t *ids, size_t n, mm_error *err);
+
+/* prompt.c: timeline -> its rows */
 mm_status mm__prompt_rows(mm__session *s, mm_error *err);
 
-/* media.c: encodes what `order` names and was not encoded yet */
+/* media.c: encodes a medium that was not encoded yet */
 mm_status mm__media_encode(mm__session *s, int32_t medium, mm_error *err);
 mm_status mm__media_vector(mm__session *s, const mm__pixels *p, float **out, int32_t *n, mm_error *err);
 /* Runs a planned graph and delivers its watched stages. */

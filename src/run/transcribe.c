@@ -25,14 +25,16 @@ typedef struct mm__transcription {
     float *mel;               /* [n_mels, n_frames] */
     int64_t n_frames, content, sound, seek; /* frames: all; to transcribe; that hold sound; done */
     int32_t language;         /* index, -1: none yet */
-    mm__ids history, all;     /* text of earlier windows; every token of the answer */
+    mm__ids history, all;     /* text of earlier windows; every token of the answer, forced ones before those of each window */
     uint32_t n_segments;
+    bool cut_short;           /* a window was said up to its limit of tokens */
 } transcription;
 
 typedef struct window {
     mm__ids said;             /* without the end token */
     double sum_logprob, avg_logprob, no_speech, repetition;
     float temperature;
+    bool cut_short;           /* the limit of tokens came before the end token */
 } window;
 
 void mm__transcribe_free(mm__session *s)
@@ -66,13 +68,13 @@ static mm_status gather_samples(mm__session *s, float **out, int64_t *n, mm_erro
 {
     *n = 0;
     *out = NULL;
-    for (size_t i = 0; i < s->n_media; i++)
-        if (s->media[i].samples) *n += s->media[i].samples->n;
+    for (size_t i = 0; i < s->line.n_media; i++)
+        if (s->line.media[i].samples) *n += s->line.media[i].samples->n;
     if (*n == 0) return mm__fail(err, MM_E_MEDIA, "the recording is empty; feed some sound");
     if (!(*out = mm__calloc(s->mem, (size_t)*n, sizeof **out))) return mm__nomem(err, "samples");
     int64_t at = 0;
-    for (size_t i = 0; i < s->n_media; i++) {
-        const mm__samples *x = s->media[i].samples;
+    for (size_t i = 0; i < s->line.n_media; i++) {
+        const mm__samples *x = s->line.media[i].samples;
         if (!x) continue;
         memcpy(*out + at, x->data, (size_t)x->n * sizeof **out);
         at += x->n;
@@ -306,6 +308,7 @@ static mm_status decode(mm__session *s, window *w, mm_error *err)
     }
     s->decode_s += mm__os_now() - start;
     s->n_generated += steps;
+    w->cut_short = id != p->eot;
     w->avg_logprob = w->sum_logprob / (double)(w->said.len + 1);
     return st == MM_OK ? repetition(s, &w->said, &w->repetition, err) : st;
 }
@@ -396,7 +399,8 @@ static mm_status remember(mm__session *s, const window *w, mm_error *err)
 {
     transcription *t = s->speech;
     if (w->temperature > HISTORY_MAX_TEMPERATURE) t->history.len = 0;
-    bool ok = mm__ids_append(&t->all, w->said.data, w->said.len);
+    t->cut_short |= w->cut_short;
+    bool ok = mm__ids_append(&t->all, s->forced.data, s->forced.len) && mm__ids_append(&t->all, w->said.data, w->said.len);
     if (w->temperature <= HISTORY_MAX_TEMPERATURE) ok = ok && mm__ids_append(&t->history, w->said.data, w->said.len);
     return ok ? MM_OK : mm__nomem(err, "token ids");
 }
@@ -430,7 +434,8 @@ mm_status mm__transcribe_next(mm__session *s, mm_error *err)
         if ((st = next_window(s, err)) != MM_OK) return st;
         if (s->events.first != s->events.n) return MM_OK;
     }
-    mm__event *e = mm__queue_push(&s->events, MM_EVENT_END, "done", 4);
+    const char *reason = t->cut_short ? "length" : "done";
+    mm__event *e = mm__queue_push(&s->events, MM_EVENT_END, reason, strlen(reason));
     if (!mm__event_ids(&s->events, e, t->all.data, t->all.len)) return mm__nomem(err, "an event");
     s->state = MM__DONE;
     return MM_OK;

@@ -123,8 +123,9 @@ static mm_status text_vector(mm__session *s, const char *text, size_t len, float
 static mm_status piece_vector(mm__session *s, const mm__piece *p, float **out, int32_t *n, mm_error *err)
 {
     *out = NULL;
-    if (p->medium < 0) return text_vector(s, p->text, p->len, out, n, err);
-    const mm__medium *m = &s->media[p->medium];
+    if (p->kind == MM__PIECE_IDS) return mm__fail(err, MM_E_ARG, "token ids have no vector; feed a text");
+    if (p->kind == MM__PIECE_TEXT) return text_vector(s, p->text, p->len, out, n, err);
+    const mm__medium *m = &s->line.media[p->medium];
     if (m->kind != MM__ITEM_IMAGE || !s->a->vision) return mm__fail(err, MM_E_UNSUPPORTED, "this model makes no vectors of sound");
     mm_status st = mm__media_vector(s, m->pixels, out, n, err);
     return st == MM_OK ? normalise(*out, *n, err) : st;
@@ -137,15 +138,15 @@ typedef struct vector { float *v; int32_t n; bool image; } vector;
 static mm_status all_vectors(mm__session *s, vector **out, size_t *count, mm_error *err)
 {
     size_t n = 0;
-    for (size_t i = 0; i < s->n_messages; i++) n += s->messages[i].n;
+    for (size_t i = 0; i < s->line.n_messages; i++) n += s->line.messages[i].n;
     *count = 0;
     if (!n) return mm__fail(err, MM_E_ARG, "the input is empty; feed a text or a picture");
     if (!(*out = mm__calloc(s->mem, n, sizeof **out))) return mm__nomem(err, "vectors");
-    for (size_t i = 0; i < s->n_messages; i++)
-        for (size_t j = 0; j < s->messages[i].n; j++) {
-            const mm__piece *p = &s->messages[i].pieces[j];
+    for (size_t i = 0; i < s->line.n_messages; i++)
+        for (size_t j = 0; j < s->line.messages[i].n; j++) {
+            const mm__piece *p = &s->line.messages[i].pieces[j];
             vector *v = &(*out)[(*count)++];
-            v->image = p->medium >= 0;
+            v->image = p->kind == MM__PIECE_MEDIUM;
             mm_status st = piece_vector(s, p, &v->v, &v->n, err);
             if (st != MM_OK) return st;
         }

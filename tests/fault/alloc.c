@@ -116,7 +116,7 @@ static void family(const char *path)
     mm_session *s = NULL;
     uint64_t want = 0;
     snprintf(current, sizeof current, "%s", path);
-    alarm(CASE_SECONDS);
+    allow_time();
     refuse(-1, false);
     mm_engine *e = new_engine(1, 0);
     refuse(-1, false);

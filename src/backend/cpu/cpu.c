@@ -245,6 +245,8 @@ mm_status mm__cpu_create(mm__mem *mem, const mm__log *log, const char *tier, int
         mm__free(mem, c);
         return s;
     }
+    if (!host && n_threads > mm__pool_size(c->pool))
+        mm__logf(log, MM_LOG_WARN, "backend", "%d threads were asked for, %d could be started", n_threads, mm__pool_size(c->pool));
     c->base.isa = tier_of(c->isa);
     c->base.threads = mm__pool_size(c->pool);
     *out = &c->base;

@@ -1,0 +1,192 @@
+/* The text of a conversation: what the chat template makes of the messages, or the messages one behind the other where the
+ * model has none.
+ *
+ * Templates come in two kinds: those that walk over content parts get parts, the others get one string with the model's
+ * placeholder written into it. Either way a placeholder in the result is a medium's place, and a special token is the
+ * template's: what the host's texts spell is hidden behind stand-ins (text/plain.h).
+ *
+ * The values go to the template as JSON text, the form in which mm_model_apply_template() gets them from the host: one way
+ * in, with one place that repairs and limits what comes. */
+#include "session.h"
+
+#include "../base/error.h"
+#include "../base/os/os.h"
+
+#include <string.h>
+
+bool mm__session_is_chat(const mm__session *s)
+{
+    return s->a->chat && !(s->opt.flags & MM_SESSION_RAW);
+}
+
+/* ---- hiding ---- */
+
+static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+/* Whether a message could give a special token: its texts as they stand, joined, or joined without the blanks a template may
+ * trim from each. */
+static mm_status must_hide(mm__session *s, const mm__message *m, bool *yes, mm_error *err)
+{
+    mm__buf probe;
+    mm__buf_init(&probe, s->mem);
+    mm__buf_puts(&probe, m->role);
+    for (int trim = 0; trim < 2; trim++) {
+        mm__buf_putc(&probe, '\n');
+        for (size_t i = 0; i < m->n; i++) {
+            if (m->pieces[i].kind != MM__PIECE_TEXT) continue;
+            const char *p = m->pieces[i].text, *end = p + m->pieces[i].len;
+            while (trim && p < end && is_blank(*p)) p++;
+            while (trim && p < end && is_blank(end[-1])) end--;
+            mm__buf_put(&probe, p, (size_t)(end - p));
+        }
+        if (m->n < 2) break;
+    }
+    mm_status st = probe.failed ? mm__nomem(err, "a conversation")
+                                : mm__plain_spells(s->a->tokenizer, s->a->prompt.placeholder, probe.data, probe.len, yes, err);
+    mm__buf_free(&probe);
+    return st;
+}
+
+/* Chooses how to write a message's texts: *hide is NULL, or stand-ins, which are chosen when the first message needs them. */
+static mm_status choose_hiding(mm__session *s, const mm__message *m, mm__plain *plain, const mm__plain **hide, mm_error *err)
+{
+    bool yes;
+    mm_status st = must_hide(s, m, &yes, err);
+    if (st == MM_OK && yes && !plain->open) st = mm__plain_open(plain, s->a->tokenizer, s->a->prompt.placeholder, err);
+    *hide = st == MM_OK && yes ? plain : NULL;
+    return st;
+}
+
+static void note_texts(const mm__session *s, mm__plain *plain)
+{
+    if (s->a->chat_text) mm__plain_note(plain, s->a->chat_text, strlen(s->a->chat_text));
+    for (size_t i = 0; i < s->line.n_messages; i++) {
+        const mm__message *m = &s->line.messages[i];
+        mm__plain_note(plain, m->role, strlen(m->role));
+        for (size_t j = 0; j < m->n; j++)
+            if (m->pieces[j].kind == MM__PIECE_TEXT) mm__plain_note(plain, m->pieces[j].text, m->pieces[j].len);
+    }
+}
+
+static void put_text(const mm__plain *hide, const char *text, size_t len, mm__buf *out)
+{
+    if (hide) mm__plain_hide(hide, text, len, out);
+    else mm__buf_put(out, text, len);
+}
+
+/* ---- through the template ---- */
+
+/* Whether the template walks over content parts. */
+static bool wants_parts(const mm__assembly *a, bool has_media)
+{
+    const char *t = a->chat_text;
+    const bool parts = strstr(t, "['type']") || strstr(t, ".type") || strstr(t, "[\"type\"]") || strstr(t, "'type',");
+    const bool strings = strstr(t, "is string") || strstr(t, "is iterable");
+    return parts && (has_media || !strings);
+}
+
+static void write_string(mm__buf *b, const mm__plain *hide, const char *text, size_t len)
+{
+    mm__buf hidden;
+    mm__buf_init(&hidden, b->mem);
+    put_text(hide, text, len, &hidden);
+    mm__buf_json_string(b, mm__buf_str(&hidden), hidden.len);
+    b->failed |= hidden.failed;
+    mm__buf_free(&hidden);
+}
+
+/* Pieces as text, media as the placeholder. */
+static void put_flat(const mm__message *m, const mm__plain *hide, const char *placeholder, mm__buf *out)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->pieces[i].kind == MM__PIECE_TEXT) put_text(hide, m->pieces[i].text, m->pieces[i].len, out);
+        else mm__buf_puts(out, placeholder);
+}
+
+static void write_parts(const mm__session *s, const mm__message *m, const mm__plain *hide, mm__buf *b)
+{
+    mm__buf_putc(b, '[');
+    for (size_t i = 0; i < m->n; i++) {
+        const mm__piece *p = &m->pieces[i];
+        if (i) mm__buf_putc(b, ',');
+        if (p->kind == MM__PIECE_MEDIUM) {
+            mm__buf_puts(b, s->line.media[p->medium].kind == MM__ITEM_IMAGE ? "{\"type\":\"image\"}" : "{\"type\":\"audio\"}");
+            continue;
+        }
+        mm__buf_puts(b, "{\"type\":\"text\",\"text\":");
+        write_string(b, hide, p->text, p->len);
+        mm__buf_putc(b, '}');
+    }
+    mm__buf_putc(b, ']');
+}
+
+static void write_message(const mm__session *s, const mm__message *m, const mm__plain *hide, bool parts, mm__buf *b)
+{
+    mm__buf flat;
+    mm__buf_init(&flat, s->mem);
+    mm__buf_puts(b, "{\"role\":");
+    write_string(b, hide, m->role, strlen(m->role));
+    mm__buf_puts(b, ",\"content\":");
+    if (parts) write_parts(s, m, hide, b);
+    else {
+        put_flat(m, hide, s->a->prompt.placeholder ? s->a->prompt.placeholder : "", &flat);
+        mm__buf_json_string(b, mm__buf_str(&flat), flat.len);
+    }
+    mm__buf_putc(b, '}');
+    b->failed |= flat.failed;
+    mm__buf_free(&flat);
+}
+
+static void write_named(mm__buf *b, const char *name, const char *value)
+{
+    mm__buf_printf(b, ",\"%s\":", name);
+    mm__buf_json_string(b, value ? value : "", value ? strlen(value) : 0);
+}
+
+/* The template's variables around an array of messages in JSON. */
+mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, size_t len, bool add_prompt, mm__buf *out, mm_error *err)
+{
+    if (!a->chat) return mm__fail(err, MM_E_UNSUPPORTED, "this model has no chat template");
+    mm__buf context;
+    mm__json_doc *doc = NULL;
+    mm__buf_init(&context, mem);
+    mm__buf_printf(&context, "{\"add_generation_prompt\":%s", add_prompt ? "true" : "false");
+    write_named(&context, "bos_token", a->bos_token);
+    write_named(&context, "eos_token", a->eos_token);
+    mm__buf_puts(&context, ",\"messages\":");
+    mm__buf_put(&context, json, len);
+    mm__buf_putc(&context, '}');
+    mm_status st = context.failed ? mm__nomem(err, "messages")
+                                  : mm__json_parse(mem, mm__buf_str(&context), context.len, "messages", &doc, err);
+    if (st == MM_OK) st = mm__template_render(a->chat, mm__json_root(doc), mm__os_wall(), out, err);
+    mm__json_free(doc);
+    mm__buf_free(&context);
+    return st;
+}
+
+mm_status mm__render_conversation(mm__session *s, mm__plain *plain, mm__buf *out, mm_error *err)
+{
+    const bool chat = mm__session_is_chat(s), parts = chat && wants_parts(s->a, s->line.n_media > 0);
+    const char *place = s->a->prompt.media == MM__MEDIA_FIRST || !s->a->prompt.placeholder ? "" : s->a->prompt.placeholder;
+    mm_status st = MM_OK;
+    mm__buf b;
+    mm__buf_init(&b, s->mem);
+    mm__buf_putc(&b, '[');
+    note_texts(s, plain);
+    for (size_t i = 0; st == MM_OK && i < s->line.n_messages; i++) {
+        const mm__message *m = &s->line.messages[i];
+        const mm__plain *hide;
+        if ((st = choose_hiding(s, m, plain, &hide, err)) != MM_OK) break;
+        if (!chat) {
+            put_flat(m, hide, place, out);
+            continue;
+        }
+        if (i) mm__buf_putc(&b, ',');
+        write_message(s, m, hide, parts, &b);
+    }
+    mm__buf_putc(&b, ']');
+    if (st == MM_OK && (b.failed || out->failed)) st = mm__nomem(err, "a conversation");
+    if (st == MM_OK && chat) st = mm__render_messages(s->mem, s->a, mm__buf_str(&b), b.len, true, out, err);
+    mm__buf_free(&b);
+    return st;
+}
