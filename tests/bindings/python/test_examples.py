@@ -1,5 +1,7 @@
 """The programs of examples/python, run on fixtures, and on real models where these are there."""
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -36,6 +38,14 @@ class Examples(unittest.TestCase):
     def test_real(self):
         self.assertIn("sailboat", run("caption", "examples/demo/demo-vlm.mm.json", "examples/demo/sailboat.jpg"))
         self.assertIn("ask what you can do for your country", run("transcribe", "models/whisper-base-hf", "examples/demo/jfk.wav", "en"))
+
+    @unittest.skipUnless(REAL and importlib.util.find_spec("numpy"), "models/ or NumPy is not there")
+    def test_the_program_of_the_readme(self):
+        program = re.search(r"```python\n(.*?)```", open("README.md", encoding="utf-8").read(), re.S).group(1)
+        lines = harness.child(program).splitlines()
+        self.assertEqual("A sailboat.", lines[0])
+        self.assertIn("fellow Americans", lines[1])
+        self.assertGreater(float(lines[-1]), 0.4)
 
     def test_short_and_say_how_they_are_used(self):
         for name in ("caption", "transcribe", "search"):
