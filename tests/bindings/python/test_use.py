@@ -285,9 +285,9 @@ class Speech(WithModels):
         heard = self.transcribe(SPEECH)
         segments = list(heard)
         self.assertEqual(segments, heard.segments)
-        self.assertEqual([0, 1], [s.index for s in segments])
+        self.assertEqual([0, 1], [s.number for s in segments])
         self.assertTrue(all(0 <= s.start < s.end for s in segments))
-        start, end, text, ids, index = segments[0]
+        start, end, text, ids, number = segments[0]
         self.assertEqual("".join(s.text for s in segments), heard.text)
         self.assertEqual((335, 215, 409, 409, 335, 77, 409, 409), heard.ids)
         detected = self.model("whisper").transcribe(SPEECH, max_tokens=4)
