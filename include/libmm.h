@@ -38,7 +38,8 @@
  *   [handle]  one thread at a time for each handle; a second one gets MM_E_STATE, not a race.
  *   From inside a callback of the host (allocator, log, files, executor, progress, write) only mm_session_cancel(),
  *   mm_status_name(), mm_version() and the *_release functions may be called; other calls return MM_E_STATE.
- *   After fork() the child may only release handles; every other call with a handle of the parent returns MM_E_STATE.
+ *   After fork() the child may only release handles, which frees nothing there; every other call with a handle of the parent
+ *   returns MM_E_STATE. An engine of the child's own works.
  */
 #ifndef LIBMM_H
 #define LIBMM_H
