@@ -69,7 +69,7 @@ class SessionOptions(TypedDict, total=False):
     truncate: bool
 
 
-_QUICK = 0.02  # seconds
+_QUICK = 0.25  # seconds
 
 _FLAGS = {"raw": abi.MM_SESSION_RAW, "ignore_eos": abi.MM_SESSION_IGNORE_EOS, "logprobs": abi.MM_SESSION_LOGPROBS}
 _UINTS = ("n_ctx", "max_tokens", "top_k", "top_logprobs")

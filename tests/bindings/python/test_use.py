@@ -344,6 +344,18 @@ class Sessions(WithModels):
         self.assertEqual(greedy("llava", "photo"), session.reset().ask(built).ids)
         self.assertEqual(greedy("qwen2", "chat"), self.model("qwen2").session(max_tokens=16, ignore_eos=True).ask(built.clear().text(QUESTION)).ids)
 
+    def test_logits(self):
+        from libmm import experimental
+        session = self.model("llama").session(raw=True, ignore_eos=True, max_tokens=4)
+        session.feed("The licensor")
+        with self.assertRaises(libmm.StateError):
+            experimental.logits(session)
+        piece = session.next()
+        scores = self.listed(experimental.logits(session))
+        self.assertEqual((340, piece.id), (len(scores), max(range(len(scores)), key=scores.__getitem__)))
+        with self.assertRaises(libmm.UnsupportedError):
+            experimental.logits(self.model("bert").session())
+
     def test_stop_and_tools_and_variables(self):
         model = self.model("llama")
         text = golden("llama", "text0")["text"]
