@@ -157,7 +157,7 @@ class Pictures(WithModels):
     def test_files_paths_bytes_and_messages(self):
         want = greedy("llava", "photo")
         data = open(PHOTO, "rb").read()
-        for image in (PHOTO, pathlib.Path(PHOTO), data, bytearray(data), [PHOTO], libmm.Image(PHOTO)):
+        for image in (PHOTO, pathlib.Path(PHOTO), data, bytearray(data), memoryview(data), [PHOTO], libmm.Image(PHOTO)):
             self.assertEqual(want, self.ids(image))
         url = "data:image/jpeg;base64," + base64.b64encode(data).decode()
         text = {"type": "text", "text": QUESTION}
@@ -300,7 +300,7 @@ class Speech(WithModels):
         floats = array.array("f", (v / 32768 for v in i16))
         stereo = array.array("h", (v for s in i16 for v in (s, s)))
         data = open(SPEECH, "rb").read()
-        for audio, rate in ((data, None), (bytearray(data), None), (pathlib.Path(SPEECH), None), (i16, 16000), (floats, 16000),
+        for audio, rate in ((data, None), (bytearray(data), None), (memoryview(data), None), (pathlib.Path(SPEECH), None), (i16, 16000), (floats, 16000),
                             (floats.tolist(), 16000), (array.array("d", floats), 16000), (libmm.Audio(i16, 16000), None),
                             (memoryview(stereo).cast("B").cast("h", (len(i16), 2)), 16000)):
             self.assertEqual(want, self.transcribe(audio, rate=rate).segments)
