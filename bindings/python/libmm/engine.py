@@ -4,6 +4,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import posixpath
 import sys
 import threading
 import types
@@ -33,7 +34,7 @@ def unraisable(e: BaseException, where: str, function: Any) -> None:
 class Files:
     """Files that are not the operating system's: give an object with these methods to Engine(files=...).
 
-    Paths are the ones given to load() and Input, or these with "/name" appended. Methods may be called from any thread, also
+    Paths are the ones given to load() and Input, or these, or their directory, with "/name" appended. Methods may be called from any thread, also
     several at once; an exception fails the call that needed the file.
     """
 
@@ -54,19 +55,24 @@ class MappingFiles(Files):
     """Files from a mapping of paths to bytes."""
 
     def __init__(self, contents: Mapping[str, bytes]):
-        self.contents = contents
+        self._contents = {posixpath.normpath(path): data for path, data in contents.items()}
+
+    def _inside(self, path: str) -> list[str]:
+        """Names of what lies below a folder, relative to it."""
+        folder = posixpath.normpath(path)
+        start = "" if folder == "." else folder.rstrip("/") + "/"
+        return [name[len(start):] for name in self._contents if name.startswith(start)]
 
     def kind(self, path: str) -> str | None:
-        if path in self.contents:
+        if posixpath.normpath(path) in self._contents:
             return "file"
-        return "directory" if any(name.startswith(path.rstrip("/") + "/") for name in self.contents) else None
+        return "directory" if self._inside(path) else None
 
     def open(self, path: str) -> BinaryIO:
-        return io.BytesIO(self.contents[path])
+        return io.BytesIO(self._contents[posixpath.normpath(path)])
 
     def listdir(self, path: str) -> list[str]:
-        inside = path.rstrip("/") + "/"
-        return sorted({name[len(inside):].split("/")[0] for name in self.contents if name.startswith(inside)})
+        return sorted({name.split("/")[0] for name in self._inside(path)})
 
 
 class _FileTable:

@@ -108,7 +108,8 @@ class Model(Handle):
         return int(self.info("context"))
 
     def plan(self, n_ctx: int) -> dict[str, int]:
-        """Bytes a session of n_ctx positions takes."""
+        """Bytes a session of n_ctx positions takes (0: as many as the model was made for), by use: "weights" "kv" "cross"
+        "encoder_arena" "decoder_arena" "total"."""
         return json.loads(self.info("plan:%d" % n_ctx))
 
     # ---- text and tokens ----
