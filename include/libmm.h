@@ -329,6 +329,8 @@ MM_API void mm_session_cancel(mm_session *session);
 /* Forgets the timeline, keeps the options. */
 MM_API mm_status mm_session_reset(mm_session *session, mm_error *err);
 
+typedef int32_t (*mm_write_fn)(void *user, const void *bytes, size_t n);
+
 /* Milliseconds and counts of the last answer, by key: "encode_ms" "prefill_ms" "decode_ms" "prefill_tokens"
  * "decode_tokens" "n_past" "arena_bytes" "kv_bytes" "peak_bytes". MM_E_KEY for another key. */
 MM_API mm_status mm_session_stat(const mm_session *session, const char *key, double *out, mm_error *err);
