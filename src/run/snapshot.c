@@ -65,8 +65,9 @@ static mm_status give(const saver *v, const void *bytes, size_t n, mm_error *err
 {
     const int32_t code = n ? v->write(v->user, bytes, n) : 0;
     if (code == 0) return MM_OK;
+    const mm_status st = mm__fail(err, MM_E_CANCELLED, "the snapshot's writer stopped the saving");
     if (err) err->os_code = code;
-    return mm__fail(err, MM_E_CANCELLED, "the snapshot's writer stopped the saving");
+    return st;
 }
 
 static mm_status compress(saver *v, const void *bytes, size_t n, ZSTD_EndDirective end, mm_error *err)
