@@ -6,7 +6,7 @@
 #: make golden       DIR=folder: compares every stage of a recorded checkpoint, one line each
 #: make unit         builds the unit tests into build/t/
 #: make layers       checks which room includes what (tests/layers.txt)
-#: make bench        speed on the real models; PEER=path/to/llama-bench compares, interleaved
+#: make bench        speed on the real models; REPS=1 is quick, PEER=path/to/llama-bench compares, interleaved
 #: make examples     the small programs of examples/ into build/examples/
 #: make models       fetches the real weights only; ALL=1 adds Gemma
 #: make deps         installs the Debian packages a build needs, or prints the command that does
@@ -189,7 +189,7 @@ check:
 
 .PHONY: bench
 bench: $(BUILD)/mm $(BENCH)
-	@$(PYTHON) tests/bench/bench.py --mm $(BUILD)/mm $(if $(PEER),--peer '$(PEER)')
+	@$(PYTHON) tests/bench/bench.py --mm $(BUILD)/mm $(if $(PEER),--peer '$(PEER)') $(if $(REPS),--reps '$(REPS)')
 
 # ---- the demo -----------------------------------------------------------------------------------------------------
 

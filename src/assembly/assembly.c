@@ -143,7 +143,7 @@ static mm__node *default_image_rows(mm__assembly *a, mm__graph *g, mm__node *pix
     mm__scope_pop(g);
     if (st != MM_OK) return mm__graph_fail(g, st, "the image encoder failed");
     mm__node *x = a->feature_layer ? f.layer : f.last;
-    if (a->drop_cls && a->vision->info.has_cls && x) x = mm__split_rows(g, x, 1, mm__rows(x) - 1);
+    if (a->drop_first && x) x = mm__split_rows(g, x, 1, mm__rows(x) - 1);
     return a->bridge ? a->bridge->ops->forward(a->bridge, g, x, NULL) : x;
 }
 

@@ -91,7 +91,7 @@ struct mm__assembly {
 
     mm__image_policy image;
     int32_t feature_layer;    /* 0: last; else as mm__encoder_in.layer */
-    bool drop_cls;
+    bool drop_first;          /* leave out the first row of the features, usually the class token */
     int pool;                 /* text embeddings: 0 pooled output, 1 mean of the rows, 2 first row */
     bool hide_padding;        /* text encoders that always pad: rows do not see the padding */
     mm__prompt_policy prompt;

@@ -28,7 +28,7 @@ static mm_status check_rows(const mm__assembly *a, mm_error *err)
     int64_t rows = a->bridge ? a->bridge->info.n_query : 0;
     if (!rows) {
         mm__image_policy_size(&a->image, v->image_size, v->image_size, &w, &h);
-        rows = (int64_t)(w / v->patch) * (h / v->patch) + (v->has_cls && !a->drop_cls);
+        rows = (int64_t)(w / v->patch) * (h / v->patch) + v->has_cls - a->drop_first;
     }
     if (rows == a->prompt.rows_per_image) return MM_OK;
     return mm__fail(err, MM_E_FORMAT, "%s: a prepared picture gives %lld rows, but the prompt has %d places for it", a->source->path,

@@ -50,7 +50,7 @@ static mm_status create_from_gguf(mm__assembly *a, mm__source *s, mm_error *err)
     if (st != MM_OK) return st;
     a->image = mm__assembly_policy(MM__FIT_SHORTEST, a->vision->info.image_size, MM__STATS_WEB);
     gguf_normalisation(s->mmproj, &a->image);
-    a->drop_cls = true;
+    a->drop_first = a->vision->info.has_cls;
     /* Converters either leave out the blocks behind the feature layer, or keep them and name the layer. */
     mm__gguf_value layer = mm__gguf_get(s->mmproj->gguf, "clip.vision.feature_layer");
     if (layer.kind == MM__GGUF_ARRAY && layer.n == 1) layer = mm__gguf_elem(&layer, 0);
@@ -78,10 +78,16 @@ static mm_status create_from_hf(mm__assembly *a, mm__source *s, mm_error *err)
     if ((st = mm__assembly_image_policy(a, s, &fallback, err)) != MM_OK) return st;
     mm__config config = mm__source_config(s);
     int64_t layer;
+    double layers[2];
+    if (mm__config_array(&config, "vision_feature_layer", NULL, layers, 2) == 2)
+        return mm__fail(err, MM_E_UNSUPPORTED, "%s: vision_feature_layer with several layers is not supported, only one is", s->path);
     const int64_t n = a->vision->info.n_layer;
-    st = mm__config_int(&config, "vision_feature_layer", NULL, -2, -n, n, &layer, err);
-    a->feature_layer = layer ? (int32_t)layer : -1;
-    a->drop_cls = strcmp(mm__config_str(&config, "vision_feature_select_strategy", NULL, "default"), "default") == 0;
+    st = mm__config_int(&config, "vision_feature_layer", NULL, -2, -n - 1, n, &layer, err);
+    a->feature_layer = layer ? (int32_t)layer : (int32_t)-n - 1; /* 0: before the first block */
+    const char *rows = mm__config_str(&config, "vision_feature_select_strategy", NULL, "default");
+    a->drop_first = strcmp(rows, "default") == 0;
+    if (st == MM_OK && !a->drop_first && strcmp(rows, "full") != 0)
+        return mm__fail(err, MM_E_UNSUPPORTED, "%s: vision_feature_select_strategy is \"default\" or \"full\", not \"%s\"", s->path, rows);
     return st;
 }
 
@@ -95,7 +101,7 @@ static mm_status create(mm__assembly *a, mm__source *s, mm_error *err)
     const int32_t side = v->image_size / v->patch;
     a->prompt.media = MM__MEDIA_SPLICE;
     a->prompt.placeholder = "<image>";
-    a->prompt.rows_per_image = side * side + (v->has_cls && !a->drop_cls);
+    a->prompt.rows_per_image = side * side + v->has_cls - a->drop_first;
     a->prompt.chat_template = chat_template;
     if ((st = mm__assembly_text(a, s, err)) != MM_OK) return st;
     a->prompt.placeholder_id = mm__tokenizer_id(a->tokenizer, "<image>", 7);

@@ -245,8 +245,9 @@ static mm_status find_specials(mm__assembly *a, const mm__source *s, mm_error *e
         return mm__fail(err, MM_E_FORMAT, "%s: special token ids lie outside the %lld logits", s->path, (long long)n_vocab);
     /* English-only models have no use for language tokens, although the vocabulary lists them: their end token is one lower. */
     p->multilingual = mm__json_bool(mm__json_get(s->generation.root, "is_multilingual"), n_vocab != 51864 && p->transcribe >= 0);
-    const int64_t first =
-        mm__json_int(mm__json_get(s->generation.root, "max_initial_timestamp_index"), (int64_t)(1.0 / SECONDS_PER_TIMESTAMP));
+    /* A generation configuration that states no bound sets none. */
+    const int64_t first = mm__json_int(mm__json_get(s->generation.root, "max_initial_timestamp_index"),
+                                       s->generation.root ? -1 : (int64_t)(1.0 / SECONDS_PER_TIMESTAMP));
     p->max_initial_timestamp = (int32_t)(first < 0 ? -1 : first > n_vocab ? n_vocab : first);
     return find_languages(a, err);
 }
@@ -310,13 +311,14 @@ static mm_status default_suppress(mm__assembly *a, mm_error *err)
     return MM_OK;
 }
 
-static mm_status find_suppressed(mm__assembly *a, const mm__json *all, const mm__json *begin, mm_error *err)
+/* The lists of the file; a container without a place for them (`stated` false) gets the reference's own. */
+static mm_status find_suppressed(mm__assembly *a, const mm__json *all, const mm__json *begin, bool stated, mm_error *err)
 {
     mm__speech_policy *p = &a->audio;
     mm_status st = copy_ids(a, all, &p->suppress, &p->n_suppress, err);
     if (st == MM_OK) st = copy_ids(a, begin, &p->begin_suppress, &p->n_begin_suppress, err);
-    if (st == MM_OK && !p->n_suppress) st = default_suppress(a, err);
-    if (st != MM_OK || p->n_begin_suppress) return st;
+    if (st == MM_OK && !p->n_suppress && !stated) st = default_suppress(a, err);
+    if (st != MM_OK || p->n_begin_suppress || stated) return st;
     mm__ids ids;
     mm__ids_init(&ids, a->mem);
     if (!add_symbol(a, " ", true, &ids) || !mm__ids_push(&ids, p->eot)) {
@@ -377,7 +379,7 @@ static mm_status create(mm__assembly *a, mm__source *s, mm_error *err)
     if (st == MM_OK)
         st = find_suppressed(a, gen ? mm__json_get(gen, "suppress_tokens") : mm__json_get(side_config.root, "suppress_ids"),
                              gen ? mm__json_get(gen, "begin_suppress_tokens") : mm__json_get(side_config.root, "suppress_ids_begin"),
-                             err);
+                             gen != NULL, err);
     if (st == MM_OK) st = front_end(a, s, err);
     mm__json_free(side_config.doc);
     mm__free(s->mem, side_config.path);

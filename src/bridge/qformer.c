@@ -15,6 +15,7 @@
 #include "../part/registry.h"
 #include "../base/error.h"
 #include <math.h>
+#include <string.h>
 
 #define B "encoder.layer.%d."
 #define CFG(key) "qformer_config." key "|" key
@@ -95,6 +96,9 @@ static void read_sizes(mm__loader *ld, qformer *b)
     b->every = mm__loader_int(ld, CFG("cross_attention_frequency"), NULL, 2, 1, 1024);
     b->eps = mm__loader_num(ld, CFG("layer_norm_eps"), NULL, 1e-12, 0, 1);
     b->act = mm__loader_act(ld, CFG("hidden_act"), "gelu");
+    const char *positions = mm__config_str(&ld->config, CFG("position_embedding_type"), NULL, "absolute");
+    if (strcmp(positions, "absolute") != 0)
+        mm__loader_fail(ld, MM_E_UNSUPPORTED, "qformer: position_embedding_type '%s' is not supported, only absolute positions are", positions);
     const mm__weight *k = mm__loader_find(ld, "cross_k", 0, ".weight"), *queries = mm__loader_find(ld, "queries", 0, "");
     const int64_t in = k && k->shape.n == 2 ? k->shape.d[1] : 0, n = queries && queries->shape.n >= 2 ? queries->shape.d[queries->shape.n - 2] : 0;
     b->base.info.in = mm__loader_int(ld, CFG("encoder_hidden_size"), NULL, in <= 1 << 16 ? (int32_t)in : 0, 1, 1 << 16);

@@ -93,7 +93,6 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
         set_ropes(ld, p, &s);
         set_windows(ld, p);
         p->stack.shape.scale = (float)score_scale(ld, &s);
-        p->stack.shape.softcap = (float)mm__loader_num(ld, "attn_logit_softcapping", ".attn_logit_softcapping", 0, 0, 1e6);
         p->stack.logit_cap = (float)mm__loader_num(ld, "final_logit_softcapping", ".final_logit_softcapping", 0, 0, 1e6);
         p->stack.embed_scale = (float)sqrt(s.n_embd);
         mm__plain_load_ends(ld, p, s.n_embd, true);

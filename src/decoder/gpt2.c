@@ -39,6 +39,7 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
                     .act = mm__loader_act(ld, "activation_function", "gelu_new")};
     mm__plain *p = mm__plain_new(ld, &mm__decoder_gpt2, &s);
     if (p) {
+        if (!mm__config_bool(&ld->config, "scale_attn_weights", NULL, true)) p->stack.shape.scale = 1.0f;
         mm__plain_load_ends(ld, p, s.n_embd, true);
         p->stack.positions = mm__load(ld, "positions", 0, ".weight", mm__shape2(s.n_ctx, s.n_embd), MM__USE_ROWS, 0);
         mm__plain_load_layers(ld, p, &s, &y);

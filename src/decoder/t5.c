@@ -51,9 +51,9 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
     mm__layout y = {.norm = MM__NORM_RMS, .linear_flags = MM__LOAD_NO_BIAS};
     y.gated = mm__loader_has(ld, "ffn_gate", 0, ".weight");
     const char *act = mm__config_str(&ld->config, "feed_forward_proj", NULL, y.gated ? "gated-gelu" : "relu");
-    if (strncmp(act, "gated-", 6) == 0) act += 6;
     mm_error e = {.size = sizeof e};
-    if (strcmp(act, "gelu") == 0) act = "gelu_new"; /* what this architecture calls gelu */
+    if (strcmp(act, "gated-gelu") == 0) act = "gelu_new"; /* what this architecture calls gated gelu */
+    if (strncmp(act, "gated-", 6) == 0) act += 6;
     if (mm__act_from_name(act, &y.act, &e) < 0) mm__loader_fail(ld, MM_E_UNSUPPORTED, "feed_forward_proj: %s", e.text);
     mm__plain *p = mm__plain_new(ld, &mm__decoder_t5, &s);
     if (p) {

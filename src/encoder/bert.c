@@ -2,6 +2,7 @@
  * post-norm blocks; the last block's rows are the result. The pooler, tanh(dense(first row)), is optional. Texts come one
  * at a time and unpadded, so there is no mask. */
 #include "tower.h"
+#include <string.h>
 
 #define B "encoder.layer.%d."
 #define G "blk.%d."
@@ -60,6 +61,9 @@ static mm_status create(mm__loader *ld, mm__encoder **out, mm_error *err)
     z.n_head = mm__loader_int(ld, "num_attention_heads", ".attention.head_count", json ? 12 : 0, 1, z.width);
     z.eps = (float)mm__loader_num(ld, "layer_norm_eps", ".attention.layer_norm_epsilon", 1e-12, 0, 1);
     z.act = mm__loader_act(ld, "hidden_act", "gelu");
+    const char *positions = mm__config_str(&ld->config, "position_embedding_type", NULL, "absolute");
+    if (strcmp(positions, "absolute") != 0)
+        mm__loader_fail(ld, MM_E_UNSUPPORTED, "position_embedding_type '%s' is not supported, only absolute positions are", positions);
     bert *v = mm__tower_new(ld, &mm__encoder_bert, sizeof *v, &z);
     if (v) load(ld, v);
     return mm__tower_finish(ld, v ? &v->t : NULL, out, err);

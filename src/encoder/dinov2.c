@@ -31,7 +31,7 @@ typedef struct dinov2 {
 
 static mm_status create(mm__loader *ld, mm__encoder **out, mm_error *err)
 {
-    mm__tower z = {.interpolate = true};
+    mm__tower z = {.interpolate = true, .base.info = {.image_size = 224, .patch = 14}};
     ld->names = names;
     ld->roots[0] = "dinov2.";
     ld->roots[1] = "dinov2_with_registers.";
@@ -42,8 +42,7 @@ static mm_status create(mm__loader *ld, mm__encoder **out, mm_error *err)
     z.n_head = mm__loader_int(ld, "num_attention_heads", NULL, 12, 1, z.width);
     z.eps = (float)mm__loader_num(ld, "layer_norm_eps", NULL, 1e-6, 0, 1);
     z.act = mm__loader_act(ld, "hidden_act", "gelu");
-    z.base.info.image_size = mm__loader_int(ld, "image_size", NULL, 518, 1, 16384);
-    z.base.info.patch = mm__loader_int(ld, "patch_size", NULL, 14, 1, 1024);
+    mm__tower_picture(ld, &z.base.info);
     z.ffn = z.width * mm__loader_int(ld, "mlp_ratio", NULL, 4, 1, 64);
     z.gated = mm__config_bool(&ld->config, "use_swiglu_ffn", NULL, false);
     if (z.gated) {

@@ -93,8 +93,8 @@ static void load_layers(mm__loader *ld, t5_encoder *e, double eps)
     const char *act = mm__config_str(&ld->config, "feed_forward_proj", NULL, gated ? "gated-gelu" : "relu");
     mm__act fn = MM__ACT_NONE;
     mm_error err = {.size = sizeof err};
+    if (strcmp(act, "gated-gelu") == 0) act = "gelu_new"; /* what this architecture calls gated gelu */
     if (strncmp(act, "gated-", 6) == 0) act += 6;
-    if (strcmp(act, "gelu") == 0) act = "gelu_new"; /* what this architecture calls gelu */
     if (mm__act_from_name(act, &fn, &err) < 0) mm__loader_fail(ld, MM_E_UNSUPPORTED, "feed_forward_proj: %s", err.text);
     for (int32_t i = 0; i < e->base.info.n_layer && ld->status >= 0; i++) {
         t5_layer *l = &e->layer[i];

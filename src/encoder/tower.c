@@ -16,6 +16,14 @@ void mm__tower_read(mm__loader *ld, mm__tower *z, const char *width_key, const c
     z->eps = (float)mm__loader_num(ld, "layer_norm_eps", NULL, (double)z->eps, 0, 1);
     z->act = mm__loader_act(ld, "hidden_act", act);
     if (!info->image_size) return;
+    mm__tower_picture(ld, info);
+}
+
+void mm__tower_picture(mm__loader *ld, mm__encoder_info *info)
+{
+    double sides[2];
+    if (mm__config_array(&ld->config, "image_size", NULL, sides, 2) == 2 || mm__config_array(&ld->config, "patch_size", NULL, sides, 2) == 2)
+        mm__loader_fail(ld, MM_E_UNSUPPORTED, "image_size or patch_size with two sides is not supported, only squares are");
     info->image_size = mm__loader_int(ld, "image_size", NULL, info->image_size, 1, 16384);
     info->patch = mm__loader_int(ld, "patch_size", NULL, info->patch, 1, 1024);
 }
@@ -129,7 +137,6 @@ void mm__tower_load_stem(mm__loader *ld, mm__tower *t, bool with_cls)
     const mm__weight *r = mm__loader_find(ld, "registers", 0, "");
     if (r && r->shape.n == 3)
         t->registers = mm__load(ld, "registers", 0, "", mm__shape2(r->shape.d[1], d), MM__USE_VECTOR, MM__LOAD_RESHAPE);
-    t->interpolate = t->interpolate && !t->registers;
 }
 
 void mm__tower_make_causal(mm__loader *ld, mm__tower *t, int32_t n)
@@ -153,7 +160,7 @@ static mm__node *grid_positions(const mm__tower *t, mm__graph *g, int64_t gh, in
     if (!t->interpolate)
         return mm__graph_fail(g, MM_E_ARG, "the picture gives %lld x %lld patches, but this encoder takes %d x %d only: resize it to %d x %d",
                               (long long)gh, (long long)gw, t->grid, t->grid, t->base.info.image_size, t->base.info.image_size);
-    pos = mm__resize_grid(g, mm__reshape(g, pos, mm__shape3(t->grid, t->grid, t->width)), (int32_t)gh, (int32_t)gw);
+    pos = mm__resize_grid(g, mm__reshape(g, pos, mm__shape3(t->grid, t->grid, t->width)), (int32_t)gh, (int32_t)gw, t->registers != NULL);
     return mm__reshape(g, pos, mm__shape2(gh * gw, t->width));
 }
 
@@ -179,10 +186,11 @@ mm__node *mm__tower_blocks(const mm__tower *t, mm__graph *g, mm__node *x, const 
     const int32_t layer = in->layer, wanted = layer < 0 ? t->n_layer + 1 + layer : layer;
     mm__node *span = in->span;
     if (!x) return NULL;
-    if (wanted < 0 || wanted > t->n_layer || (layer < 0 && wanted == 0))
+    if (wanted < 0 || wanted > t->n_layer)
         return mm__graph_fail(g, MM_E_ARG, "feature layer %d of an encoder with %d layers", layer, t->n_layer);
     if (!span && t->causal) span = mm__split_rows(g, mm__tensor_node(g, t->causal), 0, mm__rows(x));
     x = mm__stage(g, x, "hidden_states.0");
+    if (layer < 0 && wanted == 0) *feature = mm__stage(g, x, "layer_feature(%d)", layer);
     for (int32_t i = 0; i < t->n_layer; i++) {
         x = t->post_norm ? mm__block_post(g, &t->blocks[i], &t->attn, x, span) : mm__block_pre(g, &t->blocks[i], &t->attn, x, span);
         x = mm__stage(g, mm__stage(g, x, "layer%d", i), "hidden_states.%d", i + 1);

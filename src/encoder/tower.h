@@ -22,7 +22,7 @@ typedef struct mm__tower {
     mm__block *blocks;        /* [n_layer] */
     /* stem of a picture tower */
     int32_t grid;             /* patches along a side of a picture of the size it was made for */
-    bool interpolate;         /* other grids: resample the positions (else they are refused) */
+    bool interpolate;         /* other grids: resample the positions, antialiased beside registers (else they are refused) */
     mm__linear patch;
     const mm__tensor *cls;    /* [1, D]: class embedding with its position added, or NULL */
     const mm__tensor *registers; /* [R, D]: rows behind the class row without positions, or NULL */
@@ -34,6 +34,8 @@ typedef struct mm__tower {
 /* Reads the sizes as Hugging Face configurations name them; what they leave out stays as it is in z, which holds the
  * architecture's defaults. image_size 0: no picture tower. width_key: "hidden_size" usually. */
 void mm__tower_read(mm__loader *ld, mm__tower *z, const char *width_key, const char *act);
+/* The picture's part of it: image_size and patch_size, which are squares. */
+void mm__tower_picture(mm__loader *ld, mm__encoder_info *info);
 /* Zeroed part of `bytes` with ops, sizes and attention shape set; NULL after an error (noted in ld). */
 void *mm__tower_new(mm__loader *ld, const mm__encoder_ops *ops, size_t bytes, const mm__tower *sizes);
 void mm__tower_destroy(mm__encoder *e);

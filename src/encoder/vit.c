@@ -1,5 +1,5 @@
 /* ViT (Dosovitskiy et al. 2021): a class row and projected patches with learned positions, pre-norm blocks, a final norm.
- * Optional: a pooler, tanh(dense(class row)), and a classifier on the class row. Positions are resampled (bicubic) to the
+ * Optional: a pooler, act(dense(class row)) with tanh unless stated, and a classifier on the class row. Positions are resampled (bicubic) to the
  * grid of a picture of another size. */
 #include "tower.h"
 
@@ -26,6 +26,7 @@ typedef struct vit {
     mm__tower t;
     mm__norm final_norm;
     mm__linear pooler, classifier; /* n_w 0: absent */
+    mm__act pooler_act;
 } vit;
 
 static mm_status create(mm__loader *ld, mm__encoder **out, mm_error *err)
@@ -43,7 +44,9 @@ static mm_status create(mm__loader *ld, mm__encoder **out, mm_error *err)
         mm__tower_load_stem(ld, &v->t, true);
         mm__tower_load_blocks(ld, &v->t);
         v->final_norm = mm__load_norm(ld, "final_norm", 0, MM__NORM_LAYER, d, z.eps, 0);
-        if (mm__loader_has(ld, "pooler", 0, ".weight")) v->pooler = mm__load_linear(ld, "pooler", 0, d, d, 0);
+        if (mm__loader_has(ld, "pooler", 0, ".weight"))
+            v->pooler = mm__load_linear(ld, "pooler", 0, d, mm__tower_stored_rows(ld, "pooler"), 0);
+        v->pooler_act = mm__loader_act(ld, "pooler_act", "tanh");
         if (classes > 0 && classes <= INT32_MAX) {
             v->classifier = mm__load_linear(ld, "classifier", 0, d, classes, 0);
             v->t.base.info.projected = (int32_t)classes;
@@ -59,7 +62,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
     mm__node *x = mm__tower_blocks(&v->t, g, mm__tower_embed(&v->t, g, in->pixels), in, &out->layer);
     out->last = mm__stage(g, mm__norm_fwd(g, &v->final_norm, x), "final_ln");
     mm__node *cls = mm__split_rows(g, out->last, 0, 1);
-    if (v->pooler.n_w) out->pooled = mm__linear_fwd(g, &v->pooler, cls, MM__ACT_TANH, NULL);
+    if (v->pooler.n_w) out->pooled = mm__linear_fwd(g, &v->pooler, cls, v->pooler_act, NULL);
     if (v->classifier.n_w) out->projected = mm__linear_fwd(g, &v->classifier, cls, MM__ACT_NONE, NULL);
     return mm__graph_status(g, NULL);
 }

@@ -129,9 +129,9 @@ mm__node *mm__splice(mm__graph *g, mm__node *x, mm__node *rows, mm__node *index)
     return emit3(g, MM__OP_SPLICE, &(mm__args){0}, x, rows, index);
 }
 
-mm__node *mm__resize_grid(mm__graph *g, mm__node *x, int32_t out_h, int32_t out_w)
+mm__node *mm__resize_grid(mm__graph *g, mm__node *x, int32_t out_h, int32_t out_w, bool antialias)
 {
-    return emit1(g, MM__OP_RESIZE, &(mm__args){.out_h = out_h, .out_w = out_w}, x);
+    return emit1(g, MM__OP_RESIZE, &(mm__args){.out_h = out_h, .out_w = out_w, .antialias = antialias}, x);
 }
 
 mm__node *mm__mean_rows(mm__graph *g, mm__node *x) { return emit1(g, MM__OP_MEAN, &(mm__args){0}, x); }

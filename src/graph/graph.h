@@ -54,7 +54,7 @@ mm__node *mm__patches(mm__graph *g, mm__node *image, int32_t patch);
 mm__node *mm__unfold1d(mm__graph *g, mm__node *x, int32_t kernel, int32_t step, int32_t pad, bool channels_first);
 mm__node *mm__concat(mm__graph *g, mm__node *const *x, int n);
 mm__node *mm__splice(mm__graph *g, mm__node *x, mm__node *rows, mm__node *index);
-mm__node *mm__resize_grid(mm__graph *g, mm__node *x, int32_t out_h, int32_t out_w);
+mm__node *mm__resize_grid(mm__graph *g, mm__node *x, int32_t out_h, int32_t out_w, bool antialias);
 mm__node *mm__mean_rows(mm__graph *g, mm__node *x);
 mm__node *mm__l2_norm(mm__graph *g, mm__node *x, float eps);
 mm__node *mm__softmax(mm__graph *g, mm__node *x);

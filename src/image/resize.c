@@ -4,7 +4,9 @@
  * fs = max(scale, 1) and S = support * fs: centre c = (o + 0.5) * scale, inputs lo = (int)(c - S + 0.5) up to
  * hi = (int)(c + S + 0.5), weights f((k + lo - c + 0.5) / fs) normalised to sum 1. Widening by fs is the antialiasing.
  * Weights are fixed point with 22 fractional bits; a sum starts at one half and is clipped to 0..255 after the shift.
- * An axis whose size does not change is not filtered. Nearest takes pixel (int)((o + 0.5) * scale).
+ * An axis whose size does not change is not filtered. Nearest takes the pixel at scale / 2, moved by scale for
+ * each output: a sum, not a product, which decides where the point lies on the edge of two pixels. The order of the passes
+ * is that of Pillow up to 12; its later releases take rows first for some tall pictures, which moves a byte by 1.
  *
  * Channels are filtered independently; alpha is not multiplied in. Only a window of the result is made, and only the
  * source rows that window needs are filtered in the first pass. Weights: at most 6 * in + 3 * out integers an axis. */
@@ -160,19 +162,29 @@ static void pass_rows(const mm__pixels *src, int32_t row0, const axis *a, mm__pi
     }
 }
 
-static void nearest(const mm__pixels *src, int32_t w, int32_t h, int32_t x0, int32_t y0, mm__pixels *dst)
+/* The source pixel of each of n outputs from `from` on, for an axis of `in` pixels. */
+static void nearest_axis(int32_t in, double scale, int32_t from, int32_t n, int32_t *at)
+{
+    double p = scale * 0.5;
+    for (int32_t i = 0; i < from + n; i++, p += scale)
+        if (i >= from) at[i - from] = p < in ? (int32_t)p : in - 1;
+}
+
+static mm_status nearest(const mm__pixels *src, int32_t w, int32_t h, int32_t x0, int32_t y0, mm__pixels *dst, mm_error *err)
 {
     const size_t ch = (size_t)src->channels;
-    const double sx = (double)src->width / w, sy = (double)src->height / h;
+    int32_t *xs = mm__calloc(src->mem, (size_t)dst->width + (size_t)dst->height, sizeof *xs);
+    if (!xs) return mm__nomem(err, "resize positions");
+    int32_t *ys = xs + dst->width;
+    nearest_axis(src->width, (double)src->width / w, x0, dst->width, xs);
+    nearest_axis(src->height, (double)src->height / h, y0, dst->height, ys);
     uint8_t *out = dst->data;
     for (int32_t y = 0; y < dst->height; y++) {
-        int32_t v = (int32_t)((y0 + y + 0.5) * sy);
-        const uint8_t *row = src->data + (size_t)(v < src->height ? v : src->height - 1) * (size_t)src->width * ch;
-        for (int32_t x = 0; x < dst->width; x++, out += ch) {
-            int32_t u = (int32_t)((x0 + x + 0.5) * sx);
-            memcpy(out, row + (size_t)(u < src->width ? u : src->width - 1) * ch, ch);
-        }
+        const uint8_t *row = src->data + (size_t)ys[y] * (size_t)src->width * ch;
+        for (int32_t x = 0; x < dst->width; x++, out += ch) memcpy(out, row + (size_t)xs[x] * ch, ch);
     }
+    mm__free(src->mem, xs);
+    return MM_OK;
 }
 
 static void copy_window(const mm__pixels *src, int32_t x0, int32_t y0, mm__pixels *dst)
@@ -238,7 +250,7 @@ mm_status mm__image_resize_window(const mm__pixels *src, int32_t w, int32_t h, i
     if (w == src->width && h == src->height)
         copy_window(src, x0, y0, dst);
     else if (resample == MM__RESAMPLE_NEAREST)
-        nearest(src, w, h, x0, y0, dst);
+        st = nearest(src, w, h, x0, y0, dst, err);
     else
         st = resample_window(src, w, h, resample, x0, y0, dst, err);
     if (st != MM_OK) {

@@ -45,6 +45,10 @@ void mm__rope_freqs(float *inv_freq, int32_t n_rot, double base);
 void mm__rope_scale_linear(float *inv_freq, int32_t n_rot, double factor);
 /* Llama-3 per-frequency scaling. */
 void mm__rope_scale_llama3(float *inv_freq, int32_t n_rot, double factor, double low, double high, double orig_ctx);
+/* YaRN (Peng et al. 2023): frequencies that turn more than `fast` times within the original context stay, those that turn
+ * less than `slow` times are divided by factor, with a ramp between. whole: the ramp starts and ends at whole frequencies. */
+void mm__rope_scale_yarn(float *inv_freq, int32_t n_rot, double base, double factor, double orig_ctx, double fast, double slow,
+                         bool whole);
 /* Divides each frequency by its factor (longrope, rope_freqs.weight). */
 void mm__rope_scale_each(float *inv_freq, int32_t n_rot, const float *factors);
 mm__node *mm__rope_fwd(mm__graph *g, const mm__rope *r, mm__node *x, mm__node *pos);

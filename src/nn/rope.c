@@ -29,6 +29,29 @@ void mm__rope_scale_llama3(float *inv_freq, int32_t n_rot, double factor, double
     }
 }
 
+/* The (fractional) frequency that turns `turns` times within ctx positions. */
+static double yarn_index(double turns, int32_t n_rot, double base, double ctx)
+{
+    return n_rot * log(ctx / (turns * 2.0 * 3.14159265358979323846)) / (2.0 * log(base));
+}
+
+void mm__rope_scale_yarn(float *inv_freq, int32_t n_rot, double base, double factor, double orig_ctx, double fast, double slow,
+                         bool whole)
+{
+    double low = yarn_index(fast, n_rot, base, orig_ctx), high = yarn_index(slow, n_rot, base, orig_ctx);
+    if (whole) {
+        low = floor(low);
+        high = ceil(high);
+    }
+    low = fmax(low, 0);
+    high = fmin(high, n_rot - 1);
+    if (low == high) high += 0.001;
+    for (int32_t j = 0; j < n_rot / 2; j++) {
+        const double ramp = fmin(fmax((j - low) / (high - low), 0.0), 1.0);
+        inv_freq[j] = (float)(inv_freq[j] * (ramp / factor + 1.0 - ramp));
+    }
+}
+
 void mm__rope_scale_each(float *inv_freq, int32_t n_rot, const float *factors)
 {
     for (int32_t j = 0; j < n_rot / 2; j++) inv_freq[j] /= factors[j];

@@ -43,6 +43,7 @@ typedef struct mm__args {
     int32_t kernel, step, pad;   /* PATCHES: kernel = step = p; UNFOLD1D */
     int32_t channels_first;      /* UNFOLD1D */
     int32_t out_h, out_w;        /* RESIZE */
+    int32_t antialias;           /* RESIZE: widen the filter when shrinking, with the a = -0.5 of picture libraries */
 } mm__args;
 
 typedef struct mm__call {

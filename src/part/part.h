@@ -85,7 +85,7 @@ typedef struct mm__encoder_in {
     mm__node *span;           /* text: I32 [T, 2], rows that each row sees (padding hidden, say), or NULL: as the
                                  architecture does */
     int32_t layer;            /* feature layer: 1 = after the first block ... ; negative counts from the end (-1 = after the
-                                 last, -2 = after the last but one); 0: not wanted */
+                                 last, -2 = after the last but one, -n_layer - 1 = before the first); 0: not wanted */
 } mm__encoder_in;
 
 typedef struct mm__encoder_ops {

@@ -199,9 +199,34 @@ void mm__plain_set_rope(mm__plain *p, mm__rope rope)
 
 #define SCALING(name) "rope_scaling." name "|rope_parameters." name
 
-/* Applies the scaling that the configuration or a table in the file asks for. */
-static void scale_freqs(mm__loader *ld, float *f, int32_t n_rot)
+static double yarn_magnitude(double factor, double m)
 {
+    return factor > 1 ? 0.1 * m * log(factor) + 1.0 : 1.0;
+}
+
+/* YaRN on the frequencies; returns the factor of cosine and sine. GGUF files state a factor beside the usual one, JSON files
+ * the whole, or two weights whose ratio it is. */
+static double scale_yarn(mm__loader *ld, const mm__sizes *s, float *f, int32_t n_rot)
+{
+    double factor = mm__loader_num(ld, SCALING("factor"), ".rope.scaling.factor", NAN, 1e-3, 1e6);
+    double orig = mm__loader_num(ld, SCALING("original_max_position_embeddings"), ".rope.scaling.original_context_length",
+                                 s->n_ctx, 1, 1e9);
+    double fast = mm__loader_num(ld, SCALING("beta_fast"), ".rope.scaling.yarn_beta_fast", 32, 1e-6, 1e6);
+    double slow = mm__loader_num(ld, SCALING("beta_slow"), ".rope.scaling.yarn_beta_slow", 1, 1e-6, 1e6);
+    double m = mm__loader_num(ld, SCALING("mscale"), NULL, 0, 0, 1e3), all = mm__loader_num(ld, SCALING("mscale_all_dim"), NULL, 0, 0, 1e3);
+    double usual = m > 0 && all > 0 ? yarn_magnitude(factor, m) / yarn_magnitude(factor, all) : yarn_magnitude(factor, 1);
+    if (ld->config.gguf) usual *= mm__loader_num(ld, NULL, ".rope.scaling.yarn_attn_factor", 1, 0, 1e3);
+    bool whole = mm__config_bool(&ld->config, SCALING("truncate"), NULL, true);
+    if (s->rope_base <= 1) mm__loader_fail(ld, MM_E_FORMAT, "rotary positions scaled by 'yarn' need a base above 1");
+    if (ld->status >= 0) mm__rope_scale_yarn(f, n_rot, s->rope_base, factor, orig, fast, slow, whole);
+    return mm__loader_num(ld, SCALING("attention_factor"), NULL, usual, 0, 1e3);
+}
+
+/* Applies the scaling that the configuration or a table in the file asks for; returns the factor of cosine and sine.
+ * 'dynamic' changes the frequencies of longer contexts than the model was made for only, and those are refused. */
+static double scale_freqs(mm__loader *ld, const mm__sizes *s, float *f, int32_t n_rot)
+{
+    double scale = 1.0;
     const char *type = mm__config_str(&ld->config, SCALING("rope_type") "|rope_scaling.type", ".rope.scaling.type", "default");
     if (mm__loader_has(ld, "rope_freqs", 0, ".weight")) {
         float *factor = mm__load_host(ld, "rope_freqs", 0, ".weight", n_rot / 2, 0);
@@ -215,10 +240,13 @@ static void scale_freqs(mm__loader *ld, float *f, int32_t n_rot)
         double high = mm__loader_num(ld, SCALING("high_freq_factor"), NULL, NAN, 1e-3, 1e6);
         double orig = mm__loader_num(ld, SCALING("original_max_position_embeddings"), NULL, NAN, 1, 1e9);
         mm__rope_scale_llama3(f, n_rot, factor, low, high, orig);
-    } else if (strcmp(type, "default") != 0 && strcmp(type, "none") != 0) {
+    } else if (strcmp(type, "yarn") == 0) {
+        scale = scale_yarn(ld, s, f, n_rot);
+    } else if (strcmp(type, "default") != 0 && strcmp(type, "none") != 0 && strcmp(type, "dynamic") != 0) {
         mm__loader_fail(ld, MM_E_UNSUPPORTED, "%s: rotary positions scaled by '%s' are not supported",
                         ld->config.source ? ld->config.source : "model", type);
     }
+    return scale;
 }
 
 mm__rope mm__plain_rope(mm__loader *ld, const mm__sizes *s, int32_t n_rot, bool interleaved)
@@ -231,8 +259,8 @@ mm__rope mm__plain_rope(mm__loader *ld, const mm__sizes *s, int32_t n_rot, bool 
         return r;
     }
     mm__rope_freqs(f, n_rot, s->rope_base);
-    scale_freqs(ld, f, n_rot);
-    if (ld->status >= 0) r = mm__rope_constant(ld, f, n_rot, interleaved, 1.0);
+    const double scale = scale_freqs(ld, s, f, n_rot);
+    if (ld->status >= 0) r = mm__rope_constant(ld, f, n_rot, interleaved, scale);
     mm__free(ld->mem, f);
     return r;
 }

@@ -51,8 +51,8 @@ void mm__plain_window(mm__plain *p, int32_t window);
 /* Then: the configuration's layer_types, where present, says which layers do. */
 void mm__plain_window_types(mm__loader *ld, mm__plain *p);
 
-/* Rotary positions with base s->rope_base, scaled as the configuration says: not, linear, llama3, or by the factors in the
- * file; anything else is MM_E_UNSUPPORTED. */
+/* Rotary positions with base s->rope_base, scaled as the configuration says: not, linear, llama3, yarn, dynamic (which
+ * acts beyond n_ctx only), or by the factors in the file; anything else is MM_E_UNSUPPORTED. */
 mm__rope mm__plain_rope(mm__loader *ld, const mm__sizes *s, int32_t n_rot, bool interleaved);
 /* A table of frequencies as a constant. */
 mm__rope mm__rope_constant(mm__loader *ld, const float *inv_freq, int32_t n_rot, bool interleaved, double scale);

@@ -191,20 +191,26 @@ mm_status play_vectors(bench *b, const mm__json *c, answer *a, mm_error *err)
     return st;
 }
 
+/* The ids behind the start token: language and task, where the model has several; "no timestamps"; then forced ones. */
 static mm_status speech_options(bench *b, mm_session *s, const mm__json *ids, mm_error *err)
 {
-    char token[64], forced[1024] = "";
-    size_t need, at = 0;
+    char forced[1024] = "";
+    size_t at = 0;
     bool timestamps = true;
-    int32_t language = (int32_t)mm__json_int(mm__json_at(ids, 1), 0);
-    mm_status st = mm_model_detokenize(b->model, &language, 1, MM_TOKENIZE_SPECIAL, token, sizeof token, &need, err);
-    if (st == MM_OK && need > 4) {
-        token[need - 2] = 0; /* "<|en|>" */
-        st = mm_session_set(s, "language", token + 2, err);
-    }
-    for (size_t i = 3; i < mm__json_count(ids); i++) {
-        if (i == 3) timestamps = false;
-        else at += (size_t)snprintf(forced + at, sizeof forced - at, "%d ", (int)mm__json_int(mm__json_at(ids, i), 0));
+    mm_status st = mm_session_set(s, "single_pass", "1", err);
+    for (size_t i = 1; st == MM_OK && i < mm__json_count(ids); i++) {
+        char token[64];
+        size_t need;
+        const int32_t id = (int32_t)mm__json_int(mm__json_at(ids, i), 0);
+        st = mm_model_detokenize(b->model, &id, 1, MM_TOKENIZE_SPECIAL, token, sizeof token, &need, err);
+        if (st != MM_OK) break;
+        if (!timestamps) at += (size_t)snprintf(forced + at, sizeof forced - at, "%d ", (int)id);
+        else if (strcmp(token, "<|notimestamps|>") == 0) timestamps = false;
+        else if (strcmp(token, "<|translate|>") == 0) st = mm_session_set(s, "translate", "1", err);
+        else if (i == 1 && need > 4) {
+            token[need - 2] = 0; /* "<|en|>" */
+            st = mm_session_set(s, "language", token + 2, err);
+        }
     }
     if (st == MM_OK && !timestamps) st = mm_session_set(s, "timestamps", "0", err);
     return st == MM_OK ? mm_session_set(s, "force_ids", forced, err) : st;

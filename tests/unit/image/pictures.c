@@ -254,13 +254,27 @@ static void transparency_goes_over_white(void **state)
     mm__pixels_free(px);
 }
 
+/* Seven pixels from two: the fourth point lies on the edge, where Pillow's running sum is still in the first pixel. */
+static void nearest_breaks_ties_as_pillow_does(void **state)
+{
+    static const uint8_t want[7] = {10, 10, 10, 10, 20, 20, 20};
+    mm__pixels *two, *seven;
+    assert_int_equal(mm__pixels_create(mem, 2, 1, 1, &two, &err), MM_OK);
+    two->data[0] = 10;
+    two->data[1] = 20;
+    assert_int_equal(mm__image_resize(two, 7, 1, MM__RESAMPLE_NEAREST, &seven, &err), MM_OK);
+    assert_memory_equal(seven->data, want, sizeof want);
+    mm__pixels_free(seven);
+    mm__pixels_free(two);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decoding_equals_the_reference),      cmocka_unit_test(preprocessing_equals_the_reference),
         cmocka_unit_test(resizing_gives_pillows_bytes),       cmocka_unit_test(a_window_is_part_of_the_whole),
         cmocka_unit_test(extreme_shapes_work_or_are_refused), cmocka_unit_test(a_small_picture_is_centred_in_zeros),
-        cmocka_unit_test(transparency_goes_over_white),
+        cmocka_unit_test(transparency_goes_over_white), cmocka_unit_test(nearest_breaks_ties_as_pillow_does),
     };
     mem = mm__mem_create(NULL, 0);
     const uint64_t empty = mm__mem_live(mem);

@@ -25,7 +25,9 @@ static void other_sizes(void **state)
     assert_non_null(strstr(err.text, "resize it to 28 x 28"));
     assert_int_equal(emit_picture(&r, 34, 28, 0, &rows), MM_OK); /* left-over pixels are dropped */
     assert_int_equal(emit_picture(&r, 28, 28, 4, &rows), MM_E_ARG);
-    assert_int_equal(emit_picture(&r, 28, 28, -4, &rows), MM_E_ARG);
+    assert_int_equal(emit_picture(&r, 28, 28, -5, &rows), MM_E_ARG);
+    assert_int_equal(emit_picture(&r, 28, 28, -4, &rows), MM_OK); /* before the first block */
+    assert_int_equal(rows, 17);
     assert_int_equal(emit_picture(&r, 28, 28, 3, &rows), MM_OK);
     assert_int_equal(rows, 17);
     assert_int_equal(emit_picture(&r, 3, 3, 0, &rows), MM_E_ARG);
