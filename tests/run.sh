@@ -64,6 +64,8 @@ done
 for script in tests/cli/*.sh; do
     [ "$script" = tests/cli/lib.sh ] || run "cli/$(basename "$script" .sh)" bash "$script"
 done
+run examples bash tests/examples/run.sh
+run go bash tests/bindings/go.sh
 run readme "$PYTHON" tests/readme.py
 
 # With the weights of `make demo` present, the real models too.

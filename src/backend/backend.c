@@ -28,9 +28,14 @@ void mm__backend_destroy(mm__backend *b)
     if (b) b->ops->destroy(b);
 }
 
-bool mm__backend_list(uint32_t index, char *buf, size_t cap)
+bool mm__backend_device(uint32_t index, mm__device *out)
 {
-    if (index > 0) return false;
-    mm__cpu_describe(mm__cpu_features(), 0, buf, cap);
-    return true;
+    *out = (mm__device){0};
+    if (index == 0) mm__cpu_device(out);
+    return index == 0;
+}
+
+const char *mm__backend_isa(uint32_t index)
+{
+    return mm__cpu_tier(index, NULL);
 }

@@ -137,13 +137,14 @@ static mm_status read_tensor(mm__reader *r, mm__weights *w, mm_error *err)
     return st ? st : mm__reader_skip(r, bytes, err);
 }
 
-mm_status mm__ggml_bin_open(mm__mem *mem, const char *path, mm__weights *w, mm__ggml_bin **out, mm_error *err)
+mm_status mm__ggml_bin_open(const mm__files *files, const char *path, mm__weights *w, mm__ggml_bin **out, mm_error *err)
 {
+    mm__mem *mem = files->mem;
     mm__io *io = NULL;
     mm__reader *r = NULL;
     mm__ggml_bin *b = NULL;
     *out = NULL;
-    mm_status st = mm__io_open_path(mem, path, &io, err);
+    mm_status st = mm__io_open_path(files, path, &io, err);
     if (!st) st = mm__weights_own_io(w, io, err);
     if (st) return st;
     r = mm__alloc(mem, sizeof *r);

@@ -27,11 +27,14 @@ mm_status mm__session_count(mm__session *s, const mm__feed *in, uint64_t *positi
 
 /* snapshot.c */
 mm_status mm__session_fork(const mm__session *s, mm__session **out, mm_error *err);
-mm_status mm__session_save(const mm__session *s, mm_write_fn write, void *user, mm_error *err);
+typedef mm_status (*mm__writer)(void *user, const void *bytes, size_t n, mm_error *err);
+mm_status mm__session_save(const mm__session *s, mm__writer write, void *user, mm_error *err);
 mm_status mm__session_load(mm__mem *mem, const mm__log *log, mm__assembly *a, const void *bytes, size_t len, mm__session **out,
                            mm_error *err);
 
 mm_status mm__session_stat(const mm__session *s, const char *key, double *out, mm_error *err);
+/* The scores that the last token was chosen from, [*n], borrowed until the next call. */
+mm_status mm__session_logits(const mm__session *s, const float **logits, size_t *n, mm_error *err);
 
 /* plan.c: bytes that a session of n_ctx positions (0: all the model was made for) will take. kv and cross: the caches;
  * encoder and decoder: work memory of either side. */

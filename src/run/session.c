@@ -5,6 +5,7 @@
 #include "../base/error.h"
 #include "../base/os/os.h"
 
+#include <math.h>
 #include <string.h>
 
 #define DEFAULT_CONTEXT 4096
@@ -42,10 +43,25 @@ mm_status mm__session_open_decoder(mm__session *s, mm_error *err)
     return st == MM_OK ? mm__lm_create(s->a, (int32_t)s->opt.n_ctx, &s->lm, err) : st;
 }
 
+static mm_status check_options(const mm__session_options *o, mm_error *err)
+{
+    if (!(o->temperature >= 0) || !isfinite(o->temperature))
+        return mm__fail(err, MM_E_ARG, "temperature %g is not a number from 0 up", (double)o->temperature);
+    if (!(o->top_p > 0 && o->top_p <= 1)) return mm__fail(err, MM_E_ARG, "top_p %g is outside (0, 1]", (double)o->top_p);
+    if (!(o->min_p >= 0 && o->min_p <= 1)) return mm__fail(err, MM_E_ARG, "min_p %g is outside [0, 1]", (double)o->min_p);
+    if (!(o->repeat_penalty > 0) || !isfinite(o->repeat_penalty))
+        return mm__fail(err, MM_E_ARG, "repeat_penalty %g is not a number above 0", (double)o->repeat_penalty);
+    if (o->top_logprobs > 20) return mm__fail(err, MM_E_ARG, "top_logprobs %u is above 20", o->top_logprobs);
+    if (o->n_ctx > 1u << 24) return mm__fail(err, MM_E_LIMIT, "n_ctx %u is above 2^24", o->n_ctx);
+    return MM_OK;
+}
+
 mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, const mm__session_options *opt,
                              mm__session **out, mm_error *err)
 {
     *out = NULL;
+    mm_status st = check_options(opt, err);
+    if (st != MM_OK) return st;
     mm__session *s = mm__zalloc(mem, sizeof *s);
     if (!s) return mm__nomem(err, "a session");
     s->mem = mem;
@@ -59,7 +75,7 @@ mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, 
     mm__queue_init(&s->events, mem);
     mm__ids_init(&s->answer, mem);
     mm__ids_init(&s->forced, mem);
-    mm_status st = mm__session_open_decoder(s, err);
+    st = mm__session_open_decoder(s, err);
     if (st == MM_OK) mm__plan_log(s);
     if (st != MM_OK) mm__session_destroy(s);
     else *out = s;
@@ -239,4 +255,14 @@ mm_status mm__session_stat(const mm__session *s, const char *key, double *out, m
         }
     *out = 0;
     return mm__fail(err, MM_E_KEY, "\"%s\" is no session figure", key);
+}
+
+mm_status mm__session_logits(const mm__session *s, const float **logits, size_t *n, mm_error *err)
+{
+    if (s->task != MM__TASK_GENERATE) return mm__fail(err, MM_E_UNSUPPORTED, "only generating sessions have logits");
+    if ((s->state != MM__ANSWERING && s->state != MM__DONE) || !s->n_generated)
+        return mm__fail(err, MM_E_STATE, "no token was chosen since the last feed; take an event first");
+    *logits = s->logits;
+    *n = (size_t)s->a->decoder->info.n_vocab;
+    return MM_OK;
 }

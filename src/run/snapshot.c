@@ -57,18 +57,9 @@ typedef struct saver {
     ZSTD_CCtx *z;
     unsigned char *room;
     size_t cap;
-    mm_write_fn write;
+    mm__writer write;
     void *user;
 } saver;
-
-static mm_status give(const saver *v, const void *bytes, size_t n, mm_error *err)
-{
-    const int32_t code = n ? v->write(v->user, bytes, n) : 0;
-    if (code == 0) return MM_OK;
-    const mm_status st = mm__fail(err, MM_E_CANCELLED, "the snapshot's writer stopped the saving");
-    if (err) err->os_code = code;
-    return st;
-}
 
 static mm_status compress(saver *v, const void *bytes, size_t n, ZSTD_EndDirective end, mm_error *err)
 {
@@ -78,7 +69,7 @@ static mm_status compress(saver *v, const void *bytes, size_t n, ZSTD_EndDirecti
         ZSTD_outBuffer out = {v->room, v->cap, 0};
         left = ZSTD_compressStream2(v->z, &out, &in, end);
         if (ZSTD_isError(left)) return mm__fail(err, MM_E_NOMEM, "the snapshot cannot be compressed: %s", ZSTD_getErrorName(left));
-        const mm_status st = give(v, v->room, out.pos, err);
+        const mm_status st = out.pos ? v->write(v->user, v->room, out.pos, err) : MM_OK;
         if (st != MM_OK) return st;
     } while (end == ZSTD_e_end ? left != 0 : in.pos < in.size);
     return MM_OK;
@@ -97,13 +88,13 @@ static mm_status save(saver *v, const mm__session *s, const mm__buf *record, mm_
     if (held(s)) h.state_bytes = mm__lm_state_bytes(s->lm, held(s));
     ZSTD_CCtx_setParameter(v->z, ZSTD_c_compressionLevel, LEVEL);
     ZSTD_CCtx_setParameter(v->z, ZSTD_c_checksumFlag, 1);
-    mm_status st = give(v, &h, sizeof h, err);
+    mm_status st = v->write(v->user, &h, sizeof h, err);
     if (st == MM_OK) st = compress(v, record->data, record->len, ZSTD_e_continue, err);
     if (st == MM_OK && held(s)) st = mm__lm_save(s->lm, held(s), take_state, v, err);
     return st == MM_OK ? compress(v, NULL, 0, ZSTD_e_end, err) : st;
 }
 
-mm_status mm__session_save(const mm__session *s, mm_write_fn write, void *user, mm_error *err)
+mm_status mm__session_save(const mm__session *s, mm__writer write, void *user, mm_error *err)
 {
     saver v = {.write = write, .user = user, .cap = ZSTD_CStreamOutSize()};
     mm__buf record;

@@ -9,7 +9,7 @@ static void transcribe(bench *b, uint32_t max_tokens, const char *forced, mm_eve
     assert_int_equal(mm__session_set(b->s, "single_pass", "1", NULL), MM_OK);
     assert_int_equal(mm__session_set(b->s, "language", "en", NULL), MM_OK);
     if (forced) assert_int_equal(mm__session_set(b->s, "force_ids", forced, NULL), MM_OK);
-    mm__feed_init(&in, b->mem);
+    mm__feed_init(&in, &(mm__files){.mem = b->mem});
     assert_int_equal(mm__feed_add_file(&in, MM__ITEM_AUDIO, GOLDEN "_inputs/speech_16k.wav", NULL), MM_OK);
     answer(b, &in, end);
 }
