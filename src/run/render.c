@@ -23,16 +23,23 @@ bool mm__session_is_chat(const mm__session *s)
 
 static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-/* Whether a message could give a special token: its texts as they stand, joined, or joined without the blanks a template may
- * trim from each. */
-static mm_status must_hide(mm__session *s, const mm__message *m, bool *yes, mm_error *err)
+/* Chooses how to write a text: *hide is NULL, or stand-ins where `probe`, the text or more than it, spells a special token.
+ * They are chosen when the first text needs them. */
+static mm_status choose_hiding(mm__session *s, const char *probe, size_t len, mm__plain *plain, const mm__plain **hide, mm_error *err)
+{
+    bool yes = false;
+    mm_status st = mm__plain_spells(s->a->tokenizer, s->a->prompt.placeholder, probe, len, &yes, err);
+    if (st == MM_OK && yes && !plain->open) st = mm__plain_open(plain, s->a->tokenizer, s->a->prompt.placeholder, err);
+    *hide = st == MM_OK && yes ? plain : NULL;
+    return st;
+}
+
+/* The same for the texts of a message: as they stand, joined, or joined without the blanks a template may trim from each. */
+static mm_status hide_message(mm__session *s, const mm__message *m, mm__plain *plain, const mm__plain **hide, mm_error *err)
 {
     mm__buf probe;
     mm__buf_init(&probe, s->mem);
-    mm__buf_puts(&probe, m->role);
-    for (int trim = 0; trim < 2; trim++) {
-        mm__buf_putc(&probe, '\n');
-        if (m->extra) mm__buf_puts(&probe, m->extra);
+    for (int trim = 0; trim < (m->n > 1 ? 2 : 1); trim++) {
         for (size_t i = 0; i < m->n; i++) {
             if (m->pieces[i].kind != MM__PIECE_TEXT) continue;
             const char *p = m->pieces[i].text, *end = p + m->pieces[i].len;
@@ -40,21 +47,10 @@ static mm_status must_hide(mm__session *s, const mm__message *m, bool *yes, mm_e
             while (trim && p < end && is_blank(end[-1])) end--;
             mm__buf_put(&probe, p, (size_t)(end - p));
         }
-        if (m->n < 2) break;
+        mm__buf_putc(&probe, '\n');
     }
-    mm_status st = probe.failed ? mm__nomem(err, "a conversation")
-                                : mm__plain_spells(s->a->tokenizer, s->a->prompt.placeholder, probe.data, probe.len, yes, err);
+    mm_status st = probe.failed ? mm__nomem(err, "a conversation") : choose_hiding(s, probe.data, probe.len, plain, hide, err);
     mm__buf_free(&probe);
-    return st;
-}
-
-/* Chooses how to write a message's texts: *hide is NULL, or stand-ins, which are chosen when the first message needs them. */
-static mm_status choose_hiding(mm__session *s, const mm__message *m, mm__plain *plain, const mm__plain **hide, mm_error *err)
-{
-    bool yes;
-    mm_status st = must_hide(s, m, &yes, err);
-    if (st == MM_OK && yes && !plain->open) st = mm__plain_open(plain, s->a->tokenizer, s->a->prompt.placeholder, err);
-    *hide = st == MM_OK && yes ? plain : NULL;
     return st;
 }
 
@@ -122,12 +118,17 @@ static void write_parts(const mm__session *s, const mm__message *m, const mm__pl
     mm__buf_putc(b, ']');
 }
 
-static void write_message(const mm__session *s, const mm__message *m, const mm__plain *hide, bool parts, mm__buf *b)
+static mm_status write_message(mm__session *s, const mm__message *m, mm__plain *plain, bool parts, mm__buf *b, mm_error *err)
 {
+    const mm__plain *role, *extra = NULL, *hide = NULL;
+    mm_status st = choose_hiding(s, m->role, strlen(m->role), plain, &role, err);
+    if (st == MM_OK && m->extra) st = choose_hiding(s, m->extra, strlen(m->extra), plain, &extra, err);
+    if (st == MM_OK) st = hide_message(s, m, plain, &hide, err);
+    if (st != MM_OK) return st;
     mm__buf flat;
     mm__buf_init(&flat, s->mem);
     mm__buf_puts(b, "{\"role\":");
-    write_string(b, hide, m->role, strlen(m->role));
+    write_string(b, role, m->role, strlen(m->role));
     mm__buf_puts(b, ",\"content\":");
     if (parts) write_parts(s, m, hide, b);
     else {
@@ -136,11 +137,12 @@ static void write_message(const mm__session *s, const mm__message *m, const mm__
     }
     if (m->extra) {
         mm__buf_putc(b, ',');
-        put_text(hide, m->extra, strlen(m->extra), b);
+        put_text(extra, m->extra, strlen(m->extra), b);
     }
     mm__buf_putc(b, '}');
     b->failed |= flat.failed;
     mm__buf_free(&flat);
+    return MM_OK;
 }
 
 static void write_named(mm__buf *b, const char *name, const char *value)
@@ -194,31 +196,36 @@ mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, s
     return st;
 }
 
-mm_status mm__render_conversation(mm__session *s, mm__plain *plain, mm__buf *out, mm_error *err)
+static mm_status render_chat(mm__session *s, mm__plain *plain, mm__buf *out, mm_error *err)
 {
-    const bool chat = mm__session_is_chat(s), parts = chat && wants_parts(s->a, s->line.n_media > 0);
-    const char *place = s->a->prompt.media == MM__MEDIA_FIRST || !s->a->prompt.placeholder ? "" : s->a->prompt.placeholder;
+    const bool parts = wants_parts(s->a, s->line.n_media > 0);
     mm_status st = MM_OK;
     mm__buf b;
     mm__buf_init(&b, s->mem);
     mm__buf_puts(&b, "\"messages\":[");
-    note_texts(s, plain);
     for (size_t i = 0; st == MM_OK && i < s->line.n_messages; i++) {
-        const mm__message *m = &s->line.messages[i];
-        const mm__plain *hide;
-        if ((st = choose_hiding(s, m, plain, &hide, err)) != MM_OK) break;
-        if (!chat) {
-            put_flat(m, hide, place, out);
-            continue;
-        }
         if (i) mm__buf_putc(&b, ',');
-        write_message(s, m, hide, parts, &b);
+        st = write_message(s, &s->line.messages[i], plain, parts, &b, err);
     }
     mm__buf_putc(&b, ']');
     if (s->tools) mm__buf_printf(&b, ",\"tools\":%s", s->tools);
     if (s->variables) mm__buf_printf(&b, ",%s", s->variables);
-    if (st == MM_OK && (b.failed || out->failed)) st = mm__nomem(err, "a conversation");
-    if (st == MM_OK && chat) st = render(s->mem, s->a, mm__buf_str(&b), b.len, true, out, err);
+    if (st == MM_OK && b.failed) st = mm__nomem(err, "a conversation");
+    if (st == MM_OK) st = render(s->mem, s->a, mm__buf_str(&b), b.len, true, out, err);
     mm__buf_free(&b);
     return st;
+}
+
+mm_status mm__render_conversation(mm__session *s, mm__plain *plain, mm__buf *out, mm_error *err)
+{
+    const char *place = s->a->prompt.media == MM__MEDIA_FIRST || !s->a->prompt.placeholder ? "" : s->a->prompt.placeholder;
+    mm_status st = MM_OK;
+    note_texts(s, plain);
+    if (mm__session_is_chat(s)) return render_chat(s, plain, out, err);
+    for (size_t i = 0; st == MM_OK && i < s->line.n_messages; i++) {
+        const mm__plain *hide;
+        st = hide_message(s, &s->line.messages[i], plain, &hide, err);
+        if (st == MM_OK) put_flat(&s->line.messages[i], hide, place, out);
+    }
+    return st == MM_OK && out->failed ? mm__nomem(err, "a conversation") : st;
 }
