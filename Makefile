@@ -214,7 +214,7 @@ demo:
 
 DEPS := gcc libc6-dev binutils libstb-dev libjpeg62-turbo-dev libsndfile1-dev libsamplerate0-dev \
         libzstd-dev libutf8proc-dev libpcre2-dev libjansson-dev python3 python3-numpy python3-pip
-DEPS_TEST := libcmocka-dev g++ clang pkg-config $(if $(shell PATH=$$PATH:/usr/local/go/bin; command -v go),,golang-go)
+DEPS_TEST := libcmocka-dev g++ clang pkg-config $(if $(shell PATH=$$PATH:/usr/local/go/bin; command -v go),,golang-go) python3-venv python3-pil
 
 # Installs what is missing of the list $(1); without root, or without apt, says what to do.
 define install_missing

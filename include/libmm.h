@@ -38,7 +38,8 @@
  *   [handle]  one thread at a time for each handle; a second one gets MM_E_STATE, not a race.
  *   From inside a callback of the host (allocator, log, files, executor, progress, write) only mm_session_cancel(),
  *   mm_status_name(), mm_version() and the *_release functions may be called; other calls return MM_E_STATE.
- *   After fork() the child may only release handles; every other call with a handle of the parent returns MM_E_STATE.
+ *   After fork() the child may only release handles, which frees nothing there; every other call with a handle of the parent
+ *   returns MM_E_STATE. An engine of the child's own works.
  */
 #ifndef LIBMM_H
 #define LIBMM_H
@@ -117,7 +118,8 @@ MM_API uint32_t mm_version(void);
 MM_API mm_status mm_build_info(const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
 /* Facts about device `index` (from 0), by key, as text:
- *   "id" (what mm_engine_options.device takes: "cpu") "name" "kind" ("cpu", "gpu") "features" "threads" "summary" (one line)
+ *   "id" (what mm_engine_options.device takes: "cpu") "name" "kind" ("cpu", "gpu") "features" "threads"
+ *   "summary" (one line) "keys"
  * MM_END past the last device, MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_device_info(uint32_t index, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
@@ -142,8 +144,8 @@ typedef struct mm_allocator {
 #define MM_LOG_INFO 3
 #define MM_LOG_DEBUG 4
 
-/* `line` is UTF-8 without newline; it and `area` are valid during the call only. May be called from any thread, also from
- * several at once. What is told, by `area`:
+/* `area` names the part of the library; `line` is UTF-8 without newline; both are valid during the call only. May be
+ * called from any thread, also from several at once. What is told, by `area`:
  *   "backend"   INFO: processor, kernels, threads, precision of an engine. WARN: fewer threads than asked for
  *   "assembly"  INFO: a model that was opened: path, format, parts, size, time. WARN: what was guessed or ignored
  *   "run"       DEBUG: a session that was created, and its memory plan
@@ -155,8 +157,9 @@ typedef void (*mm_log_fn)(void *user, int32_t level, const char *area, const cha
 #define MM_FILE_DIRECTORY 2
 
 /* The host's files in place of the operating system's: an archive, a database, a network store. Paths are the ones the host
- * gave, or these with "/name" appended. Functions may be called from any thread, also several at once; a status other than
- * MM_OK becomes MM_E_IO (MM_E_CANCELLED stays what it is) with mm_error.os_code set to it. */
+ * gave, or these, or their directory ("." when there is none), with "/name" appended. Functions may be called from any
+ * thread, also several at once; a status other than MM_OK becomes MM_E_IO (MM_E_CANCELLED stays what it is) with
+ * mm_error.os_code set to it. */
 typedef struct mm_files {
     uint32_t size, reserved;
     void *user;
@@ -318,8 +321,8 @@ MM_API void mm_input_clear(mm_input *input);
  * are copied, media decoded and checked at once. All are [handle] since 0.1; a failed one leaves the input as it was. */
 
 /* Text, at most 64 MiB without NUL bytes. It may hold "<image>" and "<audio>": each takes the next medium of that kind of
- * the same message at that place; media without a place come first. Where the message has no medium left they are text, as
- * are special tokens that a text spells, except in raw sessions. MM_E_LIMIT */
+ * the same message at that place; media without a place come first. Where the message has no medium left they are text, as are
+ * special tokens that a text spells, except in raw sessions. MM_E_LIMIT */
 MM_API mm_status mm_input_text(mm_input *input, const char *text, size_t len, mm_error *err);
 /* Pixels in memory. MM_E_LIMIT: too large */
 MM_API mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err);
@@ -343,7 +346,7 @@ MM_API mm_status mm_input_role(mm_input *input, const char *role, mm_error *err)
  * MM_E_UNSUPPORTED: a remote URL or unknown part */
 MM_API mm_status mm_input_messages(mm_input *input, const char *json, size_t len, const char *base_dir, mm_error *err);
 
-/* Appends `n` token ids as they are, in their place between texts and media. Only raw sessions that generate take them; such
+/* Appends `n` token ids as they are, in their place between texts and media. Only raw sessions that generate take them. Such
  * a session then keeps its answers as ids, too, and puts nothing around texts but the begin-of-text token where a text comes
  * first. */
 MM_API mm_status mm_input_tokens(mm_input *input, const int32_t *ids, size_t n, mm_error *err);
@@ -413,8 +416,9 @@ MM_API mm_status mm_session_count(mm_session *session, const mm_input *input, ui
 #define MM_EVENT_VECTOR 4       /* values: float32 vector of length 1 */
 #define MM_EVENT_SCORES 5       /* values: one probability for each text, for image `index` */
 #define MM_EVENT_TENSOR 6       /* data: stage name; values: float32, shape dims[0..n_dims) */
-#define MM_EVENT_END 7          /* data: reason: "stop" "length" (max_tokens or the context; speech: in some window) "done";
-                                 * ids: every token of the answer, forced ones too (speech: no end tokens) */
+#define MM_EVENT_END 7          /* data: reason: "stop" "length" (max_tokens or the context; speech: in some window)
+                                   "done"; ids: every token of the answer, forced ones too (speech: window by window, no
+                                   end tokens) */
 
 typedef struct mm_logprob {
     int32_t id;

@@ -4,6 +4,7 @@ package libmm
 import "C"
 
 import (
+	"context"
 	"io/fs"
 	"math"
 	"runtime"
@@ -105,6 +106,7 @@ type openConfig struct {
 	log         func(level LogLevel, area, line string)
 	files       fs.FS
 	progress    func(stage string, done, total uint64) error
+	ctx         context.Context
 	bytes       []byte
 }
 
@@ -165,6 +167,11 @@ func WithFS(fsys fs.FS) EngineOption {
 // ErrCancelled and what the function returned.
 func WithProgress(progress func(stage string, done, total uint64) error) LoadOption {
 	return func(c *openConfig) error { c.progress = progress; return nil }
+}
+
+// WithLoadContext gives the loading up when ctx is done.
+func WithLoadContext(ctx context.Context) LoadOption {
+	return func(c *openConfig) error { c.ctx = ctx; return nil }
 }
 
 // WithBytes is the content of a single-file model (GGUF, whisper.cpp); the path then only names it in messages. The bytes

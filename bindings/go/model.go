@@ -66,9 +66,9 @@ func (e *Engine) load(path string, c *openConfig) (*Model, error) {
 		return nil, bad
 	}
 	defer freeString(name)
-	call := progressCall{report: c.progress}
+	call := progressCall{report: c.report}
 	var progress cgo.Handle
-	if c.progress != nil {
+	if c.progress != nil || c.ctx != nil {
 		progress = cgo.NewHandle(&call)
 		defer progress.Delete()
 	}
@@ -90,6 +90,16 @@ func (e *Engine) load(path string, c *openConfig) (*Model, error) {
 	})
 	runtime.SetFinalizer(m, (*Model).finalize)
 	return m, nil
+}
+
+func (c *openConfig) report(stage string, done, total uint64) error {
+	if c.ctx != nil && c.ctx.Err() != nil {
+		return c.ctx.Err()
+	}
+	if c.progress == nil {
+		return nil
+	}
+	return c.progress(stage, done, total)
 }
 
 func (m *Model) finalize() {

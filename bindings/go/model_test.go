@@ -1,6 +1,7 @@
 package libmm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -205,7 +206,7 @@ func TestTemplateVariables(t *testing.T) {
 	}
 	plain, err := m.Generate(background, Parts{Text("Hi")}, WithMaxTokens(1))
 	must(t, err)
-	longer, err := m.Generate(background, Parts{Text("Hi")}, WithMaxTokens(1), WithTools([]byte(tools)), WithContext(1024))
+	longer, err := m.Generate(background, Parts{Text("Hi")}, WithMaxTokens(1), WithTools([]byte(tools)), WithContextSize(1024))
 	must(t, err)
 	varied, err := m.Generate(background, Parts{Text("Hi")}, WithMaxTokens(1), WithVariables([]byte(`{"enable_thinking":false}`)))
 	must(t, err)
@@ -230,6 +231,13 @@ func TestProgress(t *testing.T) {
 	_, err := Open(fixture("llama"), WithProgress(func(string, uint64, uint64) error { return enough }))
 	want(t, err, ErrCancelled)
 	want(t, err, enough)
+
+	ctx, cancel := context.WithCancel(background)
+	open(t, "llama", WithLoadContext(ctx))
+	cancel()
+	_, err = Open(fixture("llama"), WithLoadContext(ctx))
+	want(t, err, ErrCancelled)
+	want(t, err, context.Canceled)
 
 	defer func() {
 		if p := recover(); p != "oh" {

@@ -39,9 +39,9 @@ const (
 	sessionLogProbs  = 4
 )
 
-// WithContext sets the positions the session has room for; 0 is the smaller of the model's context and 4096.
-func WithContext(positions int) Option {
-	return func(c *sessionConfig) error { return setU32(&c.o.n_ctx, "WithContext", positions) }
+// WithContextSize sets the positions the session has room for; 0 is the smaller of the model's context and 4096.
+func WithContextSize(positions int) Option {
+	return func(c *sessionConfig) error { return setU32(&c.o.n_ctx, "WithContextSize", positions) }
 }
 
 // WithMaxTokens limits an answer (speech: a window); 0 goes on until the context is full.

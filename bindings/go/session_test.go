@@ -35,7 +35,7 @@ func TestOptions(t *testing.T) {
 	text := Parts{Text("The licensor grants you")}
 	hot := func(seed uint64) []int32 {
 		a, err := m.Generate(background, text, WithMaxTokens(16), WithIgnoreEOS(), WithTemperature(1.5), WithTopK(50), WithTopP(0.95),
-			WithMinP(0.01), WithRepeatPenalty(1.1), WithSeed(seed), WithContext(128))
+			WithMinP(0.01), WithRepeatPenalty(1.1), WithSeed(seed), WithContextSize(128))
 		must(t, err)
 		return a.IDs
 	}
@@ -51,7 +51,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	_, err := m.NewSession(WithContext(1 << 20))
+	_, err := m.NewSession(WithContextSize(1 << 20))
 	want(t, err, ErrContext)
 	_, err = m.NewSession(WithSetting("no such key", "1"))
 	want(t, err, ErrKey)

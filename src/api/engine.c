@@ -74,7 +74,8 @@ mm_status mm_engine_create(const mm_engine_options *options, mm_engine **out, mm
     e->files = (mm__files){.mem = mem, .host = t.files};
     e->log = (mm__log){o.log, o.log_user, o.log_level ? o.log_level : MM_LOG_WARN};
     const int threads = o.n_threads ? (int)o.n_threads : mm__os_cores();
-    st = mm__backend_create(mem, &e->log, o.device ? o.device : "auto", threads, o.precision == MM_PRECISION_EXACT, &e->backend, err);
+    st = mm__backend_create(mem, &e->log, o.device ? o.device : "auto", threads, o.executor ? &t.executor : NULL,
+                            o.precision == MM_PRECISION_EXACT, &e->backend, err);
     if (st != MM_OK) mm_engine_release(e);
     else *out = e;
     return st;

@@ -238,7 +238,7 @@ static mm_status open_file(mm__source *s, mm_error *err)
     if (st != MM_OK) return st;
     uint8_t magic[4] = {0};
     if (mm__io_size(io) >= 4) st = mm__io_read(io, 0, magic, 4, err);
-    bool ggml = st == MM_OK && mm__ggml_bin_is(io);
+    bool ggml = st == MM_OK && mm__ggml_bin_is(magic, mm__io_size(io));
     mm__io_close(io);
     if (st != MM_OK) return st;
     if (memcmp(magic, "GGUF", 4) == 0) return open_gguf(s, err);

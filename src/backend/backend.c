@@ -6,14 +6,14 @@
 
 #include <string.h>
 
-mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads, bool exact, mm__backend **out,
-                             mm_error *err)
+mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads,
+                             const mm_executor *host, bool exact, mm__backend **out, mm_error *err)
 {
     mm_status st;
     *out = NULL;
     if (!device || !strcmp(device, "auto")) device = "cpu";
     if (!strcmp(device, "cpu") || !strncmp(device, "cpu:", 4))
-        st = mm__cpu_create(mem, log, device[3] ? device + 4 : NULL, n_threads, exact, out, err);
+        st = mm__cpu_create(mem, log, device[3] ? device + 4 : NULL, n_threads, host, exact, out, err);
     else
         return mm__fail(err, MM_E_DEVICE, "device %s is not known; this build has \"auto\" and \"cpu\"", device);
     if (st != MM_OK) return st;

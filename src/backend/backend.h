@@ -81,9 +81,9 @@ typedef struct mm__device {
     int threads;           /* that an engine starts on it when not told otherwise */
 } mm__device;
 
-/* "cpu" or "auto"; MM_E_DEVICE names an unknown device. */
-mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads, bool exact, mm__backend **out,
-                             mm_error *err);
+/* `host` not NULL: threads of the host, in place of n_threads own ones. "cpu" or "auto"; MM_E_DEVICE names an unknown device. */
+mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads, const mm_executor *host,
+                             bool exact, mm__backend **out, mm_error *err);
 void mm__backend_destroy(mm__backend *b);
 /* Describes device `index` of this machine without opening it; false past the last. */
 bool mm__backend_device(uint32_t index, mm__device *out);

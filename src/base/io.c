@@ -276,10 +276,13 @@ static mm_status list_host(const mm__files *files, const char *dir, finder *f, m
     return MM_OK;
 }
 
-static mm_status list_os(const char *dir, finder *f, mm_error *err)
+/* A directory that is not there, or that this process may not list, has no names. */
+static mm_status list_system(const char *dir, finder *f, mm_error *err)
 {
-    if (mm__os_list(dir, consider, f) || errno == ENOENT || errno == ENOTDIR || errno == EACCES) return MM_OK;
-    return mm__fail_os(err, MM_E_IO, errno, "%s: the files in it cannot be listed", dir);
+    const bool whole = mm__os_list(dir, consider, f);
+    const int error = errno;
+    if (f->failed || whole || error == ENOENT || error == ENOTDIR || error == EACCES) return MM_OK;
+    return mm__fail_os(err, MM_E_IO, error, "%s: the files in it cannot be listed", dir);
 }
 
 mm_status mm__path_find(const mm__files *files, const char *dir, const char *prefix, const char *suffix, char **out, mm_error *err)
@@ -288,8 +291,8 @@ mm_status mm__path_find(const mm__files *files, const char *dir, const char *pre
     mm_status st = MM_OK;
     *out = NULL;
     if (files->host.open) st = list_host(files, dir, &f, err);
-    else if (!files->name) st = list_os(dir, &f, err);
-    if (f.failed) st = mm__nomem(err, "a file name");
+    else if (!files->name) st = list_system(dir, &f, err);
+    if (st == MM_OK && f.failed) st = mm__nomem(err, "a file name");
     if (st == MM_OK) *out = f.best;
     else mm__free(files->mem, f.best);
     return st;

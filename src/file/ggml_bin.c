@@ -23,10 +23,9 @@ enum {
     MAX_FREQ = 1 << 16, MAX_TOKEN = 65535, MAX_NAME = 255,
 };
 
-bool mm__ggml_bin_is(mm__io *io)
+bool mm__ggml_bin_is(const uint8_t first[4], uint64_t bytes)
 {
-    uint8_t b[4];
-    return mm__io_size(io) >= 48 && mm__io_read(io, 0, b, 4, NULL) == MM_OK && !memcmp(b, "lmgg", 4);
+    return bytes >= 48 && !memcmp(first, "lmgg", 4);
 }
 
 static mm_status read_sizes(mm__reader *r, mm__ggml_bin *b, mm_error *err)

@@ -19,7 +19,8 @@ typedef struct mm__ggml_bin {
     mm__mem *mem;
 } mm__ggml_bin;
 
-bool mm__ggml_bin_is(mm__io *io);
+/* Whether a file of so many bytes that starts with these four is one. */
+bool mm__ggml_bin_is(const uint8_t first[4], uint64_t bytes);
 mm_status mm__ggml_bin_open(const mm__files *files, const char *path, mm__weights *w, mm__ggml_bin **out, mm_error *err);
 void mm__ggml_bin_free(mm__ggml_bin *b);
 

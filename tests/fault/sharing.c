@@ -21,11 +21,11 @@ static void cancelled_loads(void)
         for (int n = 0; st == MM_E_CANCELLED && n < 100000; n++) {
             int left = n;
             mm_model *m = NULL;
-            mm_model_options options;
-            mm_model_options_init(&options, sizeof options);
-            options.progress = stop_at;
-            options.progress_user = &left;
-            st = mm_model_load(engine, paths[i], &options, &m, &err);
+            mm_model_options o;
+            mm_model_options_init(&o, sizeof o);
+            o.progress = stop_at;
+            o.progress_user = &left;
+            st = mm_model_load(engine, paths[i], &o, &m, &err);
             check(st == MM_OK ? m != NULL : st == MM_E_CANCELLED && !m && described(st, &err), "%s \"%s\"", mm_status_name(st), err.text);
             mm_model_release(m);
             check(atomic_load(&mem_live) == before, "%ld bytes are left", atomic_load(&mem_live) - before);

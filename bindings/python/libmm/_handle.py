@@ -16,10 +16,13 @@ import array
 import threading
 import weakref
 from ctypes import byref, c_size_t, create_string_buffer
-from typing import Any, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 from . import abi
 from .errors import check, fail, new_error
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class _Native:
@@ -128,7 +131,7 @@ class Handle:
         """Gives the C object back; every later call raises StateError. Closing twice is fine, so is any order."""
         self._finalizer()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

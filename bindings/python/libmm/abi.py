@@ -200,21 +200,24 @@ PROTOTYPES = {
 }
 
 
-def _open() -> ctypes.CDLL:
+def _find() -> list[str]:
+    """Files to load, libmm.so last."""
     here = os.path.dirname(os.path.abspath(__file__))
-    bundled = os.path.join(here, "_libs")
-    named = os.environ.get("LIBMM_LIBRARY")
-    if named:
-        return ctypes.CDLL(named)
+    bundled, tree = os.path.join(here, "_libs"), os.path.normpath(os.path.join(here, "..", "..", "..", "lib", "libmm.so"))
+    if os.environ.get("LIBMM_LIBRARY"):
+        return [os.environ["LIBMM_LIBRARY"]]
     if os.path.isdir(bundled):
-        # What libmm.so needs comes first in the list; the loader then finds these by their names when it opens libmm.so.
+        # What libmm.so needs comes before it; the loader then finds these by their names.
         with open(os.path.join(bundled, "order.txt"), encoding="ascii") as order:
-            return [ctypes.CDLL(os.path.join(bundled, name)) for name in order.read().split()][-1]
-    tree = os.path.normpath(os.path.join(here, "..", "..", "..", "lib", "libmm.so"))
+            return [os.path.join(bundled, name) for name in order.read().split()]
+    return [tree if os.path.exists(tree) else "libmm.so.%d" % MM_VERSION_MAJOR]
+
+
+def _open() -> ctypes.CDLL:
     try:
-        return ctypes.CDLL(tree if os.path.exists(tree) else "libmm.so.%d" % MM_VERSION_MAJOR)
+        return [ctypes.CDLL(path) for path in _find()][-1]
     except OSError as e:
-        raise ImportError("libmm.so was not found (%s); run make in the source tree, install the library, or name the file in "
+        raise ImportError("libmm.so cannot be loaded (%s); run make in the source tree, install the library, or name the file in "
                           "LIBMM_LIBRARY" % e) from e
 
 

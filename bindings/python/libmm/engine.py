@@ -73,7 +73,8 @@ class _FileTable:
     """The mm_files of a Files object: numbers stand for open files."""
 
     def __init__(self, files: Files):
-        self._files, self._open, self._next, self._lock = files, {}, 1, threading.Lock()
+        self._files, self._next, self._lock = files, 1, threading.Lock()
+        self._open: dict[int, tuple[BinaryIO, threading.Lock]] = {}
         self.struct = abi.mm_files(
             size=sizeof(abi.mm_files), kind=abi.mm_files_kind_fn(self._kind), open=abi.mm_files_open_fn(self._opened),
             read=abi.mm_files_read_fn(self._read), close=abi.mm_files_close_fn(self._close), list=abi.mm_files_list_fn(self._list))
@@ -137,7 +138,7 @@ class _FileTable:
         return self._guard(work)
 
 
-def _log_callback(log: LogFunction | logging.Logger) -> abi.mm_log_fn:
+def _log_callback(log: LogFunction | logging.Logger) -> Any:
     def call(_: Any, level: int, area: bytes, line: bytes) -> None:
         try:
             where, what = area.decode("utf-8", "replace"), line.decode("utf-8", "replace")

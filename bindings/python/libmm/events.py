@@ -53,7 +53,7 @@ class Segment(NamedTuple):
     end: float
     text: str
     ids: tuple[int, ...]
-    index: int
+    number: int
 
 
 class Language(NamedTuple):
@@ -63,15 +63,15 @@ class Language(NamedTuple):
 
 
 class Vector(NamedTuple):
-    """An embedding of length 1, float32 [d]; `index` numbers the embedded items from 0."""
+    """An embedding of length 1, float32 [d]; `number` counts the embedded items from 0."""
     values: Floats
-    index: int
+    number: int
 
 
 class Scores(NamedTuple):
-    """One probability for each text, float32 [n_texts], for the picture `index`."""
+    """One probability for each text, float32 [n_texts], for the picture `number`."""
     values: Floats
-    index: int
+    number: int
 
 
 class Tensor(NamedTuple):
@@ -96,7 +96,7 @@ def _floats(address: int | None, n: int, shape: Sequence[int] | None = None) -> 
     raw = string_at(address, 4 * n) if address and n else b""
     if numpy is not None:
         return numpy.frombuffer(bytearray(raw), numpy.float32).reshape(shape if shape is not None else n)
-    return memoryview(raw).cast("f").tolist()
+    return [float(v) for v in memoryview(raw).cast("f")]
 
 
 def _ids(e: abi.mm_event) -> tuple[int, ...]:

@@ -1,6 +1,8 @@
 """Inputs: text, pictures, sound and messages in order."""
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import os
 from ctypes import byref, c_char, c_char_p, c_void_p, cast
@@ -72,7 +74,7 @@ class Input(Handle):
     def image(self, source: Any, format: str | None = None) -> Input:
         """A picture: what `Image` takes, or an Image. Raises FileError, MediaError, LimitError."""
         image = source if isinstance(source, Image) else Image(source, format)
-        source = image.source
+        source = _file_bytes(image.source)
         if isinstance(source, (str, os.PathLike)):
             return self._call(lib.mm_input_image_file, _path(source))
         if isinstance(source, (bytes, bytearray)):
@@ -83,7 +85,7 @@ class Input(Handle):
     def audio(self, source: Any, rate: int | None = None) -> Input:
         """Sound: what `Audio` takes, or an Audio. Raises FileError, MediaError, LimitError."""
         audio = source if isinstance(source, Audio) else Audio(source, rate)
-        source = audio.source
+        source = _file_bytes(audio.source)
         if isinstance(source, (str, os.PathLike)):
             return self._call(lib.mm_input_audio_file, _path(source))
         if isinstance(source, (bytes, bytearray)):
@@ -193,9 +195,13 @@ def _bytes(data: bytes | bytearray) -> Any:
     return byref((c_char * len(data)).from_buffer(data)) if data else None
 
 
+def _file_bytes(source: Any) -> Any:
+    """A flat view of bytes can only be the content of a file."""
+    flat = isinstance(source, memoryview) and source.ndim == 1 and source.format == "B"
+    return bytes(source) if flat else source
+
+
 def _local(url: str, base_dir: Any) -> bytes | str:
-    import base64
-    import binascii
     if url.startswith("data:"):
         try:
             return base64.b64decode(url.partition(",")[2])

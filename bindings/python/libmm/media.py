@@ -112,7 +112,7 @@ def _address(view: memoryview) -> int:
 def _from_view(view: memoryview, owner: Any) -> Block:
     letter = view.format.lstrip("@=<") if view.format else "B"
     if view.suboffsets:
-        view = memoryview(view.tobytes()).cast("B").cast(letter, view.shape)
+        raise fail(abi.MM_E_ARG, "an array of pointers to rows is not supported; copy it into one block")
     return Block(_address(view), letter, tuple(view.shape or ()), tuple(view.strides or ()), (view, owner))
 
 

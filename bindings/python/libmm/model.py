@@ -14,10 +14,12 @@ from .errors import check, fail, new_error
 from .events import Scores, Vector, numpy_or_none
 from .input import Input, Message, _path, as_messages, dump
 from .media import Audio, block
-from .session import Answer, Session, Transcription
+from .session import Answer, Session, SessionOptions, Transcription
 from .session import load as load_session
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .events import Floats
 
 #: Called as progress(stage, done, total) on the thread that loads; total may be 0 (unknown). A true result stops the loading
@@ -152,7 +154,7 @@ class Model(Handle):
         """An empty Input for sessions of this model's engine."""
         return Input(self)
 
-    def session(self, **options: Any) -> Session:
+    def session(self, **options: Unpack[SessionOptions]) -> Session:
         """An empty session; the options are those of `SessionOptions`. ContextError: n_ctx is beyond what the model was made
         for; OutOfMemory, LimitError."""
         return Session(self, **options)
@@ -174,7 +176,7 @@ class Model(Handle):
         return session
 
     def chat(self, messages: str | Message | Iterable[Message], *, images: Any = (), audio: Any = (),
-             base_dir: str | os.PathLike[str] | None = None, **options: Any) -> Answer:
+             base_dir: str | os.PathLike[str] | None = None, **options: Unpack[SessionOptions]) -> Answer:
         """The answer to a conversation, piece by piece: `for piece in model.chat("Hello")`; `.text` is the whole.
 
         messages: a text, a message, or a list of messages in the OpenAI layout; pictures and sound in it are local files
@@ -185,7 +187,7 @@ class Model(Handle):
         whole = as_messages(messages, images, audio)
         return Answer(self._fed({"task": "generate", **options}, lambda i: i.messages(whole, base_dir)))
 
-    def generate(self, prompt: str | Sequence[int], *, images: Any = (), raw: bool = True, **options: Any) -> Answer:
+    def generate(self, prompt: str | Sequence[int], *, images: Any = (), **options: Unpack[SessionOptions]) -> Answer:
         """What follows a prompt, with no chat template (raw=False: with it). prompt: text, or token ids.
 
         Special tokens and the placeholders of pictures in the text are recognised, so do not put text of others in it.
@@ -194,9 +196,9 @@ class Model(Handle):
             for image in [] if images is None else images if isinstance(images, (list, tuple)) else [images]:
                 i.image(image)
             i.text(prompt) if isinstance(prompt, str) else i.tokens(prompt)
-        return Answer(self._fed({"task": "generate", "raw": raw, **options}, build))
+        return Answer(self._fed({"task": "generate", "raw": True, **options}, build))
 
-    def embed(self, items: Any, **options: Any) -> Floats:
+    def embed(self, items: Any, **options: Unpack[SessionOptions]) -> Floats:
         """The vector of a text or picture, float32 [d] of length 1, or of a list of them, [n, d].
 
         A str is text; `Image`, a Pillow image, a uint8 array, bytes or a pathlib.Path is a picture. With NumPy the result is
@@ -219,7 +221,7 @@ class Model(Handle):
             rows = [event.values for event in session if isinstance(event, Vector)]
         return _stack(rows) if several else rows[0]
 
-    def score(self, images: Any, texts: str | Sequence[str], **options: Any) -> Floats:
+    def score(self, images: Any, texts: str | Sequence[str], **options: Unpack[SessionOptions]) -> Floats:
         """How well each text fits a picture: probabilities, float32 [n_texts], or [n_images, n_texts] for a list of pictures.
 
         Pictures are what `Image` takes. Whether a row adds up to 1 is the model's matter (CLIP: yes, SigLIP: no).
@@ -236,14 +238,12 @@ class Model(Handle):
             rows = [event.values for event in session if isinstance(event, Scores)]
         return _stack(rows) if several else rows[0]
 
-    def transcribe(self, audio: Any, *, rate: int | None = None, language: str | None = None, **options: Any) -> Transcription:
+    def transcribe(self, audio: Any, *, rate: int | None = None, **options: Unpack[SessionOptions]) -> Transcription:
         """What is said, segment by segment: `for s in model.transcribe("talk.flac"): print(s.start, s.end, s.text)`.
 
         audio: what `Audio` takes: a path, the bytes of a file, or samples [frames] or [frames, channels] with their rate.
-        language: ISO code; None: it is detected. options: translate=True, timestamps=False, history=True ...
+        options: those of `SessionOptions`: language="de" (None: it is detected), translate=True, timestamps=False ...
         """
-        if language is not None:
-            options["language"] = language
         return Transcription(self._fed({"task": "transcribe", **options}, lambda i: i.audio(audio, rate)))
 
 

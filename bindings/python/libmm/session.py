@@ -5,7 +5,7 @@ import asyncio
 import os
 import time
 from ctypes import byref, c_double, c_uint64, c_void_p, sizeof, string_at
-from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, TypedDict, Union
+from typing import TYPE_CHECKING, Any, Generic, Iterable, Iterator, Mapping, TypedDict, TypeVar, Union
 
 from . import _wait, abi
 from ._handle import Handle, Ref, encode
@@ -15,6 +15,8 @@ from .events import End, Event, Language, Segment, Text, from_c
 from .input import Feedable, Input, _bytes, _path, dump
 
 if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
     from .model import Model
 
 
@@ -56,7 +58,7 @@ class SessionOptions(TypedDict, total=False):
     stop: Union[str, Iterable[str]]
     tools: Any
     variables: Any
-    language: str
+    language: Union[str, None]
     translate: bool
     timestamps: bool
     history: bool
@@ -67,7 +69,7 @@ class SessionOptions(TypedDict, total=False):
     truncate: bool
 
 
-_QUICK = 0.02  # seconds
+_QUICK = 0.25  # seconds
 
 _FLAGS = {"raw": abi.MM_SESSION_RAW, "ignore_eos": abi.MM_SESSION_IGNORE_EOS, "logprobs": abi.MM_SESSION_LOGPROBS}
 _UINTS = ("n_ctx", "max_tokens", "top_k", "top_logprobs")
@@ -123,15 +125,15 @@ class Session(Handle):
 
     model: Model
 
-    def __init__(self, model: Model, **options: Any):
+    def __init__(self, model: Model, **options: Unpack[SessionOptions]):
         c, out, err = _c_options(options), c_void_p(), new_error()
         with model._ref as m:
             check(lib.mm_session_create(m, byref(c), byref(out), byref(err)), err)
             self._start(model, out.value, bool(c.flags & abi.MM_SESSION_LOGPROBS or c.top_logprobs))
         try:
             for key in _KEYS:
-                if key in options:
-                    self.set(key, options[key])
+                if options.get(key) is not None:
+                    self.set(key, options[key])  # type: ignore[literal-required]
         except BaseException:
             self.close()
             raise
@@ -390,16 +392,19 @@ def load(model: Model, source: Any) -> Session:
 
 # ---- answers ----
 
-class _Answering:
+Piece = TypeVar("Piece")
+
+
+class _Answering(Generic[Piece]):
     """Iterates over one kind of event of a session that it closes when asked to."""
 
     def __init__(self, session: Session, owned: bool):
         self.session, self._owned, self._done = session, owned, False
 
-    def _take(self, event: Event) -> Any:
+    def _take(self, event: Event) -> Piece | None:
         raise NotImplementedError
 
-    def _step(self, event: Event | None) -> Any:
+    def _step(self, event: Event | None) -> Piece | None:
         if event is None:
             self._done = True
             self._finish()
@@ -410,10 +415,10 @@ class _Answering:
         if self._owned:
             self.session.close()
 
-    def __iter__(self):
+    def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Piece:
         while not self._done:
             try:
                 item = self._step(self.session.next())
@@ -424,10 +429,10 @@ class _Answering:
                 return item
         raise StopIteration
 
-    def __aiter__(self):
+    def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> Piece:
         while not self._done:
             try:
                 item = self._step(await self.session.next_async())
@@ -438,7 +443,7 @@ class _Answering:
                 return item
         raise StopAsyncIteration
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -454,7 +459,7 @@ class _Answering:
         self._finish()
 
 
-class Answer(_Answering):
+class Answer(_Answering[Text]):
     """An answer under way: iterate over it for the pieces of text as they come, or read `.text` for the whole.
 
     After the end (reading .text goes there) `.ids` has every token, `.reason` says why it ended ("stop", "length", "done")
@@ -506,7 +511,7 @@ class Answer(_Answering):
         return self.text
 
 
-class Transcription(_Answering):
+class Transcription(_Answering[Segment]):
     """A transcription under way: iterate over it for the segments as they come, or read `.text` for the whole."""
 
     def __init__(self, session: Session, owned: bool = True):

@@ -225,7 +225,8 @@ void mm__cpu_device(mm__device *out)
         if (!(needs & ~isa)) n += (size_t)snprintf(out->features + n, sizeof out->features - n, "%s%s", n ? " " : "", name);
 }
 
-mm_status mm__cpu_create(mm__mem *mem, const mm__log *log, const char *tier, int n_threads, bool exact, mm__backend **out, mm_error *err)
+mm_status mm__cpu_create(mm__mem *mem, const mm__log *log, const char *tier, int n_threads, const mm_executor *host, bool exact,
+                         mm__backend **out, mm_error *err)
 {
     unsigned isa = mm__cpu_features(), wanted = isa;
     *out = NULL;
@@ -237,13 +238,14 @@ mm_status mm__cpu_create(mm__mem *mem, const mm__log *log, const char *tier, int
     if (log) c->base.log = *log;
     c->isa = wanted;
     mm_status s = mm__cpu_table_init(mem, c->isa, &c->table) ? MM_OK : mm__nomem(err, "kernel table");
-    if (s >= 0) s = mm__pool_create(mem, n_threads > 0 ? n_threads : mm__os_cores(), &c->pool, err);
+    if (s >= 0 && host) s = mm__pool_create_on(mem, host, &c->pool, err);
+    else if (s >= 0) s = mm__pool_create(mem, n_threads > 0 ? n_threads : mm__os_cores(), &c->pool, err);
     if (s < 0) {
         mm__cpu_table_free(mem, &c->table);
         mm__free(mem, c);
         return s;
     }
-    if (n_threads > mm__pool_size(c->pool))
+    if (!host && n_threads > mm__pool_size(c->pool))
         mm__logf(log, MM_LOG_WARN, "backend", "%d threads were asked for, %d could be started", n_threads, mm__pool_size(c->pool));
     c->base.isa = tier_of(c->isa);
     c->base.threads = mm__pool_size(c->pool);

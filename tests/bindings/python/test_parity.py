@@ -77,6 +77,11 @@ class Declarations(unittest.TestCase):
             count = 0 if parameters.strip() == "void" else len(parameters.split(","))
             self.assertEqual(count, len(abi.PROTOTYPES[name][1]), name)
 
+    def test_experimental_functions(self):
+        from libmm import experimental
+        header = re.sub(r"/\*.*?\*/", "", open("include/libmm_experimental.h", encoding="utf-8").read(), flags=re.S)
+        self.assertEqual(set(re.findall(r"\b(mm_x_\w+)\(", header)), set(experimental.PROTOTYPES))
+
     def test_every_function_is_within_reach(self):
         self.assertEqual(functions(), set(REACHED))
         sources = "".join(open(p, encoding="utf-8").read() for p in glob.glob(harness.PACKAGE + "/libmm/*.py") if not p.endswith("abi.py"))

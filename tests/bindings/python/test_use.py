@@ -157,7 +157,7 @@ class Pictures(WithModels):
     def test_files_paths_bytes_and_messages(self):
         want = greedy("llava", "photo")
         data = open(PHOTO, "rb").read()
-        for image in (PHOTO, pathlib.Path(PHOTO), data, bytearray(data), [PHOTO], libmm.Image(PHOTO)):
+        for image in (PHOTO, pathlib.Path(PHOTO), data, bytearray(data), memoryview(data), [PHOTO], libmm.Image(PHOTO)):
             self.assertEqual(want, self.ids(image))
         url = "data:image/jpeg;base64," + base64.b64encode(data).decode()
         text = {"type": "text", "text": QUESTION}
@@ -285,9 +285,9 @@ class Speech(WithModels):
         heard = self.transcribe(SPEECH)
         segments = list(heard)
         self.assertEqual(segments, heard.segments)
-        self.assertEqual([0, 1], [s.index for s in segments])
+        self.assertEqual([0, 1], [s.number for s in segments])
         self.assertTrue(all(0 <= s.start < s.end for s in segments))
-        start, end, text, ids, index = segments[0]
+        start, end, text, ids, number = segments[0]
         self.assertEqual("".join(s.text for s in segments), heard.text)
         self.assertEqual((335, 215, 409, 409, 335, 77, 409, 409), heard.ids)
         detected = self.model("whisper").transcribe(SPEECH, max_tokens=4)
@@ -300,7 +300,7 @@ class Speech(WithModels):
         floats = array.array("f", (v / 32768 for v in i16))
         stereo = array.array("h", (v for s in i16 for v in (s, s)))
         data = open(SPEECH, "rb").read()
-        for audio, rate in ((data, None), (bytearray(data), None), (pathlib.Path(SPEECH), None), (i16, 16000), (floats, 16000),
+        for audio, rate in ((data, None), (bytearray(data), None), (memoryview(data), None), (pathlib.Path(SPEECH), None), (i16, 16000), (floats, 16000),
                             (floats.tolist(), 16000), (array.array("d", floats), 16000), (libmm.Audio(i16, 16000), None),
                             (memoryview(stereo).cast("B").cast("h", (len(i16), 2)), 16000)):
             self.assertEqual(want, self.transcribe(audio, rate=rate).segments)
@@ -343,6 +343,18 @@ class Sessions(WithModels):
         self.assertEqual(greedy("llava", "photo"), session.ask(built).ids)
         self.assertEqual(greedy("llava", "photo"), session.reset().ask(built).ids)
         self.assertEqual(greedy("qwen2", "chat"), self.model("qwen2").session(max_tokens=16, ignore_eos=True).ask(built.clear().text(QUESTION)).ids)
+
+    def test_logits(self):
+        from libmm import experimental
+        session = self.model("llama").session(raw=True, ignore_eos=True, max_tokens=4)
+        session.feed("The licensor")
+        with self.assertRaises(libmm.StateError):
+            experimental.logits(session)
+        piece = session.next()
+        scores = self.listed(experimental.logits(session))
+        self.assertEqual((340, piece.id), (len(scores), max(range(len(scores)), key=scores.__getitem__)))
+        with self.assertRaises(libmm.UnsupportedError):
+            experimental.logits(self.model("bert").session())
 
     def test_stop_and_tools_and_variables(self):
         model = self.model("llama")

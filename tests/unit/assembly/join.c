@@ -81,7 +81,7 @@ static void expect(mm__mem *mem, mm_status want, const char *part_of_text)
     mm__backend *b;
     mm__assembly *a;
     mm_error err = {.size = sizeof err};
-    assert_int_equal(mm__backend_create(mem, &log, "cpu", 1, true, &b, &err), MM_OK);
+    assert_int_equal(mm__backend_create(mem, &log, "cpu", 1, NULL, true, &b, &err), MM_OK);
     const mm_status st = mm__assembly_load(&(mm__files){.mem = mem}, b, DIR, NULL, NULL, &a, &err);
     if (st != want) fail_msg("%s: %s", mm_status_name(st), err.text);
     if (part_of_text && !strstr(err.text, part_of_text)) fail_msg("unexpected sentence: %s", err.text);

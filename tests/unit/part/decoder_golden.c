@@ -81,7 +81,7 @@ static void open_room(room *r, const family *f)
     *r = (room){.f = f};
     r->mem = mm__mem_create(NULL, 0);
     r->at_start = mm__mem_live(r->mem);
-    OK(mm__backend_create(r->mem, &log, "cpu", 2, true, &r->backend, &err));
+    OK(mm__backend_create(r->mem, &log, "cpu", 2, NULL, true, &r->backend, &err));
     OK(mm__weights_create(r->mem, &r->weights, &err));
     OK(mm__weights_create(r->mem, &r->expected, &err));
     OK(mm__safetensors_add(&(mm__files){.mem = r->mem}, path_of(f, "expected.safetensors", path), r->expected, &err));
