@@ -368,7 +368,7 @@ typedef struct mm_session_options {
 } mm_session_options;
 
 #define MM_SESSION_RAW 1u        /* text is used as it is: no template; special tokens are recognised, and the model's
-                                    placeholder stands for "<image>"; never for untrusted text */
+                                  * placeholder stands for "<image>"; never for untrusted text */
 #define MM_SESSION_IGNORE_EOS 2u /* go on after the end-of-text token */
 #define MM_SESSION_LOGPROBS 4u   /* report the log-probability of each token */
 
@@ -394,7 +394,7 @@ MM_API void mm_session_release(mm_session *session);
  *   "single_pass" speech: "1" never decodes a window again at a higher temperature
  *   "watch"     adds a stage name: its tensor is delivered as MM_EVENT_TENSOR ("*" for all)
  *   "decoder_prompt"  encoder-decoder models: text the answer starts with
- *   "force_ids" space-separated ids the answer (speech: each window) starts with, after the prompt
+ *   "force_ids" space-separated ids the answer starts with, after the prompt
  *   "truncate"  "1": a too long text prompt loses its middle instead of failing
  * MM_E_KEY for another key, MM_E_ARG for a bad value, MM_E_STATE while an answer is due or being given. [handle] since 0.1 */
 MM_API mm_status mm_session_set(mm_session *session, const char *key, const char *value, mm_error *err);
@@ -458,7 +458,7 @@ MM_API void mm_session_cancel(mm_session *session);
  * [handle] since 0.1 */
 MM_API mm_status mm_session_reset(mm_session *session, mm_error *err);
 
-/* The timeline is a list of entries: each fed message (raw session: each feed) and each answer is one; the stat "entries"
+/* The timeline is a list of entries: each fed message and each answer is one; the stat "entries"
  * counts them. Keeps the first `entries` of them. MM_E_ARG: there are fewer; MM_E_STATE: an answer is due or being given.
  * [handle] since 0.1 */
 MM_API mm_status mm_session_truncate(mm_session *session, uint64_t entries, mm_error *err);

@@ -125,6 +125,11 @@ static inline mm_status mm__leave_session(const mm_session *session, mm_status s
 mm_status mm__enter_feed(const mm_session *session, const mm_input *input, bool given, const char *names, mm_error **err);
 mm_status mm__leave_feed(const mm_session *session, const mm_input *input, mm_status st);
 
+/* ---- session.c ---- */
+
+/* The handle around a session of run/, which is destroyed on failure. */
+mm_status mm__session_wrap(mm_model *model, mm__session *run, mm_session **out, mm_error *err);
+
 /* ---- options.c ---- */
 
 /* Bytes of a struct up to and including a member: what it measured in the release whose last member that was. */

@@ -13,6 +13,7 @@ typedef enum mm__item_kind { MM__ITEM_ROLE, MM__ITEM_TEXT, MM__ITEM_IMAGE, MM__I
 typedef struct mm__item {
     mm__item_kind kind;
     char *text;               /* ROLE, TEXT */
+    char *extra;              /* ROLE: other members of the message, as JSON ("name":"x",...), or NULL */
     size_t len;               /* bytes of text, or count of ids */
     mm__pixels *pixels;
     mm__samples *samples;     /* mono, at the rate it came with */

@@ -23,15 +23,23 @@ bool mm__session_is_chat(const mm__session *s)
 
 static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-/* Whether a message could give a special token: its texts as they stand, joined, or joined without the blanks a template may
- * trim from each. */
-static mm_status must_hide(mm__session *s, const mm__message *m, bool *yes, mm_error *err)
+/* Chooses how to write a text: *hide is NULL, or stand-ins where `probe`, the text or more than it, spells a special token.
+ * They are chosen when the first text needs them. */
+static mm_status choose_hiding(mm__session *s, const char *probe, size_t len, mm__plain *plain, const mm__plain **hide, mm_error *err)
+{
+    bool yes = false;
+    mm_status st = mm__plain_spells(s->a->tokenizer, s->a->prompt.placeholder, probe, len, &yes, err);
+    if (st == MM_OK && yes && !plain->open) st = mm__plain_open(plain, s->a->tokenizer, s->a->prompt.placeholder, err);
+    *hide = st == MM_OK && yes ? plain : NULL;
+    return st;
+}
+
+/* The same for the texts of a message: as they stand, joined, or joined without the blanks a template may trim from each. */
+static mm_status hide_message(mm__session *s, const mm__message *m, mm__plain *plain, const mm__plain **hide, mm_error *err)
 {
     mm__buf probe;
     mm__buf_init(&probe, s->mem);
-    mm__buf_puts(&probe, m->role);
-    for (int trim = 0; trim < 2; trim++) {
-        mm__buf_putc(&probe, '\n');
+    for (int trim = 0; trim < (m->n > 1 ? 2 : 1); trim++) {
         for (size_t i = 0; i < m->n; i++) {
             if (m->pieces[i].kind != MM__PIECE_TEXT) continue;
             const char *p = m->pieces[i].text, *end = p + m->pieces[i].len;
@@ -39,21 +47,10 @@ static mm_status must_hide(mm__session *s, const mm__message *m, bool *yes, mm_e
             while (trim && p < end && is_blank(end[-1])) end--;
             mm__buf_put(&probe, p, (size_t)(end - p));
         }
-        if (m->n < 2) break;
+        mm__buf_putc(&probe, '\n');
     }
-    mm_status st = probe.failed ? mm__nomem(err, "a conversation")
-                                : mm__plain_spells(s->a->tokenizer, s->a->prompt.placeholder, probe.data, probe.len, yes, err);
+    mm_status st = probe.failed ? mm__nomem(err, "a conversation") : choose_hiding(s, probe.data, probe.len, plain, hide, err);
     mm__buf_free(&probe);
-    return st;
-}
-
-/* Chooses how to write a message's texts: *hide is NULL, or stand-ins, which are chosen when the first message needs them. */
-static mm_status choose_hiding(mm__session *s, const mm__message *m, mm__plain *plain, const mm__plain **hide, mm_error *err)
-{
-    bool yes;
-    mm_status st = must_hide(s, m, &yes, err);
-    if (st == MM_OK && yes && !plain->open) st = mm__plain_open(plain, s->a->tokenizer, s->a->prompt.placeholder, err);
-    *hide = st == MM_OK && yes ? plain : NULL;
     return st;
 }
 
@@ -63,6 +60,7 @@ static void note_texts(const mm__session *s, mm__plain *plain)
     for (size_t i = 0; i < s->line.n_messages; i++) {
         const mm__message *m = &s->line.messages[i];
         mm__plain_note(plain, m->role, strlen(m->role));
+        if (m->extra) mm__plain_note(plain, m->extra, strlen(m->extra));
         for (size_t j = 0; j < m->n; j++)
             if (m->pieces[j].kind == MM__PIECE_TEXT) mm__plain_note(plain, m->pieces[j].text, m->pieces[j].len);
     }
@@ -120,21 +118,31 @@ static void write_parts(const mm__session *s, const mm__message *m, const mm__pl
     mm__buf_putc(b, ']');
 }
 
-static void write_message(const mm__session *s, const mm__message *m, const mm__plain *hide, bool parts, mm__buf *b)
+static mm_status write_message(mm__session *s, const mm__message *m, mm__plain *plain, bool parts, mm__buf *b, mm_error *err)
 {
+    const mm__plain *role, *extra = NULL, *hide = NULL;
+    mm_status st = choose_hiding(s, m->role, strlen(m->role), plain, &role, err);
+    if (st == MM_OK && m->extra) st = choose_hiding(s, m->extra, strlen(m->extra), plain, &extra, err);
+    if (st == MM_OK) st = hide_message(s, m, plain, &hide, err);
+    if (st != MM_OK) return st;
     mm__buf flat;
     mm__buf_init(&flat, s->mem);
     mm__buf_puts(b, "{\"role\":");
-    write_string(b, hide, m->role, strlen(m->role));
+    write_string(b, role, m->role, strlen(m->role));
     mm__buf_puts(b, ",\"content\":");
     if (parts) write_parts(s, m, hide, b);
     else {
         put_flat(m, hide, s->a->prompt.placeholder ? s->a->prompt.placeholder : "", &flat);
         mm__buf_json_string(b, mm__buf_str(&flat), flat.len);
     }
+    if (m->extra) {
+        mm__buf_putc(b, ',');
+        put_text(extra, m->extra, strlen(m->extra), b);
+    }
     mm__buf_putc(b, '}');
     b->failed |= flat.failed;
     mm__buf_free(&flat);
+    return MM_OK;
 }
 
 static void write_named(mm__buf *b, const char *name, const char *value)
@@ -143,18 +151,17 @@ static void write_named(mm__buf *b, const char *name, const char *value)
     mm__buf_json_string(b, value ? value : "", value ? strlen(value) : 0);
 }
 
-/* The template's variables around an array of messages in JSON. */
-mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, size_t len, bool add_prompt, mm__buf *out, mm_error *err)
+/* Renders with `members`, the inside of a JSON object, among the variables. */
+static mm_status render(mm__mem *mem, mm__assembly *a, const char *members, size_t len, bool add_prompt, mm__buf *out, mm_error *err)
 {
-    if (!a->chat) return mm__fail(err, MM_E_UNSUPPORTED, "this model has no chat template");
     mm__buf context;
     mm__json_doc *doc = NULL;
     mm__buf_init(&context, mem);
     mm__buf_printf(&context, "{\"add_generation_prompt\":%s", add_prompt ? "true" : "false");
     write_named(&context, "bos_token", a->bos_token);
     write_named(&context, "eos_token", a->eos_token);
-    mm__buf_puts(&context, ",\"messages\":");
-    mm__buf_put(&context, json, len);
+    mm__buf_putc(&context, ',');
+    mm__buf_put(&context, members, len);
     mm__buf_putc(&context, '}');
     mm_status st = context.failed ? mm__nomem(err, "messages")
                                   : mm__json_parse(mem, mm__buf_str(&context), context.len, "messages", &doc, err);
@@ -164,29 +171,61 @@ mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, s
     return st;
 }
 
-mm_status mm__render_conversation(mm__session *s, mm__plain *plain, mm__buf *out, mm_error *err)
+/* The members of what a host wrote: an object's, or an array's as "messages". */
+mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, size_t len, bool add_prompt, mm__buf *out, mm_error *err)
 {
-    const bool chat = mm__session_is_chat(s), parts = chat && wants_parts(s->a, s->line.n_media > 0);
-    const char *place = s->a->prompt.media == MM__MEDIA_FIRST || !s->a->prompt.placeholder ? "" : s->a->prompt.placeholder;
+    if (!a->chat) return mm__fail(err, MM_E_UNSUPPORTED, "this model has no chat template");
+    mm__json_doc *doc;
+    mm__buf b;
+    mm_status st = mm__json_parse(mem, json, len, "messages", &doc, err);
+    if (st != MM_OK) return st;
+    const mm__json *root = mm__json_root(doc);
+    mm__buf_init(&b, mem);
+    if (mm__json_kind(root) == MM__JSON_ARRAY) {
+        mm__buf_puts(&b, "\"messages\":");
+        mm__json_write(root, &b);
+    } else if (mm__json_kind(mm__json_get(root, "messages")) == MM__JSON_ARRAY) {
+        mm__json_write_members(root, &b);
+    } else {
+        st = mm__fail(err, MM_E_FORMAT, "messages: expected an array of {\"role\", \"content\"} objects, or an object with \"messages\"");
+    }
+    mm__json_free(doc);
+    if (st == MM_OK && b.failed) st = mm__nomem(err, "messages");
+    if (st == MM_OK) st = render(mem, a, b.data, b.len, add_prompt, out, err);
+    mm__buf_free(&b);
+    return st;
+}
+
+static mm_status render_chat(mm__session *s, mm__plain *plain, mm__buf *out, mm_error *err)
+{
+    const bool parts = wants_parts(s->a, s->line.n_media > 0);
     mm_status st = MM_OK;
     mm__buf b;
     mm__buf_init(&b, s->mem);
-    mm__buf_putc(&b, '[');
-    note_texts(s, plain);
+    mm__buf_puts(&b, "\"messages\":[");
     for (size_t i = 0; st == MM_OK && i < s->line.n_messages; i++) {
-        const mm__message *m = &s->line.messages[i];
-        const mm__plain *hide;
-        if ((st = choose_hiding(s, m, plain, &hide, err)) != MM_OK) break;
-        if (!chat) {
-            put_flat(m, hide, place, out);
-            continue;
-        }
         if (i) mm__buf_putc(&b, ',');
-        write_message(s, m, hide, parts, &b);
+        st = write_message(s, &s->line.messages[i], plain, parts, &b, err);
     }
     mm__buf_putc(&b, ']');
-    if (st == MM_OK && (b.failed || out->failed)) st = mm__nomem(err, "a conversation");
-    if (st == MM_OK && chat) st = mm__render_messages(s->mem, s->a, mm__buf_str(&b), b.len, true, out, err);
+    if (s->tools) mm__buf_printf(&b, ",\"tools\":%s", s->tools);
+    if (s->variables) mm__buf_printf(&b, ",%s", s->variables);
+    if (st == MM_OK && b.failed) st = mm__nomem(err, "a conversation");
+    if (st == MM_OK) st = render(s->mem, s->a, mm__buf_str(&b), b.len, true, out, err);
     mm__buf_free(&b);
     return st;
+}
+
+mm_status mm__render_conversation(mm__session *s, mm__plain *plain, mm__buf *out, mm_error *err)
+{
+    const char *place = s->a->prompt.media == MM__MEDIA_FIRST || !s->a->prompt.placeholder ? "" : s->a->prompt.placeholder;
+    mm_status st = MM_OK;
+    note_texts(s, plain);
+    if (mm__session_is_chat(s)) return render_chat(s, plain, out, err);
+    for (size_t i = 0; st == MM_OK && i < s->line.n_messages; i++) {
+        const mm__plain *hide;
+        st = hide_message(s, &s->line.messages[i], plain, &hide, err);
+        if (st == MM_OK) put_flat(&s->line.messages[i], hide, place, out);
+    }
+    return st == MM_OK && out->failed ? mm__nomem(err, "a conversation") : st;
 }

@@ -222,6 +222,8 @@ static void spm(const mm__norm *op, const char *s, size_t n, mm__buf *out)
     }
 }
 
+/* Without ASCII punctuation, blanks collapsed; those in front leave one mark, as the mark that the text is given before
+ * this step protects them from being stripped. */
 static void plain(const char *s, size_t n, mm__buf *out)
 {
     bool begun = false, blank = false;
@@ -229,10 +231,10 @@ static void plain(const char *s, size_t n, mm__buf *out)
     for (size_t i = 0; i < n;) {
         size_t k = mm__char_at(s + i, n - i, &cp);
         unsigned c = mm__char_class(cp);
-        if (c & MM__CH_S) {
+        if ((c & MM__CH_S) || cp == 0x2581) { /* a mark in the text is a blank */
             blank = true;
         } else if (!(cp < 0x80 && (c & MM__CH_P))) {
-            if (blank && begun) mm__buf_putc(out, ' ');
+            if (blank) mm__buf_puts(out, begun ? " " : MM__META);
             blank = false;
             begun = true;
             mm__buf_put(out, s + i, k);

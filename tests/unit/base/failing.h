@@ -31,6 +31,13 @@ static inline void failing_release(void *user, void *ptr, size_t bytes, size_t a
     free(ptr);
 }
 
+/* What a sanitizer multiplies times by, 1 without one (tests/run.sh). */
+static inline double slowdown(void)
+{
+    const char *slow = getenv("MM_TEST_SLOW");
+    return slow && slow[0] ? atof(slow) : 1;
+}
+
 static inline mm__mem *failing_mem(failing *f, long at)
 {
     const mm_allocator host = {sizeof host, 0, f, failing_alloc, failing_release};

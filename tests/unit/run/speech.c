@@ -1,7 +1,8 @@
 /* How a transcription ends: its reason, and its tokens with those that were forced. */
 #include "bench.h"
 
-static void transcribe(bench *b, uint32_t max_tokens, const char *forced, mm_event *end)
+/* `silent`: nothing but the end token may be said. */
+static void transcribe(bench *b, uint32_t max_tokens, const char *forced, bool silent, mm_event *end)
 {
     mm__feed in;
     bench_open(b, "whisper", 0, max_tokens);
@@ -9,9 +10,30 @@ static void transcribe(bench *b, uint32_t max_tokens, const char *forced, mm_eve
     assert_int_equal(mm__session_set(b->s, "single_pass", "1", NULL), MM_OK);
     assert_int_equal(mm__session_set(b->s, "language", "en", NULL), MM_OK);
     if (forced) assert_int_equal(mm__session_set(b->s, "force_ids", forced, NULL), MM_OK);
+    if (silent) {
+        mm__speech_policy *p = &b->a->audio;
+        const int32_t n = b->a->decoder->info.n_vocab;
+        mm__free(b->mem, p->suppress);
+        p->suppress = mm__calloc(b->mem, (size_t)n, sizeof *p->suppress);
+        p->n_suppress = 0;
+        p->n_begin_suppress = 0;
+        for (int32_t i = 0; i < n; i++)
+            if (i != p->eot) p->suppress[p->n_suppress++] = i;
+    }
     mm__feed_init(&in, &(mm__files){.mem = b->mem});
     assert_int_equal(mm__feed_add_file(&in, MM__ITEM_AUDIO, GOLDEN "_inputs/speech_16k.wav", NULL), MM_OK);
     answer(b, &in, end);
+}
+
+static void whole(void **state)
+{
+    bench b;
+    mm_event end;
+    (void)state;
+    transcribe(&b, 3, NULL, true, &end);
+    assert_string_equal(end.data, "done");
+    assert_int_equal(end.n_ids, 0);
+    bench_close(&b);
 }
 
 static void cut_short(void **state)
@@ -19,7 +41,7 @@ static void cut_short(void **state)
     bench b;
     mm_event end;
     (void)state;
-    transcribe(&b, 3, NULL, &end);
+    transcribe(&b, 3, NULL, false, &end);
     assert_string_equal(end.data, "length");
     assert_int_equal(end.n_ids, 3);
     bench_close(&b);
@@ -30,7 +52,7 @@ static void forced(void **state)
     bench b;
     mm_event end;
     (void)state;
-    transcribe(&b, 3, "64 309", &end);
+    transcribe(&b, 3, "64 309", false, &end);
     assert_int_equal(end.n_ids, 5);
     assert_int_equal(end.ids[0], 64);
     assert_int_equal(end.ids[1], 309);
@@ -39,6 +61,6 @@ static void forced(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(cut_short), cmocka_unit_test(forced)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(whole), cmocka_unit_test(cut_short), cmocka_unit_test(forced)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,8 +193,7 @@ static void a_published_template_renders_as_recorded(void **state)
 static mm_status run(const char *text, size_t len)
 {
     mm__buf out;
-    const char *slow = getenv("MM_TEST_SLOW"); /* what a sanitizer multiplies times by */
-    const double limit = 4 * (slow && slow[0] ? atof(slow) : 1);
+    const double limit = 4 * slowdown();
     const clock_t start = clock();
     mm_status st = render(mem, text, len, NULL, &out);
     mm__buf_free(&out);
