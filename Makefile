@@ -12,8 +12,9 @@
 #: make deps         installs the Debian packages a build needs, or prints the command that does
 #: make deps-test    the same for the tests
 #: make help         prints this
-#: make install      header, libraries, pkg-config file and mm below PREFIX (/usr/local), DESTDIR honoured
+#: make install      headers, libraries, pkg-config file, mm and its manual page below PREFIX (/usr/local), DESTDIR honoured
 #: make uninstall    removes exactly these
+#: make dist         the committed tree as build/libmm-VERSION.tar.xz
 #: make clean        removes build*/ and lib/; distclean removes models/ too
 #:
 #: variables: CC, CFLAGS, JOBS, PREFIX, DESTDIR, SAN=address,undefined or SAN=thread (a build folder of its own)
@@ -46,6 +47,7 @@ BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 PKGDIR     ?= $(LIBDIR)/pkgconfig
+MANDIR     ?= $(PREFIX)/share/man
 
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-unused-parameter
 CFLAGS  ?= -O3 -g
@@ -131,7 +133,7 @@ examples: $(EXAMPLES)
 $(BUILD)/examples/%: examples/%.c include/libmm.h $(STATIC) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) $(COMMON) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
+	$(Q)$(CC) -D_GNU_SOURCE $(COMMON) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
 
 # ---- tests --------------------------------------------------------------------------------------------------------
 
@@ -171,6 +173,12 @@ $(BUILD)/fault_%: tests/fault/%.c $(wildcard tests/fault/*.h) include/libmm.h $(
 # This one stands between the library and the system.
 $(BUILD)/fault_reads: WRAP := $(addprefix -Wl$(comma)--wrap=,open fstat stat pread opendir readdir)
 
+# What the bindings are compared with: the header as C sees it, and the shared table run in C.
+BINDINGS := $(patsubst tests/bindings/%.c,$(BUILD)/bindings_%,$(wildcard tests/bindings/*.c))
+$(BUILD)/bindings_%: tests/bindings/%.c include/libmm.h $(STATIC) $(BUILD)/flags
+	$(call say,LINK)
+	$(Q)$(CC) $(TEST_CFLAGS) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(LDLIBS)
+
 .PHONY: golden
 golden: $(GOLDEN)
 	@test -n '$(DIR)' || { echo 'make golden DIR=folder, for example DIR=tests/golden/llama'; exit 2; }
@@ -181,7 +189,7 @@ layers:
 	@tests/layers.sh
 
 .PHONY: check test-programs
-test-programs: all unit $(GOLDEN) $(REAL) $(FAULT)
+test-programs: all unit $(GOLDEN) $(REAL) $(FAULT) $(BINDINGS)
 check:
 	@$(MAKE) --no-print-directory deps deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) test-programs
@@ -206,7 +214,7 @@ demo:
 
 DEPS := gcc libc6-dev binutils libstb-dev libjpeg62-turbo-dev libsndfile1-dev libsamplerate0-dev \
         libzstd-dev libutf8proc-dev libpcre2-dev libjansson-dev python3 python3-numpy python3-pip
-DEPS_TEST := libcmocka-dev g++ clang pkg-config
+DEPS_TEST := libcmocka-dev g++ clang pkg-config $(if $(shell PATH=$$PATH:/usr/local/go/bin; command -v go),,golang-go) python3-venv python3-pil
 
 # Installs what is missing of the list $(1); without root, or without apt, says what to do.
 define install_missing
@@ -230,9 +238,11 @@ deps-test:
 # ---- install ------------------------------------------------------------------------------------------------------
 
 .PHONY: install uninstall
+HEADERS := libmm.h libmm_experimental.h
 install: $(STATIC) $(SHARED) $(BUILD)/mm
-	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGDIR)'
-	install -m 644 include/libmm.h '$(DESTDIR)$(INCLUDEDIR)/libmm.h'
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(PKGDIR)' '$(DESTDIR)$(MANDIR)/man1'
+	install -m 644 $(HEADERS:%=include/%) '$(DESTDIR)$(INCLUDEDIR)'
+	install -m 644 examples/mm/mm.1 '$(DESTDIR)$(MANDIR)/man1/mm.1'
 	install -m 644 $(STATIC) '$(DESTDIR)$(LIBDIR)/libmm.a'
 	install -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))'
 	ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
@@ -241,8 +251,16 @@ install: $(STATIC) $(SHARED) $(BUILD)/mm
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 	    -e 's|@PRIVATE@|$(LDLIBS)|' pkgconfig/libmm.pc.in > '$(DESTDIR)$(PKGDIR)/libmm.pc'
 uninstall:
-	rm -f '$(DESTDIR)$(INCLUDEDIR)/libmm.h' '$(DESTDIR)$(LIBDIR)/libmm.a' '$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))' \
+	rm -f $(HEADERS:%='$(DESTDIR)$(INCLUDEDIR)/%') '$(DESTDIR)$(MANDIR)/man1/mm.1' '$(DESTDIR)$(LIBDIR)/libmm.a' '$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))' \
 	    '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libmm.so' '$(DESTDIR)$(BINDIR)/mm' '$(DESTDIR)$(PKGDIR)/libmm.pc'
+
+# The tree as it is committed, as a source archive that builds without git.
+.PHONY: dist
+DIST := libmm-$(VERSION)
+dist:
+	@mkdir -p $(BUILD)
+	git archive --prefix=$(DIST)/ HEAD | xz -9 > $(BUILD)/$(DIST).tar.xz
+	@cd $(BUILD) && sha256sum $(DIST).tar.xz
 
 .PHONY: clean distclean
 clean:

@@ -12,9 +12,9 @@ int main(int argc, char **argv)
     mm_input *input = NULL;
     mm_error err = {.size = sizeof err};
     mm_event event = {.size = sizeof event};
-    if (argc < 3) return 2;
+    if (argc < 3) return puts("usage: caption MODEL PICTURE [QUESTION]"), 2;
     mm_status st = mm_engine_create(NULL, &engine, &err);
-    if (st == MM_OK) st = mm_model_load(engine, argv[1], NULL, NULL, &model, &err);
+    if (st == MM_OK) st = mm_model_load(engine, argv[1], NULL, &model, &err);
     if (st == MM_OK) st = mm_session_create(model, NULL, &session, &err);
     if (st == MM_OK) st = mm_input_create(engine, &input, &err);
     if (st == MM_OK) st = mm_input_image_file(input, argv[2], &err);

@@ -30,9 +30,9 @@ int main(int argc, char **argv)
     mm_error err = {.size = sizeof err};
     float *a = NULL, *b = NULL, dot = 0;
     size_t n = 0;
-    if (argc != 4) return 2;
+    if (argc != 4) return puts("usage: embed MODEL TEXT TEXT"), 2;
     mm_status st = mm_engine_create(NULL, &engine, &err);
-    if (st == MM_OK) st = mm_model_load(engine, argv[1], NULL, NULL, &model, &err);
+    if (st == MM_OK) st = mm_model_load(engine, argv[1], NULL, &model, &err);
     if (st == MM_OK) st = mm_session_create(model, NULL, &session, &err);
     if (st == MM_OK) st = mm_session_set(session, "task", "embed", &err);
     if (st == MM_OK) st = mm_input_create(engine, &input, &err);

@@ -25,7 +25,7 @@ int main(int argc, char **argv)
         return 2;
     }
     mm_status st = mm_engine_create(NULL, &engine, &err);
-    if (st == MM_OK) st = mm_model_load(engine, argv[1], NULL, NULL, &model, &err);
+    if (st == MM_OK) st = mm_model_load(engine, argv[1], NULL, &model, &err);
     if (st == MM_OK) st = mm_session_create(model, NULL, &session, &err);
     if (st == MM_OK) st = mm_input_create(engine, &input, &err);
     if (st == MM_OK) st = mm_input_audio_file(input, argv[2], &err);

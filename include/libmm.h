@@ -1,28 +1,45 @@
 /* libmm - multimodal models inside your own process.
  *
- * This header is the contract. Everything a host may rely on is written here; what is not here is private.
+ * This header is the contract and the manual. Everything a host may rely on is written here; what is not here is private.
+ * ABI.md beside it says what is promised for how long; libmm_experimental.h holds what is not promised yet.
  *
  * Nouns
- *   mm_engine   memory, log, threads, device. Thread-safe.
+ *   mm_engine   memory, log, files, threads, device.
  *   mm_model    weights and everything derived from them. Immutable after load, shareable between threads.
  *   mm_input    an ordered list of text, pictures, sound and chat messages. Reusable.
- *   mm_session  one timeline on one model: what was fed, what was answered. One thread at a time.
- *
+ *   mm_session  one timeline on one model: what was fed, what was answered.
  * A child holds a reference on its parent, so handles may be released in any order.
  *
- * Conventions
- *   - Every function that can fail returns mm_status: 0 ok, > 0 ok with a note, < 0 error.
- *   - `mm_error *err` is optional (NULL allowed), owned by the caller, and filled on failure only.
- *     Set err->size = sizeof(mm_error) before the first call.
- *   - Out-handles are set to NULL on failure.
- *   - Option structs start with their size; fill them with the matching *_init function, then change fields.
- *   - Text is UTF-8. Lengths are bytes. Strings returned by getters are borrowed and live as long as the handle,
- *     unless the comment says "until the next call".
- *   - (buf, cap, need): at most cap bytes are written including a NUL; *need is the full length without the NUL.
- *     MM_E_SPACE when cap is too small; cap 0 with buf NULL only measures and returns MM_OK.
- *   - Nothing here prints, exits, aborts, reads the environment, or changes locale or signal handlers.
+ * A picture described:
+ *   engine -> model -> session; input <- picture, text; feed; next until MM_END
  *
- * Thread classes: [any] any thread, any time; [handle] one thread at a time per handle.
+ * Conventions
+ *   - Every function that can fail returns mm_status: 0 ok, > 0 ok with a note, < 0 error. Its comment lists the errors that
+ *     mean something special there; besides these every one may return MM_E_ARG (a handle, string or out-pointer that must
+ *     not be NULL is NULL, a struct's size is wrong, a value is out of range), MM_E_NOMEM, MM_E_STATE (see Threads) and
+ *     MM_E_INTERNAL.
+ *   - `mm_error *err` is optional (NULL allowed), owned by the caller, and filled on failure only: the status and one
+ *     sentence that names file, place and remedy. Set err->size = sizeof(mm_error) before the first call.
+ *   - Out-handles are set to NULL on failure; the handles given in are as they were.
+ *   - Structs a host fills start with their size. Option structs are filled by their *_init function, then fields are
+ *     changed; the others (mm_image, mm_audio, mm_allocator, ...) are zeroed and their size set. A struct larger than this
+ *     library knows is accepted when the surplus is zero (MM_E_UNSUPPORTED else).
+ *   - Text is UTF-8. Lengths are bytes. Strings returned by getters are borrowed and live as long as the handle, unless the
+ *     comment says otherwise. Data passed in are copied, unless the comment says "borrowed".
+ *   - (buf, cap, need): at most cap bytes are written including a NUL; *need (may be NULL) is the full length without the
+ *     NUL. MM_E_SPACE when cap is too small; cap 0 with buf NULL only measures and returns MM_OK.
+ *   - Nothing here prints, exits, aborts, reads the environment, or changes locale or signal handlers. No thread outlives
+ *     its engine.
+ *   - Numbers of constants never change their meaning and are never used again. New event kinds, statuses and keys may come
+ *     with a minor version: skip an event kind you do not know, treat an unknown negative status as an error.
+ *
+ * Threads
+ *   [any]     any thread, any time.
+ *   [handle]  one thread at a time for each handle; a second one gets MM_E_STATE, not a race.
+ *   From inside a callback of the host (allocator, log, files, executor, progress, write) only mm_session_cancel(),
+ *   mm_status_name(), mm_version() and the *_release functions may be called; other calls return MM_E_STATE.
+ *   After fork() the child may only release handles, which frees nothing there; every other call with a handle of the parent
+ *   returns MM_E_STATE. An engine of the child's own works.
  */
 #ifndef LIBMM_H
 #define LIBMM_H
@@ -50,47 +67,61 @@ extern "C" {
 typedef int32_t mm_status;
 
 #define MM_OK 0
-#define MM_END 1              /* the answer is complete; nothing more until the next feed */
+#define MM_END 1                /* nothing more: the answer is complete, the list is at its end */
 
 /* usage, 1..99 */
-#define MM_E_ARG (-1)         /* an argument is NULL, out of range or contradicts another */
-#define MM_E_STATE (-2)       /* the call does not fit the handle's state */
-#define MM_E_SPACE (-3)       /* the caller's buffer is too small; *need says how much */
-#define MM_E_KEY (-4)         /* unknown option or info key */
-#define MM_E_NOMEM (-5)       /* the allocator, or the engine's memory limit, refused */
-#define MM_E_LIMIT (-6)       /* a documented limit was exceeded; the text names it */
-#define MM_E_INTERNAL (-7)    /* a broken invariant: please report it */
+#define MM_E_ARG (-1)           /* an argument is NULL, out of range or contradicts another */
+#define MM_E_STATE (-2)         /* the call does not fit the handle's state, thread or process */
+#define MM_E_SPACE (-3)         /* the caller's buffer is too small; *need says how much */
+#define MM_E_KEY (-4)           /* unknown option or info key */
+#define MM_E_NOMEM (-5)         /* the allocator, or the engine's memory limit, refused */
+#define MM_E_LIMIT (-6)         /* a documented limit was exceeded; the text names it */
+#define MM_E_INTERNAL (-7)      /* a broken invariant: please report it */
 /* files, 100..199 */
-#define MM_E_IO (-101)        /* the file is missing or cannot be read */
-#define MM_E_FORMAT (-102)    /* the file is damaged or is not what it claims */
-#define MM_E_UNSUPPORTED (-103) /* a valid file that needs something this build does not have */
-#define MM_E_MEDIA (-104)     /* a picture or sound cannot be decoded */
+#define MM_E_IO (-101)          /* the file is missing or cannot be read or written */
+#define MM_E_FORMAT (-102)      /* the file is damaged or is not what it claims */
+#define MM_E_UNSUPPORTED (-103) /* a valid request that needs something this model or build does not have */
+#define MM_E_MEDIA (-104)       /* a picture or sound cannot be decoded */
 /* devices, 200..299 */
-#define MM_E_DEVICE (-201)    /* no such device, or it failed */
+#define MM_E_DEVICE (-201)      /* no such device, or it failed */
 /* running, 300..399 */
-#define MM_E_CANCELLED (-301) /* mm_session_cancel() or a callback asked to stop */
-#define MM_E_CONTEXT (-302)   /* the input does not fit the context */
-#define MM_E_NUMERIC (-303)   /* the model produced NaN or infinity */
+#define MM_E_CANCELLED (-301)   /* mm_session_cancel() or a callback asked to stop */
+#define MM_E_CONTEXT (-302)     /* the input does not fit the context */
+#define MM_E_NUMERIC (-303)     /* the model produced NaN or infinity */
 
-/* Name of a status ("MM_E_IO"), or "MM_?" for an unknown number. Static string. [any] since 0.1 */
+/* Name of a status ("MM_E_IO"), or "MM_?" for an unknown number. Static string, never NULL. [any] since 0.1 */
 MM_API const char *mm_status_name(mm_status status);
 
-/* One sentence that names file, place and remedy. */
+/* The statuses as a list: number, name and meaning of the `index`-th. Each out-pointer may be NULL; the strings are
+ * static. MM_END past the last. [any] since 0.1 */
+MM_API mm_status mm_status_at(uint32_t index, mm_status *status, const char **name, const char **meaning);
+
+/* Why a call failed. Not written when size is below the size this struct has here. */
 typedef struct mm_error {
     uint32_t size;
     mm_status code;
-    int32_t os_code; /* errno where one applies, else 0 */
+    int32_t os_code;            /* errno, or what the host's callback returned, where one applies; else 0 */
     uint32_t reserved;
-    char text[496];
+    char text[496];             /* one sentence, UTF-8 without control characters, NUL-terminated */
 } mm_error;
+#define MM_ERROR_INIT {(uint32_t)sizeof(mm_error), 0, 0, 0, {0}}
 
-/* ---- version and devices ----------------------------------------------------------------------------------- */
+/* ---- version, build, devices ------------------------------------------------------------------------------- */
 
 /* Version of the library that runs, laid out as MM_VERSION. [any] since 0.1 */
 MM_API uint32_t mm_version(void);
 
-/* Describes device `index` as one line: "cpu  AMD EPYC, avx512-bf16, 2 threads". MM_E_ARG past the last one. [any] */
-MM_API mm_status mm_device_info(uint32_t index, char *buf, size_t cap, size_t *need, mm_error *err);
+/* How the library was built, by key, as text:
+ *   "version" "compiler" "kernels" (instruction sets it has kernels for) "libraries" (what it is linked with) "formats"
+ *   "dtypes" "assemblies" "parts" "keys" (these keys); lists are separated by spaces.
+ * MM_E_KEY for another key, MM_E_SPACE. [any] since 0.1 */
+MM_API mm_status mm_build_info(const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
+
+/* Facts about device `index` (from 0), by key, as text:
+ *   "id" (what mm_engine_options.device takes: "cpu") "name" "kind" ("cpu", "gpu") "features" "threads"
+ *   "summary" (one line) "keys"
+ * MM_END past the last device, MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
+MM_API mm_status mm_device_info(uint32_t index, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
 /* ---- engine ------------------------------------------------------------------------------------------------ */
 
@@ -99,7 +130,8 @@ typedef struct mm_model mm_model;
 typedef struct mm_session mm_session;
 typedef struct mm_input mm_input;
 
-/* Memory for everything the library does. Must be thread-safe. `align` is a power of two. */
+/* Memory for everything the library does. Both functions must be thread-safe. `align` is a power of two. alloc returns NULL
+ * when there is none; release gets the size and alignment that alloc was given. */
 typedef struct mm_allocator {
     uint32_t size, reserved;
     void *user;
@@ -112,77 +144,143 @@ typedef struct mm_allocator {
 #define MM_LOG_INFO 3
 #define MM_LOG_DEBUG 4
 
-/* `line` is UTF-8 without newline, valid during the call only. May be called from any thread. What is told, by `area`:
+/* `area` names the part of the library; `line` is UTF-8 without newline; both are valid during the call only. May be
+ * called from any thread, also from several at once. What is told, by `area`:
  *   "backend"   INFO: processor, kernels, threads, precision of an engine. WARN: fewer threads than asked for
  *   "assembly"  INFO: a model that was opened: path, format, parts, size, time. WARN: what was guessed or ignored
  *   "run"       DEBUG: a session that was created, and its memory plan
  * Errors are returned, not logged; nothing is logged while an answer is given. */
 typedef void (*mm_log_fn)(void *user, int32_t level, const char *area, const char *line);
 
-/* Called on the thread that made the call. Non-zero stops the work with MM_E_CANCELLED. */
+#define MM_FILE_NONE 0
+#define MM_FILE_REGULAR 1
+#define MM_FILE_DIRECTORY 2
+
+/* The host's files in place of the operating system's: an archive, a database, a network store. Paths are the ones the host
+ * gave, or these, or their directory ("." when there is none), with "/name" appended. Functions may be called from any
+ * thread, also several at once; a status other than MM_OK becomes MM_E_IO (MM_E_CANCELLED stays what it is) with
+ * mm_error.os_code set to it. */
+typedef struct mm_files {
+    uint32_t size, reserved;
+    void *user;
+    /* MM_FILE_* of what lies at the path. */
+    int32_t (*kind)(void *user, const char *path);
+    /* *file identifies the open file in the calls below, *bytes is its length. */
+    mm_status (*open)(void *user, const char *path, void **file, uint64_t *bytes);
+    /* Exactly n bytes from `offset`, which lie inside the length open gave. */
+    mm_status (*read)(void *user, void *file, uint64_t offset, void *dst, size_t n);
+    void (*close)(void *user, void *file);
+    /* The `index`-th name in a directory, in any fixed order, NUL-terminated within cap; MM_END past the last. NULL: names
+     * are never listed, so an mmproj beside a GGUF is not found. */
+    mm_status (*list)(void *user, const char *directory, uint32_t index, char *name, size_t cap);
+} mm_files;
+
+/* One of `count` calls that together do a piece of work. */
+typedef void (*mm_task_fn)(void *task, uint32_t index, uint32_t count);
+
+/* The host's threads in place of the engine's own. run calls fn(task, i, count) once for each i in [0, count), all at the
+ * same time on different threads, for they wait for each other, and returns 0 when all have returned. A non-zero result
+ * means that none was called, and ends the work with MM_E_DEVICE. */
+typedef struct mm_executor {
+    uint32_t size;
+    uint32_t n_threads;         /* the count, 1..1024 */
+    void *user;
+    int32_t (*run)(void *user, mm_task_fn fn, void *task, uint32_t count);
+} mm_executor;
+
+/* Called on the thread that made the call. Non-zero stops the work with MM_E_CANCELLED. `total` may be 0 (unknown). */
 typedef int32_t (*mm_progress_fn)(void *user, const char *stage, uint64_t done, uint64_t total);
 
-#define MM_PRECISION_FAST 0  /* quantised or BF16 activations */
-#define MM_PRECISION_EXACT 1 /* F32 activations and arithmetic */
+#define MM_PRECISION_FAST 0     /* quantised or BF16 activations */
+#define MM_PRECISION_EXACT 1    /* F32 activations and arithmetic */
 
 typedef struct mm_engine_options {
     uint32_t size;
-    uint32_t n_threads;          /* 0: one per physical core */
-    const mm_allocator *allocator; /* NULL: the C library. Copied */
-    mm_log_fn log;               /* NULL: silent */
+    uint32_t n_threads;            /* 0: one per physical core; at most 1024. Ignored with an executor */
+    const mm_allocator *allocator; /* NULL: the C library. Copied; must work until the last handle is released */
+    mm_log_fn log;                 /* NULL: silent */
     void *log_user;
-    const char *device;          /* NULL or "auto", "cpu", "vulkan:0". Copied */
-    int32_t precision;           /* MM_PRECISION_* */
-    int32_t log_level;           /* most verbose level that is delivered; 0: MM_LOG_WARN */
-    uint64_t memory_limit;       /* bytes; 0: none. MM_E_NOMEM beyond it */
+    const char *device;            /* NULL or "auto"; "cpu", "cpu:avx2" (at most these instructions), ... Copied */
+    int32_t precision;             /* MM_PRECISION_* */
+    int32_t log_level;             /* most verbose level that is delivered; 0: MM_LOG_WARN */
+    uint64_t memory_limit;         /* bytes; 0: none. MM_E_NOMEM beyond it */
+    const mm_files *files;         /* NULL: the operating system's. Copied */
+    const mm_executor *executor;   /* NULL: threads of the engine's own. Copied */
 } mm_engine_options;
 
+/* Writes the defaults; `size` is sizeof(mm_engine_options). [any] since 0.1 */
 MM_API void mm_engine_options_init(mm_engine_options *options, size_t size);
 
-/* MM_E_ARG, MM_E_NOMEM, MM_E_DEVICE. `options` may be NULL (defaults). [any] since 0.1 */
+/* Makes an engine in *out, owned by the caller. `options` may be NULL (defaults). MM_E_DEVICE: the device is unknown or
+ * failed. [any] since 0.1 */
 MM_API mm_status mm_engine_create(const mm_engine_options *options, mm_engine **out, mm_error *err);
 
 /* Drops the caller's reference; NULL is a no-op. [any] since 0.1 */
 MM_API void mm_engine_release(mm_engine *engine);
 
+/* Facts about an engine, by key, as text:
+ *   "device" "isa" "threads" "precision" ("fast", "exact") "memory_bytes" "memory_peak" "memory_limit" "keys"
+ * MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
+MM_API mm_status mm_engine_info(const mm_engine *engine, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
+
 /* ---- model ------------------------------------------------------------------------------------------------- */
 
-/* Opens a GGUF file (an mmproj file beside it is found by name), a Hugging Face directory, a whisper.cpp .bin file,
- * a faster-whisper directory or a *.mm.json manifest, and makes it ready to run.
+typedef struct mm_model_options {
+    uint32_t size, reserved;
+    mm_progress_fn progress;    /* NULL: none */
+    void *progress_user;
+    const void *bytes;          /* content of a single-file model (GGUF, whisper.cpp), borrowed during the load; the path
+                                 * then only names it in messages. NULL: the path is opened */
+    size_t n_bytes;
+} mm_model_options;
+
+MM_API void mm_model_options_init(mm_model_options *options, size_t size);
+
+/* Opens a GGUF file (an mmproj file beside it is found by name), a Hugging Face directory, a whisper.cpp .bin file, a
+ * faster-whisper directory or a *.mm.json manifest, and makes it ready to run; files are closed again on return.
  * A manifest names the files of its parts, and may name any the process can read: its paths are relative to its own folder
  * and may climb out of it by "../" at their front (elsewhere, and absolute paths, they are refused with MM_E_FORMAT). All
  * other kinds read files of the given folder only. A host that takes models from others looks at a manifest's paths first.
- * `progress` may be NULL. MM_E_IO, MM_E_FORMAT, MM_E_UNSUPPORTED, MM_E_NOMEM, MM_E_LIMIT, MM_E_CANCELLED.
- * [any] since 0.1 */
-MM_API mm_status mm_model_load(mm_engine *engine, const char *path, mm_progress_fn progress, void *progress_user,
-                               mm_model **out, mm_error *err);
+ * `options` may be NULL. *out is owned by the caller. MM_E_IO, MM_E_FORMAT, MM_E_UNSUPPORTED (the architecture or tensor type
+ * is named), MM_E_LIMIT, MM_E_CANCELLED. [any] since 0.1 */
+MM_API mm_status mm_model_load(mm_engine *engine, const char *path, const mm_model_options *options, mm_model **out,
+                               mm_error *err);
 
+/* Drops the caller's reference; NULL is a no-op. [any] since 0.1 */
 MM_API void mm_model_release(mm_model *model);
 
 /* Facts about a model, by key, as text:
  *   "name" "assembly" "format" "modalities_in" "modalities_out" "tasks" "context" "vocab" "parameters"
  *   "weights_bytes" "kv_bytes_per_token" "parts" "dtypes" "chat_template" "chat_template_sha256" "prompt_layout"
- *   "placeholder" "sample_rate" "tensors" (one line each: name, dtype, shape, bytes) "summary" (the whole as JSON)
+ *   "placeholder" "sample_rate" "fingerprint" (what a saved session checks) "tensors" (one line each: name, dtype, shape,
+ *   bytes) "summary" (the whole as JSON) "keys"
  *   "plan:N" (JSON memory plan, in bytes, computed without taking the memory, for a session of N positions, 0: all the
  *            model was made for: weights; kv and cross, the caches; encoder_arena and decoder_arena, work memory; total.
  *            It holds for a full context with one picture or window of sound and plain options; decoded media, the
  *            conversation's text, events, watched stages and "history" come on top)
- * MM_E_KEY for another key. [any] since 0.1 */
+ * MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_model_info(const mm_model *model, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
-/* Token ids of `text`. `flags`: MM_TOKENIZE_*. Writes at most cap ids; *need is the full count. [any] since 0.1 */
-#define MM_TOKENIZE_BOS 1u     /* add what the tokenizer adds around a text of its own */
-#define MM_TOKENIZE_SPECIAL 2u /* recognise special tokens in the text; never set this for untrusted text */
+#define MM_TOKENIZE_BOS 1u      /* add what the tokenizer adds around a text of its own */
+#define MM_TOKENIZE_SPECIAL 2u  /* recognise special tokens in the text; never set this for untrusted text */
+
+/* Token ids of the `len` bytes at `text`. `flags`: MM_TOKENIZE_*. Writes at most `cap` ids into `ids` (may be NULL with cap
+ * 0); *need (may be NULL) is the full count. MM_E_SPACE, MM_E_UNSUPPORTED: no tokenizer. [any] since 0.1 */
 MM_API mm_status mm_model_tokenize(const mm_model *model, const char *text, size_t len, uint32_t flags, int32_t *ids,
                                    size_t cap, size_t *need, mm_error *err);
 
-/* Text of ids; special tokens are written only with MM_TOKENIZE_SPECIAL. Bytes that are no UTF-8 stay as they are. */
+/* Text of `n` ids; special tokens are written only with MM_TOKENIZE_SPECIAL. Bytes that are no UTF-8 stay as they are.
+ * MM_E_SPACE, MM_E_UNSUPPORTED. [any] since 0.1 */
 MM_API mm_status mm_model_detokenize(const mm_model *model, const int32_t *ids, size_t n, uint32_t flags, char *buf,
                                      size_t cap, size_t *need, mm_error *err);
 
-/* Renders `messages_json` (an OpenAI-style array of {role, content}) with the model's chat template. */
-MM_API mm_status mm_model_apply_template(const mm_model *model, const char *messages_json, size_t len,
-                                         int32_t add_generation_prompt, char *buf, size_t cap, size_t *need, mm_error *err);
+/* Renders a chat with the model's own template. `json` is an array of messages in the OpenAI layout, or an object with
+ * "messages" and, if wanted, "tools" (an array of definitions) and further variables of the template
+ * ("enable_thinking": false). `add_generation_prompt`: non-zero opens the assistant's turn at the end.
+ * MM_E_FORMAT: the JSON is damaged; MM_E_UNSUPPORTED: no template, or it refuses these messages (its own words are in the
+ * error); MM_E_LIMIT, MM_E_SPACE. [any] since 0.1 */
+MM_API mm_status mm_model_apply_template(const mm_model *model, const char *json, size_t len, int32_t add_generation_prompt,
+                                         char *buf, size_t cap, size_t *need, mm_error *err);
 
 /* ---- input ------------------------------------------------------------------------------------------------- */
 
@@ -193,11 +291,11 @@ MM_API mm_status mm_model_apply_template(const mm_model *model, const char *mess
 
 typedef struct mm_image {
     uint32_t size;
-    uint32_t width, height; /* pixels, 1..16384 each */
-    uint32_t stride;        /* bytes from row to row; 0: tightly packed */
-    uint32_t format;        /* MM_PIXELS_* */
+    uint32_t width, height;     /* pixels, 1..16384 each */
+    uint32_t stride;            /* bytes from row to row; 0: tightly packed */
+    uint32_t format;            /* MM_PIXELS_* */
     uint32_t reserved;
-    const void *pixels;     /* 8 bits a channel, borrowed during the call */
+    const void *pixels;         /* 8 bits a channel, top row first, borrowed during the call */
 } mm_image;
 
 #define MM_SAMPLES_F32 0
@@ -205,68 +303,90 @@ typedef struct mm_image {
 
 typedef struct mm_audio {
     uint32_t size;
-    uint32_t rate;          /* Hz, 1000..768000 */
-    uint32_t channels;      /* 1..8, interleaved */
-    uint32_t format;        /* MM_SAMPLES_* */
-    uint64_t frames;
-    const void *samples;    /* borrowed during the call */
+    uint32_t rate;              /* Hz, 1000..768000 */
+    uint32_t channels;          /* 1..8, interleaved */
+    uint32_t format;            /* MM_SAMPLES_* */
+    uint64_t frames;            /* samples of one channel */
+    const void *samples;        /* F32 in -1..1, or I16; borrowed during the call */
 } mm_audio;
 
+/* An empty input in *out, owned by the caller. [any] since 0.1 */
 MM_API mm_status mm_input_create(mm_engine *engine, mm_input **out, mm_error *err);
+/* Drops the caller's reference; NULL is a no-op. [any] since 0.1 */
 MM_API void mm_input_release(mm_input *input);
+/* Empties the input for another use; NULL is a no-op. [handle] since 0.1 */
 MM_API void mm_input_clear(mm_input *input);
 
-/* Appends content to the message being built (an input without mm_input_role() calls is one user message).
- * The text may hold "<image>" and "<audio>": each takes the next medium of that kind of the message at that place; media
- * without a place come first. Where the message has no medium left they are text, as are special tokens that a text
- * spells, except in raw sessions. Data are copied. */
+/* The functions below append to the message being built; an input without mm_input_role() calls is one user message. Data
+ * are copied, media decoded and checked at once. All are [handle] since 0.1; a failed one leaves the input as it was. */
+
+/* Text, at most 64 MiB without NUL bytes. It may hold "<image>" and "<audio>": each takes the next medium of that kind of
+ * the same message at that place; media without a place come first. Where the message has no medium left they are text, as are
+ * special tokens that a text spells, except in raw sessions. MM_E_LIMIT */
 MM_API mm_status mm_input_text(mm_input *input, const char *text, size_t len, mm_error *err);
+/* Pixels in memory. MM_E_LIMIT: too large */
 MM_API mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err);
+/* A PNG, JPEG or BMP file. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_image_file(mm_input *input, const char *path, mm_error *err);
+/* The bytes of such a file. MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_image_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);
+/* Samples in memory. MM_E_LIMIT: too long */
 MM_API mm_status mm_input_audio(mm_input *input, const mm_audio *audio, mm_error *err);
+/* A WAV, FLAC, OGG or MP3 file. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_audio_file(mm_input *input, const char *path, mm_error *err);
+/* The bytes of such a file. MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_audio_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);
 
-/* Starts a new message of `role` ("system", "user", "assistant", ...); what follows belongs to it. */
+/* Starts a new message of `role` ("system", "user", "assistant", "tool" ...); what follows belongs to it. */
 MM_API mm_status mm_input_role(mm_input *input, const char *role, mm_error *err);
 
 /* Appends a conversation in the OpenAI layout: [{"role":..,"content":"..."|[{"type":"text"|"image_url"|"image"|
- * "input_audio"|"audio", ...}]}]. Files are resolved against `base_dir` (NULL: the working directory). */
+ * "input_audio"|"audio", ...}]}]; other members ("tool_calls", "name" ...) reach the chat template. Media are local files,
+ * resolved against `base_dir` (NULL: the working directory), or data: URLs. MM_E_FORMAT, MM_E_IO, MM_E_MEDIA, MM_E_LIMIT,
+ * MM_E_UNSUPPORTED: a remote URL or unknown part */
 MM_API mm_status mm_input_messages(mm_input *input, const char *json, size_t len, const char *base_dir, mm_error *err);
 
-/* Appends token ids as they are, in their place between texts and media. Only for raw sessions that generate. The session
- * then keeps its answers as ids, too, and puts nothing around texts but the begin-of-text token where a text comes first. */
+/* Appends `n` token ids as they are, in their place between texts and media. Only raw sessions that generate take them. Such
+ * a session then keeps its answers as ids, too, and puts nothing around texts but the begin-of-text token where a text comes
+ * first. */
 MM_API mm_status mm_input_tokens(mm_input *input, const int32_t *ids, size_t n, mm_error *err);
 
 /* ---- session ----------------------------------------------------------------------------------------------- */
 
 typedef struct mm_session_options {
     uint32_t size;
-    uint32_t n_ctx;        /* positions; 0: the smaller of the model's context and 4096 */
-    uint32_t max_tokens;   /* per answer (speech: per window); 0: until the context is full */
-    uint32_t top_k;        /* 0: off */
+    uint32_t n_ctx;             /* positions; 0: the smaller of the model's context and 4096 */
+    uint32_t max_tokens;        /* per answer (speech: per window); 0: until the context is full */
+    uint32_t top_k;             /* 0: off */
     uint64_t seed;
-    float temperature;     /* 0: greedy */
-    float top_p;           /* 1: off */
-    float min_p;           /* 0: off */
-    float repeat_penalty;  /* 1: off */
-    uint32_t top_logprobs; /* alternatives reported with each text event, 0..20 */
-    uint32_t flags;        /* MM_SESSION_* */
+    float temperature;          /* 0: greedy */
+    float top_p;                /* 1: off */
+    float min_p;                /* 0: off */
+    float repeat_penalty;       /* 1: off */
+    uint32_t top_logprobs;      /* alternatives reported with each text event, 0..20 */
+    uint32_t flags;             /* MM_SESSION_* */
 } mm_session_options;
 
 #define MM_SESSION_RAW 1u        /* text is used as it is: no template; special tokens are recognised, and the model's
-                                    placeholder stands for "<image>"; never for untrusted text */
+                                  * placeholder stands for "<image>"; never for untrusted text */
 #define MM_SESSION_IGNORE_EOS 2u /* go on after the end-of-text token */
 #define MM_SESSION_LOGPROBS 4u   /* report the log-probability of each token */
 
+/* Writes the defaults; `size` is sizeof(mm_session_options). [any] since 0.1 */
 MM_API void mm_session_options_init(mm_session_options *options, size_t size);
+
+/* Makes an empty session in *out, owned by the caller, and takes its memory (see mm_model_info "plan:N"). `options` may be
+ * NULL. MM_E_CONTEXT: n_ctx is beyond what the model was made for; MM_E_LIMIT. [any] since 0.1 */
 MM_API mm_status mm_session_create(mm_model *model, const mm_session_options *options, mm_session **out, mm_error *err);
+
+/* Drops the caller's reference; NULL is a no-op. [any] since 0.1 */
 MM_API void mm_session_release(mm_session *session);
 
-/* Rare options by key, before the first feed:
+/* Rare options by key; a value is text:
  *   "task"      "generate" "embed" "score" "transcribe"; default: the model's first task
  *   "stop"      adds a stop string
+ *   "tools"     JSON array of tool definitions for the chat template; "" for none
+ *   "variables" JSON object of further variables for the chat template; "" for none
  *   "language"  speech: ISO code of the spoken language; default: detected
  *   "translate" speech: "1" translates to English
  *   "timestamps" speech: "0" plain text only
@@ -274,37 +394,44 @@ MM_API void mm_session_release(mm_session *session);
  *   "single_pass" speech: "1" never decodes a window again at a higher temperature
  *   "watch"     adds a stage name: its tensor is delivered as MM_EVENT_TENSOR ("*" for all)
  *   "decoder_prompt"  encoder-decoder models: text the answer starts with
- *   "force_ids" space-separated ids the answer (speech: each window) starts with, after the prompt
+ *   "force_ids" space-separated ids the answer starts with, after the prompt
  *   "truncate"  "1": a too long text prompt loses its middle instead of failing
- * MM_E_KEY for another key, MM_E_ARG for a bad value. [handle] */
+ * MM_E_KEY for another key, MM_E_ARG for a bad value, MM_E_STATE while an answer is due or being given. [handle] since 0.1 */
 MM_API mm_status mm_session_set(mm_session *session, const char *key, const char *value, mm_error *err);
 
-/* Appends `input` to the timeline. Media are decoded and checked here; the heavy work happens in mm_session_next().
- * MM_E_STATE while an answer is being given, MM_E_UNSUPPORTED for a modality the model lacks. A prompt that does not fit
- * the context is MM_E_CONTEXT of the next mm_session_next(). */
+/* Appends `input` to the timeline; the input may be changed or released afterwards. The heavy work happens in
+ * mm_session_next(). MM_E_STATE while an answer is being given, MM_E_UNSUPPORTED for a modality the model lacks, MM_E_ARG
+ * for an input of another engine. A prompt that does not fit the context is MM_E_CONTEXT of the next mm_session_next().
+ * [handle], of both handles, since 0.1 */
 MM_API mm_status mm_session_feed(mm_session *session, const mm_input *input, mm_error *err);
 
-#define MM_EVENT_TEXT 1     /* data: UTF-8 text of one or more tokens (never half a character) */
-#define MM_EVENT_SEGMENT 2  /* data: UTF-8 text spoken from t0 to t1 seconds; ids: its tokens */
-#define MM_EVENT_LANGUAGE 3 /* data: ISO code; value: probability */
-#define MM_EVENT_VECTOR 4   /* values: float32 vector */
-#define MM_EVENT_SCORES 5   /* values: one probability for each text, for image `index` */
-#define MM_EVENT_TENSOR 6   /* data: stage name; values: float32, shape dims[0..n_dims) */
-#define MM_EVENT_END 7      /* data: reason: "stop" "length" (max_tokens or the context; speech: in some window) "done";
-                               ids: every token of the answer, forced ones too (speech: window by window, no end tokens) */
+/* The positions that the timeline would take if `input` (NULL: nothing) were fed, template and media included, in *positions;
+ * nothing is encoded or kept. Compare it with the stats "n_past" and "n_ctx". Errors as mm_session_feed().
+ * [handle], of both handles, since 0.1 */
+MM_API mm_status mm_session_count(mm_session *session, const mm_input *input, uint64_t *positions, mm_error *err);
+
+#define MM_EVENT_TEXT 1         /* data: UTF-8 text of one or more tokens (never half a character) */
+#define MM_EVENT_SEGMENT 2      /* data: UTF-8 text spoken from t0 to t1 seconds; ids: its tokens */
+#define MM_EVENT_LANGUAGE 3     /* data: ISO code; value: probability */
+#define MM_EVENT_VECTOR 4       /* values: float32 vector of length 1 */
+#define MM_EVENT_SCORES 5       /* values: one probability for each text, for image `index` */
+#define MM_EVENT_TENSOR 6       /* data: stage name; values: float32, shape dims[0..n_dims) */
+#define MM_EVENT_END 7          /* data: reason: "stop" "length" (max_tokens or the context; speech: in some window)
+                                   "done"; ids: every token of the answer, forced ones too (speech: window by window, no
+                                   end tokens) */
 
 typedef struct mm_logprob {
     int32_t id;
-    float logprob;
+    float logprob;              /* natural logarithm */
 } mm_logprob;
 
 /* Everything pointed to is borrowed until the next call on the session. */
 typedef struct mm_event {
-    uint32_t size;
+    uint32_t size;              /* set by the caller */
     uint32_t kind;              /* MM_EVENT_* */
     uint32_t index;             /* which vector, image or segment, from 0 */
     int32_t id;                 /* token id of a text event (the last one when several), else -1 */
-    const char *data;
+    const char *data;           /* NUL-terminated behind len */
     size_t len;
     const float *values;
     size_t n_values;
@@ -319,18 +446,46 @@ typedef struct mm_event {
     uint32_t prompt_tokens;     /* END: positions the prompt took */
 } mm_event;
 
-/* Runs until the next event. MM_OK: *event is filled; MM_END: nothing left. On an error, or MM_E_CANCELLED, the
- * session keeps everything fed before the last feed and can be fed again. event->size must be set. [handle] */
+/* Runs until the next event. MM_OK: *event is filled; MM_END: nothing left. On an error, or MM_E_CANCELLED, the session
+ * keeps everything fed before the last feed and can be fed again. [handle] since 0.1 */
 MM_API mm_status mm_session_next(mm_session *session, mm_event *event, mm_error *err);
 
-/* Makes the running or next mm_session_next() return MM_E_CANCELLED soon. [any], also from a signal handler */
+/* Makes the running or next mm_session_next() return MM_E_CANCELLED soon; NULL is a no-op. [any], also from a signal
+ * handler or a callback. since 0.1 */
 MM_API void mm_session_cancel(mm_session *session);
 
-/* Forgets the timeline, keeps the options. */
+/* Forgets the timeline, keeps the options. MM_E_STATE never for an answer that is under way: it is dropped.
+ * [handle] since 0.1 */
 MM_API mm_status mm_session_reset(mm_session *session, mm_error *err);
 
-/* Milliseconds and counts of the last answer, by key: "encode_ms" "prefill_ms" "decode_ms" "prefill_tokens"
- * "decode_tokens" "n_past" "arena_bytes" "kv_bytes" "peak_bytes". MM_E_KEY for another key. */
+/* The timeline is a list of entries: each fed message and each answer is one; the stat "entries"
+ * counts them. Keeps the first `entries` of them. MM_E_ARG: there are fewer; MM_E_STATE: an answer is due or being given.
+ * [handle] since 0.1 */
+MM_API mm_status mm_session_truncate(mm_session *session, uint64_t entries, mm_error *err);
+
+/* A second session in *out, owned by the caller, with the same options, timeline and random state; from here on both go
+ * their own ways. MM_E_STATE: an answer is being given. [handle] since 0.1 */
+MM_API mm_status mm_session_fork(mm_session *session, mm_session **out, mm_error *err);
+
+/* Takes the next `n` bytes of a snapshot. Non-zero stops the saving with MM_E_CANCELLED. */
+typedef int32_t (*mm_write_fn)(void *user, const void *bytes, size_t n);
+
+/* Saves options, timeline, media and state, compressed, for a later mm_session_load() on the same model.
+ * MM_E_STATE: an answer is being given. [handle] since 0.1 */
+MM_API mm_status mm_session_save(mm_session *session, mm_write_fn write, void *user, mm_error *err);
+/* The same into a file of the operating system. An existing file is replaced as a whole or not at all. MM_E_IO.
+ * [handle] since 0.1 */
+MM_API mm_status mm_session_save_file(mm_session *session, const char *path, mm_error *err);
+/* Makes a session in *out, owned by the caller, from the bytes of a snapshot (checked like any foreign file).
+ * MM_E_FORMAT: damaged; MM_E_UNSUPPORTED: saved by a newer format, on another model or with another precision; MM_E_LIMIT.
+ * [any] since 0.1 */
+MM_API mm_status mm_session_load(mm_model *model, const void *bytes, size_t len, mm_session **out, mm_error *err);
+/* The same from a file, through the engine's files. MM_E_IO besides. [any] since 0.1 */
+MM_API mm_status mm_session_load_file(mm_model *model, const char *path, mm_session **out, mm_error *err);
+
+/* Numbers by key, of the last answer: "encode_ms" "prefill_ms" "decode_ms" "prefill_tokens" "decode_tokens"; of the
+ * session: "n_past" (positions held) "n_ctx" "entries" "arena_bytes" "kv_bytes" "peak_bytes" (of the engine).
+ * MM_E_KEY for another key. [handle] since 0.1 */
 MM_API mm_status mm_session_stat(const mm_session *session, const char *key, double *out, mm_error *err);
 
 #ifdef __cplusplus

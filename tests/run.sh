@@ -64,6 +64,21 @@ done
 for script in tests/cli/*.sh; do
     [ "$script" = tests/cli/lib.sh ] || run "cli/$(basename "$script" .sh)" bash "$script"
 done
+run examples bash tests/examples/run.sh
+
+# The Python package, as it is in the tree; a sanitizer's runtime must be the first library of the process.
+python() {
+    local preload=
+    [ -n "$SAN" ] && preload=$("$CC" -print-file-name="lib$([ "$SAN" = thread ] && echo tsan || echo asan).so")
+    env LD_PRELOAD="$preload" ASAN_OPTIONS=detect_leaks=0 "$PYTHON" "$@"
+}
+export -f python
+for source in tests/bindings/python/test_*.py; do
+    name=$(basename "$source" .py)
+    run "python/${name#test_}" bash -c 'python "$1"' - "$source"
+done
+LIBMM_TEST_NO_NUMPY=1 run "python/use without numpy" bash -c 'python tests/bindings/python/test_use.py'
+run go bash tests/bindings/go.sh
 run readme "$PYTHON" tests/readme.py
 
 # With the weights of `make demo` present, the real models too.

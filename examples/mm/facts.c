@@ -92,6 +92,6 @@ int cmd_devices(const options *o)
 {
     char line[512];
     (void)o;
-    for (uint32_t i = 0; mm_device_info(i, line, sizeof line, NULL, NULL) == MM_OK; i++) puts(line);
+    for (uint32_t i = 0; mm_device_info(i, "summary", line, sizeof line, NULL, NULL) == MM_OK; i++) puts(line);
     return 0;
 }

@@ -69,7 +69,10 @@ int host_open(host *h, const options *o)
     if (st != MM_OK) return fail(&err, st);
     const double start = now_ms();
     const bool show = isatty(STDERR_FILENO) && !o->json;
-    st = mm_model_load(h->engine, o->model, show ? progress : NULL, NULL, &h->model, &err);
+    mm_model_options mo;
+    mm_model_options_init(&mo, sizeof mo);
+    if (show) mo.progress = progress;
+    st = mm_model_load(h->engine, o->model, &mo, &h->model, &err);
     h->load_ms = now_ms() - start;
     if (st != MM_OK) {
         host_close(h);

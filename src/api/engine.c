@@ -1,10 +1,11 @@
-/* mm_engine and mm_model: creation, loading, references. Facts about models are in info.c. */
+/* mm_engine, mm_model and mm_input: creation, loading, references. Facts about them are in info.c. */
 #include "handles.h"
 
-#include "../base/error.h"
 #include "../base/os/os.h"
 
 #include <string.h>
+
+#define MAX_THREADS 1024u
 
 void mm_engine_options_init(mm_engine_options *options, size_t size)
 {
@@ -13,27 +14,53 @@ void mm_engine_options_init(mm_engine_options *options, size_t size)
     options->size = (uint32_t)size;
 }
 
-static mm_status check_options(const mm_engine_options *o, mm_error *err)
+/* The host's tables, copied over zeros and checked: what the options point to. */
+typedef struct tables {
+    mm_allocator allocator;
+    mm_files files;
+    mm_executor executor;
+} tables;
+
+static mm_status check_tables(const mm_engine_options *o, tables *t, mm_error *err)
+{
+    mm_status st = MM_OK;
+    if (o->allocator) st = mm__options_copy(&t->allocator, sizeof t->allocator, MM__FIRST_ALLOCATOR, o->allocator, "mm_allocator", err);
+    if (st == MM_OK && o->files) st = mm__options_copy(&t->files, sizeof t->files, MM__FIRST_FILES, o->files, "mm_files", err);
+    if (st == MM_OK && o->executor)
+        st = mm__options_copy(&t->executor, sizeof t->executor, MM__FIRST_EXECUTOR, o->executor, "mm_executor", err);
+    if (st != MM_OK) return st;
+    if (o->allocator && (!t->allocator.alloc || !t->allocator.release))
+        return mm__fail(err, MM_E_ARG, "mm_allocator lacks alloc or release");
+    if (o->files && (!t->files.kind || !t->files.open || !t->files.read || !t->files.close))
+        return mm__fail(err, MM_E_ARG, "mm_files lacks kind, open, read or close");
+    if (o->executor && (!t->executor.run || t->executor.n_threads < 1 || t->executor.n_threads > MAX_THREADS))
+        return mm__fail(err, MM_E_ARG, "mm_executor lacks run, or its %u threads are not 1..%u", t->executor.n_threads, MAX_THREADS);
+    return MM_OK;
+}
+
+static mm_status check_options(const mm_engine_options *o, tables *t, mm_error *err)
 {
     if (o->precision != MM_PRECISION_FAST && o->precision != MM_PRECISION_EXACT)
         return mm__fail(err, MM_E_ARG, "precision %d is neither MM_PRECISION_FAST nor MM_PRECISION_EXACT", o->precision);
-    if (o->n_threads > 1024) return mm__fail(err, MM_E_ARG, "%u threads were asked for; the most is 1024", o->n_threads);
-    if (o->allocator && (!o->allocator->alloc || !o->allocator->release))
-        return mm__fail(err, MM_E_ARG, "the allocator lacks alloc or release");
-    return MM_OK;
+    if (o->n_threads > MAX_THREADS)
+        return mm__fail(err, MM_E_ARG, "%u threads were asked for; the most is %u", o->n_threads, MAX_THREADS);
+    if (o->log_level < 0 || o->log_level > MM_LOG_DEBUG)
+        return mm__fail(err, MM_E_ARG, "log_level %d is not 0 or MM_LOG_ERROR..MM_LOG_DEBUG", o->log_level);
+    return check_tables(o, t, err);
 }
 
 mm_status mm_engine_create(const mm_engine_options *options, mm_engine **out, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!out) return mm__fail(err, MM_E_ARG, "out is NULL");
-    *out = NULL;
+    tables t = {0};
     mm_engine_options o;
-    mm_engine_options_init(&o, sizeof o);
-    mm_status st = options ? mm__options_copy(&o, sizeof o, sizeof o, options, "mm_engine_options", err) : MM_OK;
-    if (st == MM_OK) st = check_options(&o, err);
+    if (out) *out = NULL;
+    mm_status st = mm__enter(out != NULL, "out", &err);
     if (st != MM_OK) return st;
-    mm__mem *mem = mm__mem_create(o.allocator, o.memory_limit);
+    mm_engine_options_init(&o, sizeof o);
+    if (options) st = mm__options_copy(&o, sizeof o, MM__FIRST_ENGINE_OPTIONS, options, "mm_engine_options", err);
+    if (st == MM_OK) st = check_options(&o, &t, err);
+    if (st != MM_OK) return st;
+    mm__mem *mem = mm__mem_create(o.allocator ? &t.allocator : NULL, o.memory_limit);
     if (!mem) return mm__nomem(err, "an engine");
     mm_engine *e = mm__zalloc(mem, sizeof *e);
     if (!e) {
@@ -41,10 +68,14 @@ mm_status mm_engine_create(const mm_engine_options *options, mm_engine **out, mm
         return mm__nomem(err, "an engine");
     }
     atomic_init(&e->refs, 1);
+    e->process = mm__os_process();
     e->mem = mem;
+    e->memory_limit = o.memory_limit;
+    e->files = (mm__files){.mem = mem, .host = t.files};
     e->log = (mm__log){o.log, o.log_user, o.log_level ? o.log_level : MM_LOG_WARN};
     const int threads = o.n_threads ? (int)o.n_threads : mm__os_cores();
-    st = mm__backend_create(mem, &e->log, o.device ? o.device : "auto", threads, o.precision == MM_PRECISION_EXACT, &e->backend, err);
+    st = mm__backend_create(mem, &e->log, o.device ? o.device : "auto", threads, o.executor ? &t.executor : NULL,
+                            o.precision == MM_PRECISION_EXACT, &e->backend, err);
     if (st != MM_OK) mm_engine_release(e);
     else *out = e;
     return st;
@@ -56,34 +87,58 @@ static mm_engine *engine_ref(mm_engine *e)
     return e;
 }
 
+/* In a child process nothing is taken apart: the threads are not there, locks may be held for ever, and whatever another
+ * thread was changing at the fork is half-made. The memory is shared with the parent until either writes to it. */
 void mm_engine_release(mm_engine *engine)
 {
-    if (!engine || atomic_fetch_sub(&engine->refs, 1) != 1) return;
+    if (!engine || mm__foreign(engine) || atomic_fetch_sub(&engine->refs, 1) != 1) return;
     mm__mem *mem = engine->mem;
     mm__backend_destroy(engine->backend);
     mm__free(mem, engine);
     mm__mem_destroy(mem);
 }
 
-mm_status mm_model_load(mm_engine *engine, const char *path, mm_progress_fn progress, void *progress_user, mm_model **out,
-                        mm_error *err)
+void mm_model_options_init(mm_model_options *options, size_t size)
 {
-    mm__error_reset(err);
-    if (out) *out = NULL;
-    if (!engine || !path || !out) return mm__fail(err, MM_E_ARG, "engine, path and out must not be NULL");
+    if (!options || size < sizeof options->size) return;
+    memset(options, 0, size);
+    options->size = (uint32_t)size;
+}
+
+static mm_status load(mm_engine *engine, const char *path, const mm_model_options *o, mm_model **out, mm_error *err)
+{
+    mm__files files = engine->files;
+    if (o->bytes) {
+        files.name = path;
+        files.bytes = o->bytes;
+        files.n = o->n_bytes;
+    }
     mm_model *m = mm__zalloc(engine->mem, sizeof *m);
     if (!m) return mm__nomem(err, "a model");
     atomic_init(&m->refs, 1);
     m->engine = engine_ref(engine);
-    mm_status st = mm__assembly_load(engine->mem, engine->backend, path, progress, progress_user, &m->assembly, err);
+    const mm_status st = mm__assembly_load(&files, engine->backend, path, o->progress, o->progress_user, &m->assembly, err);
     if (st != MM_OK) mm_model_release(m);
     else *out = m;
     return st;
 }
 
+mm_status mm_model_load(mm_engine *engine, const char *path, const mm_model_options *options, mm_model **out, mm_error *err)
+{
+    mm_model_options o;
+    if (out) *out = NULL;
+    mm_status st = mm__enter_engine(engine, path && out, "engine, path and out", &err);
+    if (st != MM_OK) return st;
+    mm_model_options_init(&o, sizeof o);
+    if (options) st = mm__options_copy(&o, sizeof o, MM__FIRST_MODEL_OPTIONS, options, "mm_model_options", err);
+    if (st == MM_OK && !o.bytes && o.n_bytes)
+        st = mm__fail(err, MM_E_ARG, "mm_model_options.bytes is NULL but n_bytes is %zu", o.n_bytes);
+    return mm__leave_engine(engine, st == MM_OK ? load(engine, path, &o, out, err) : st);
+}
+
 void mm_model_release(mm_model *model)
 {
-    if (!model || atomic_fetch_sub(&model->refs, 1) != 1) return;
+    if (!model || mm__foreign(model->engine) || atomic_fetch_sub(&model->refs, 1) != 1) return;
     mm_engine *engine = model->engine;
     mm__assembly_destroy(model->assembly);
     mm__free(engine->mem, model);
@@ -92,30 +147,39 @@ void mm_model_release(mm_model *model)
 
 /* ---- inputs ---- */
 
-mm_status mm_input_create(mm_engine *engine, mm_input **out, mm_error *err)
+static mm_status make_input(mm_engine *engine, mm_input **out, mm_error *err)
 {
-    mm__error_reset(err);
-    if (out) *out = NULL;
-    if (!engine || !out) return mm__fail(err, MM_E_ARG, "engine and out must not be NULL");
     mm_input *in = mm__zalloc(engine->mem, sizeof *in);
     if (!in) return mm__nomem(err, "an input");
     atomic_init(&in->refs, 1);
+    atomic_init(&in->busy, false);
     in->engine = engine_ref(engine);
-    mm__feed_init(&in->feed, engine->mem);
+    mm__feed_init(&in->feed, &engine->files);
     *out = in;
     return MM_OK;
 }
 
+mm_status mm_input_create(mm_engine *engine, mm_input **out, mm_error *err)
+{
+    if (out) *out = NULL;
+    const mm_status st = mm__enter_engine(engine, out != NULL, "engine and out", &err);
+    return st == MM_OK ? mm__leave_engine(engine, make_input(engine, out, err)) : st;
+}
+
 void mm_input_release(mm_input *input)
 {
-    if (!input || atomic_fetch_sub(&input->refs, 1) != 1) return;
+    if (!input || mm__foreign(input->engine) || atomic_fetch_sub(&input->refs, 1) != 1) return;
     mm_engine *engine = input->engine;
     mm__feed_free(&input->feed);
     mm__free(engine->mem, input);
     mm_engine_release(engine);
 }
 
+/* Nothing can be reported; where other functions would refuse, nothing is done. */
 void mm_input_clear(mm_input *input)
 {
-    if (input) mm__feed_drop(&input->feed, 0);
+    mm_error *none = NULL;
+    if (mm__enter_input(input, true, "input", &none) != MM_OK) return;
+    mm__feed_drop(&input->feed, 0);
+    mm__leave_input(input, MM_OK);
 }

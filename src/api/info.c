@@ -1,8 +1,7 @@
-/* Facts about a model, by key; tokens and templates without a session. */
+/* Facts about an engine and about a model, by key. */
 #include "handles.h"
 
 #include "../base/buf.h"
-#include "../base/error.h"
 #include "../base/sha256.h"
 
 #include <inttypes.h>
@@ -220,7 +219,14 @@ static mm_status write_plan(const mm_model *m, uint32_t n_ctx, mm__buf *b, mm_er
     return st;
 }
 
+static mm_status write_fingerprint(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    mm__buf_puts(b, m->assembly->fingerprint);
+    return MM_OK;
+}
+
 static mm_status write_summary(const mm_model *m, mm__buf *b, mm_error *err);
+static mm_status write_keys(const mm_model *m, mm__buf *b, mm_error *err);
 
 static const struct info_key {
     const char *key;
@@ -236,8 +242,16 @@ static const struct info_key {
     {"dtypes", write_dtypes, false},       {"prompt_layout", write_layout, false},
     {"placeholder", write_placeholder, false}, {"sample_rate", write_rate, true},
     {"chat_template_sha256", write_template_hash, false}, {"chat_template", write_template, false},
-    {"tensors", write_tensors, false},     {"summary", write_summary, false},
+    {"fingerprint", write_fingerprint, false}, {"tensors", write_tensors, false},
+    {"summary", write_summary, false},     {"keys", write_keys, false},
 };
+
+static mm_status write_keys(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    for (size_t i = 0; i < sizeof info_keys / sizeof *info_keys; i++) mm__buf_printf(b, "%s ", info_keys[i].key);
+    mm__buf_puts(b, "plan:N");
+    return MM_OK;
+}
 
 /* All keys but the long ones, as one JSON object. */
 static mm_status write_summary(const mm_model *m, mm__buf *b, mm_error *err)
@@ -246,7 +260,7 @@ static mm_status write_summary(const mm_model *m, mm__buf *b, mm_error *err)
     mm__buf_putc(b, '{');
     for (size_t i = 0; st == MM_OK && i < sizeof info_keys / sizeof *info_keys; i++) {
         const struct info_key *k = &info_keys[i];
-        if (k->write == write_summary || k->write == write_tensors || k->write == write_template) continue;
+        if (k->write == write_summary || k->write == write_tensors || k->write == write_template || k->write == write_keys) continue;
         mm__buf value;
         mm__buf_init(&value, m->engine->mem);
         st = k->write(m, &value, err);
@@ -269,64 +283,48 @@ static mm_status write_key(const mm_model *m, const char *key, mm__buf *b, mm_er
     }
     for (size_t i = 0; i < sizeof info_keys / sizeof *info_keys; i++)
         if (strcmp(info_keys[i].key, key) == 0) return info_keys[i].write(m, b, err);
-    return mm__fail(err, MM_E_KEY, "\"%s\" is no info key", key);
+    return mm__fail(err, MM_E_KEY, "\"%s\" is no model key; \"keys\" lists them", key);
+}
+
+static mm_status model_info(const mm_model *m, const char *key, char *buf, size_t cap, size_t *need, mm_error *err)
+{
+    mm__buf b;
+    mm__buf_init(&b, m->engine->mem);
+    return mm__give_buf(&b, write_key(m, key, &b, err), buf, cap, need, err);
 }
 
 mm_status mm_model_info(const mm_model *model, const char *key, char *buf, size_t cap, size_t *need, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!model || !key) return mm__fail(err, MM_E_ARG, "model and key must not be NULL");
-    mm__buf b;
-    mm__buf_init(&b, model->engine->mem);
-    mm_status st = write_key(model, key, &b, err);
-    if (st == MM_OK && b.failed) st = mm__nomem(err, "an answer");
-    if (st == MM_OK) st = mm__give_text(mm__buf_str(&b), b.len, buf, cap, need, err);
-    mm__buf_free(&b);
-    return st;
+    const mm_status st = mm__enter_model(model, key != NULL, "model and key", &err);
+    return st == MM_OK ? mm__leave_model(model, model_info(model, key, buf, cap, need, err)) : st;
 }
 
-mm_status mm_model_tokenize(const mm_model *model, const char *text, size_t len, uint32_t flags, int32_t *ids, size_t cap,
-                            size_t *need, mm_error *err)
+/* ---- engines ---- */
+
+static mm_status write_engine_key(const mm_engine *e, const char *key, mm__buf *b, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!model || (!text && len) || (!ids && cap)) return mm__fail(err, MM_E_ARG, "model, text and ids must not be NULL");
-    if (!model->assembly->tokenizer) return mm__fail(err, MM_E_UNSUPPORTED, "this model has no tokenizer");
-    mm__ids out;
-    mm__ids_init(&out, model->engine->mem);
-    const unsigned f = (flags & MM_TOKENIZE_BOS ? MM__TOKENIZE_AROUND : 0) | (flags & MM_TOKENIZE_SPECIAL ? MM__TOKENIZE_SPECIAL : 0);
-    mm_status st = mm__tokenize(model->assembly->tokenizer, text, len, f, &out, err);
-    if (st == MM_OK && need) *need = out.len;
-    if (st == MM_OK && ids && cap < out.len) st = mm__fail(err, MM_E_SPACE, "%zu ids do not fit %zu places", out.len, cap);
-    if (st == MM_OK && ids && out.len) memcpy(ids, out.data, out.len * sizeof *ids);
-    mm__ids_free(&out);
-    return st;
+    const mm__backend *k = e->backend;
+    if (strcmp(key, "device") == 0) mm__buf_puts(b, k->ops->name);
+    else if (strcmp(key, "isa") == 0) mm__buf_puts(b, k->isa);
+    else if (strcmp(key, "threads") == 0) mm__buf_printf(b, "%d", k->threads);
+    else if (strcmp(key, "precision") == 0) mm__buf_puts(b, k->exact ? "exact" : "fast");
+    else if (strcmp(key, "memory_bytes") == 0) mm__buf_printf(b, "%" PRIu64, mm__mem_live(e->mem));
+    else if (strcmp(key, "memory_peak") == 0) mm__buf_printf(b, "%" PRIu64, mm__mem_peak(e->mem));
+    else if (strcmp(key, "memory_limit") == 0) mm__buf_printf(b, "%" PRIu64, e->memory_limit);
+    else if (strcmp(key, "keys") == 0) mm__buf_puts(b, "device isa threads precision memory_bytes memory_peak memory_limit keys");
+    else return mm__fail(err, MM_E_KEY, "\"%s\" is no engine key; \"keys\" lists them", key);
+    return MM_OK;
 }
 
-mm_status mm_model_detokenize(const mm_model *model, const int32_t *ids, size_t n, uint32_t flags, char *buf, size_t cap,
-                              size_t *need, mm_error *err)
+static mm_status engine_info(const mm_engine *e, const char *key, char *buf, size_t cap, size_t *need, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!model || (!ids && n)) return mm__fail(err, MM_E_ARG, "model and ids must not be NULL");
-    if (!model->assembly->tokenizer) return mm__fail(err, MM_E_UNSUPPORTED, "this model has no tokenizer");
     mm__buf b;
-    mm__buf_init(&b, model->engine->mem);
-    mm_status st = mm__detokenize(model->assembly->tokenizer, ids, n, flags & MM_TOKENIZE_SPECIAL ? MM__TOKENIZE_SPECIAL : 0, &b);
-    if (st != MM_OK || b.failed) st = mm__fail(err, st == MM_OK ? MM_E_NOMEM : st, "the ids cannot be turned into text");
-    else st = mm__give_text(mm__buf_str(&b), b.len, buf, cap, need, err);
-    mm__buf_free(&b);
-    return st;
+    mm__buf_init(&b, e->mem);
+    return mm__give_buf(&b, write_engine_key(e, key, &b, err), buf, cap, need, err);
 }
 
-mm_status mm_model_apply_template(const mm_model *model, const char *messages_json, size_t len, int32_t add_generation_prompt,
-                                  char *buf, size_t cap, size_t *need, mm_error *err)
+mm_status mm_engine_info(const mm_engine *engine, const char *key, char *buf, size_t cap, size_t *need, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!model || !messages_json) return mm__fail(err, MM_E_ARG, "model and messages_json must not be NULL");
-    mm__buf b;
-    mm__buf_init(&b, model->engine->mem);
-    mm_status st = mm__render_messages(model->engine->mem, model->assembly, messages_json, len, add_generation_prompt != 0, &b, err);
-    if (st == MM_OK && b.failed) st = mm__nomem(err, "a prompt");
-    if (st == MM_OK) st = mm__give_text(mm__buf_str(&b), b.len, buf, cap, need, err);
-    mm__buf_free(&b);
-    return st;
+    const mm_status st = mm__enter_engine(engine, key != NULL, "engine and key", &err);
+    return st == MM_OK ? mm__leave_engine(engine, engine_info(engine, key, buf, cap, need, err)) : st;
 }

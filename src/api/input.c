@@ -1,59 +1,50 @@
 /* mm_input: what a host appends, checked and handed to run/. */
 #include "handles.h"
 
-#include "../base/ckd.h"
-#include "../base/error.h"
-
 #include <string.h>
 
 #define MAX_TEXT ((size_t)64 << 20)
 #define MAX_SIDE 16384u
 
-static mm_status check_bytes(const mm_input *in, const void *p, size_t len, mm_error *err)
+static mm_status check_text(const char *text, size_t len, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!in || (!p && len)) return mm__fail(err, MM_E_ARG, "input and data must not be NULL");
+    if (len > MAX_TEXT) return mm__fail(err, MM_E_LIMIT, "a text of %zu bytes exceeds the limit of %zu", len, MAX_TEXT);
+    if (len && memchr(text, 0, len)) return mm__fail(err, MM_E_ARG, "the text holds a NUL byte");
     return MM_OK;
-}
-
-static mm_status check_text(const mm_input *in, const char *text, size_t len, mm_error *err)
-{
-    mm_status st = check_bytes(in, text, len, err);
-    if (st == MM_OK && len > MAX_TEXT) return mm__fail(err, MM_E_LIMIT, "a text of %zu bytes exceeds the limit of %zu", len, MAX_TEXT);
-    if (st == MM_OK && len && memchr(text, 0, len)) return mm__fail(err, MM_E_ARG, "the text holds a NUL byte");
-    return st;
 }
 
 mm_status mm_input_text(mm_input *input, const char *text, size_t len, mm_error *err)
 {
-    mm_status st = check_text(input, text, len, err);
-    return st == MM_OK ? mm__feed_add_text(&input->feed, MM__ITEM_TEXT, text, len, err) : st;
+    mm_status st = mm__enter_input(input, text || !len, "input and text", &err);
+    if (st != MM_OK) return st;
+    st = check_text(text, len, err);
+    return mm__leave_input(input, st == MM_OK ? mm__feed_add_text(&input->feed, MM__ITEM_TEXT, text, len, err) : st);
 }
 
 mm_status mm_input_role(mm_input *input, const char *role, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!input || !role || !role[0]) return mm__fail(err, MM_E_ARG, "input and role must not be empty");
-    return mm__feed_add_text(&input->feed, MM__ITEM_ROLE, role, strlen(role), err);
+    mm_status st = mm__enter_input(input, role != NULL, "input and role", &err);
+    if (st != MM_OK) return st;
+    if (!role[0]) st = mm__fail(err, MM_E_ARG, "a role must not be empty");
+    return mm__leave_input(input, st == MM_OK ? mm__feed_add_text(&input->feed, MM__ITEM_ROLE, role, strlen(role), err) : st);
 }
 
 mm_status mm_input_messages(mm_input *input, const char *json, size_t len, const char *base_dir, mm_error *err)
 {
-    mm_status st = check_bytes(input, json, len, err);
-    return st == MM_OK ? mm__feed_add_messages(&input->feed, json, len, base_dir, err) : st;
+    const mm_status st = mm__enter_input(input, json || !len, "input and json", &err);
+    return st == MM_OK ? mm__leave_input(input, mm__feed_add_messages(&input->feed, json, len, base_dir, err)) : st;
 }
 
 mm_status mm_input_tokens(mm_input *input, const int32_t *ids, size_t n, mm_error *err)
 {
-    mm_status st = check_bytes(input, ids, n, err);
-    return st == MM_OK ? mm__feed_add_ids(&input->feed, ids, n, err) : st;
+    const mm_status st = mm__enter_input(input, ids || !n, "input and ids", &err);
+    return st == MM_OK ? mm__leave_input(input, mm__feed_add_ids(&input->feed, ids, n, err)) : st;
 }
 
 static mm_status add_file(mm_input *input, mm__item_kind kind, const char *path, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!input || !path) return mm__fail(err, MM_E_ARG, "input and path must not be NULL");
-    return mm__feed_add_file(&input->feed, kind, path, err);
+    const mm_status st = mm__enter_input(input, path != NULL, "input and path", &err);
+    return st == MM_OK ? mm__leave_input(input, mm__feed_add_file(&input->feed, kind, path, err)) : st;
 }
 
 mm_status mm_input_image_file(mm_input *input, const char *path, mm_error *err)
@@ -66,16 +57,20 @@ mm_status mm_input_audio_file(mm_input *input, const char *path, mm_error *err)
     return add_file(input, MM__ITEM_AUDIO, path, err);
 }
 
+static mm_status add_encoded(mm_input *input, mm__item_kind kind, const void *bytes, size_t len, const char *what, mm_error *err)
+{
+    const mm_status st = mm__enter_input(input, bytes || !len, "input and bytes", &err);
+    return st == MM_OK ? mm__leave_input(input, mm__feed_add_media(&input->feed, kind, bytes, len, what, err)) : st;
+}
+
 mm_status mm_input_image_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err)
 {
-    mm_status st = check_bytes(input, bytes, len, err);
-    return st == MM_OK ? mm__feed_add_media(&input->feed, MM__ITEM_IMAGE, bytes, len, "picture", err) : st;
+    return add_encoded(input, MM__ITEM_IMAGE, bytes, len, "picture", err);
 }
 
 mm_status mm_input_audio_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err)
 {
-    mm_status st = check_bytes(input, bytes, len, err);
-    return st == MM_OK ? mm__feed_add_media(&input->feed, MM__ITEM_AUDIO, bytes, len, "sound", err) : st;
+    return add_encoded(input, MM__ITEM_AUDIO, bytes, len, "sound", err);
 }
 
 static void copy_row(uint8_t *dst, const uint8_t *src, uint32_t width, uint32_t channels, bool bgr)
@@ -88,13 +83,11 @@ static void copy_row(uint8_t *dst, const uint8_t *src, uint32_t width, uint32_t 
     }
 }
 
-mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err)
+static mm_status add_image(mm_input *input, const mm_image *image, mm_error *err)
 {
     static const uint32_t channels_of[] = {[MM_PIXELS_RGB] = 3, [MM_PIXELS_RGBA] = 4, [MM_PIXELS_BGR] = 3, [MM_PIXELS_GREY] = 1};
-    mm__error_reset(err);
-    if (!input || !image) return mm__fail(err, MM_E_ARG, "input and image must not be NULL");
     mm_image im = {0};
-    mm_status st = mm__options_copy(&im, sizeof im, sizeof im, image, "mm_image", err);
+    mm_status st = mm__options_copy(&im, sizeof im, MM__FIRST_IMAGE, image, "mm_image", err);
     if (st != MM_OK) return st;
     if (!im.pixels || im.format > MM_PIXELS_GREY) return mm__fail(err, MM_E_ARG, "mm_image: pixels is NULL or format %u is unknown", im.format);
     if (!im.width || !im.height || im.width > MAX_SIDE || im.height > MAX_SIDE)
@@ -110,12 +103,16 @@ mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err)
     return mm__feed_add_pixels(&input->feed, p, err);
 }
 
-mm_status mm_input_audio(mm_input *input, const mm_audio *audio, mm_error *err)
+mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err)
 {
-    mm__error_reset(err);
-    if (!input || !audio) return mm__fail(err, MM_E_ARG, "input and audio must not be NULL");
+    const mm_status st = mm__enter_input(input, image != NULL, "input and image", &err);
+    return st == MM_OK ? mm__leave_input(input, add_image(input, image, err)) : st;
+}
+
+static mm_status add_audio(mm_input *input, const mm_audio *audio, mm_error *err)
+{
     mm_audio au = {0};
-    mm_status st = mm__options_copy(&au, sizeof au, sizeof au, audio, "mm_audio", err);
+    mm_status st = mm__options_copy(&au, sizeof au, MM__FIRST_AUDIO, audio, "mm_audio", err);
     if (st != MM_OK) return st;
     if ((!au.samples && au.frames) || au.format > MM_SAMPLES_I16 || au.channels < 1 || au.channels > 8 || au.rate < 1000 ||
         au.rate > 768000 || au.frames > INT64_MAX / 64)
@@ -125,4 +122,10 @@ mm_status mm_input_audio(mm_input *input, const mm_audio *audio, mm_error *err)
     st = mm__audio_from_pcm(input->engine->mem, is_float ? au.samples : NULL, is_float ? NULL : au.samples, (int64_t)au.frames,
                             (int32_t)au.channels, (int32_t)au.rate, 0, &s, err);
     return st == MM_OK ? mm__feed_add_samples(&input->feed, s, err) : st;
+}
+
+mm_status mm_input_audio(mm_input *input, const mm_audio *audio, mm_error *err)
+{
+    const mm_status st = mm__enter_input(input, audio != NULL, "input and audio", &err);
+    return st == MM_OK ? mm__leave_input(input, add_audio(input, audio, err)) : st;
 }

@@ -1,34 +1,36 @@
-/* What every exported function shares: size-first copying, text out, status names, version. */
+/* What exported functions share beside their entry: size-first copying, text out; and the statuses as a list. */
 #include "handles.h"
 
-#include "../base/error.h"
+#include "../base/buf.h"
 
 #include <string.h>
 
+#define MAX_STRUCT_SIZE 4096u /* of any version; more is a size that was never set */
+
+static const struct status {
+    mm_status number;
+    const char *name, *meaning;
+} statuses[] = {
+#define MM__STATUS(name, meaning) {name, #name, meaning},
+#include "status.def"
+#undef MM__STATUS
+};
+#define N_STATUS (sizeof statuses / sizeof *statuses)
+
 const char *mm_status_name(mm_status status)
 {
-    switch (status) {
-#define NAME(s) case s: return #s
-        NAME(MM_OK);
-        NAME(MM_END);
-        NAME(MM_E_ARG);
-        NAME(MM_E_STATE);
-        NAME(MM_E_SPACE);
-        NAME(MM_E_KEY);
-        NAME(MM_E_NOMEM);
-        NAME(MM_E_LIMIT);
-        NAME(MM_E_INTERNAL);
-        NAME(MM_E_IO);
-        NAME(MM_E_FORMAT);
-        NAME(MM_E_UNSUPPORTED);
-        NAME(MM_E_MEDIA);
-        NAME(MM_E_DEVICE);
-        NAME(MM_E_CANCELLED);
-        NAME(MM_E_CONTEXT);
-        NAME(MM_E_NUMERIC);
-#undef NAME
-    default: return "MM_?";
-    }
+    for (size_t i = 0; i < N_STATUS; i++)
+        if (statuses[i].number == status) return statuses[i].name;
+    return "MM_?";
+}
+
+mm_status mm_status_at(uint32_t index, mm_status *status, const char **name, const char **meaning)
+{
+    const bool there = index < N_STATUS;
+    if (status) *status = there ? statuses[index].number : MM_OK;
+    if (name) *name = there ? statuses[index].name : NULL;
+    if (meaning) *meaning = there ? statuses[index].meaning : NULL;
+    return there ? MM_OK : MM_END;
 }
 
 uint32_t mm_version(void)
@@ -36,19 +38,12 @@ uint32_t mm_version(void)
     return MM_VERSION;
 }
 
-void mm__error_reset(mm_error *err)
-{
-    if (!err) return;
-    err->code = MM_OK;
-    err->os_code = 0;
-    err->text[0] = 0;
-}
-
 mm_status mm__options_copy(void *dst, size_t known, size_t first_release, const void *src, const char *what, mm_error *err)
 {
     uint32_t size;
     memcpy(&size, src, sizeof size);
-    if (size < first_release) return mm__fail(err, MM_E_ARG, "%s.size is %u; fill it with the init function", what, size);
+    if (size < first_release || size > MAX_STRUCT_SIZE)
+        return mm__fail(err, MM_E_ARG, "%s.size is %u; set it to sizeof(%s), or with the init function", what, size, what);
     for (size_t i = known; i < size; i++)
         if (((const unsigned char *)src)[i])
             return mm__fail(err, MM_E_UNSUPPORTED, "%s sets a field at byte %zu that this library does not know", what, i);
@@ -67,10 +62,10 @@ mm_status mm__give_text(const char *text, size_t len, char *buf, size_t cap, siz
     return MM_OK;
 }
 
-mm_status mm_device_info(uint32_t index, char *buf, size_t cap, size_t *need, mm_error *err)
+mm_status mm__give_buf(mm__buf *b, mm_status st, char *buf, size_t cap, size_t *need, mm_error *err)
 {
-    char line[256];
-    mm__error_reset(err);
-    if (!mm__backend_list(index, line, sizeof line)) return mm__fail(err, MM_E_ARG, "there is no device %u", index);
-    return mm__give_text(line, strlen(line), buf, cap, need, err);
+    if (st == MM_OK && b->failed) st = mm__nomem(err, "a text");
+    if (st == MM_OK) st = mm__give_text(mm__buf_str(b), b->len, buf, cap, need, err);
+    mm__buf_free(b);
+    return st;
 }

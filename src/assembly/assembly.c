@@ -19,6 +19,11 @@ static const mm__assembly_ops *const registry[] = {
 #undef MM__ASSEMBLY
 };
 
+const char *mm__assembly_name_at(unsigned index)
+{
+    return index < sizeof registry / sizeof *registry ? registry[index]->name : NULL;
+}
+
 const char *mm__source_type(const mm__source *s)
 {
     return mm__source_config(s).arch;
@@ -45,9 +50,10 @@ static mm_status find_product(const mm__source *s, const mm__assembly_ops **out,
     return mm__fail(err, MM_E_UNSUPPORTED, "%s: no model is known for these files", s->path);
 }
 
-mm_status mm__assembly_load(mm__mem *mem, mm__backend *backend, const char *path, mm_progress_fn progress, void *user,
+mm_status mm__assembly_load(const mm__files *files, mm__backend *backend, const char *path, mm_progress_fn progress, void *user,
                             mm__assembly **out, mm_error *err)
 {
+    mm__mem *mem = files->mem;
     mm_status st;
     const double start = mm__os_now();
     *out = NULL;
@@ -56,13 +62,15 @@ mm_status mm__assembly_load(mm__mem *mem, mm__backend *backend, const char *path
     a->mem = mem;
     a->backend = backend;
     a->prompt.placeholder_id = -1;
-    if ((st = mm__source_open(mem, path, &a->source, err)) != MM_OK) goto fail;
+    if ((st = mm__source_open(files, path, &a->source, err)) != MM_OK) goto fail;
     if ((st = find_product(a->source, &a->ops, err)) != MM_OK) goto fail;
     st = mm__store_create(backend, progress, user, mm__source_bytes(a->source), &a->store, err);
     if (st != MM_OK) goto fail;
     a->loader = (mm__loader){.store = a->store, .mem = mem, .prefixes = {""}, .roots = {""}};
     if ((st = a->ops->create(a, a->source, err)) != MM_OK) goto fail;
     if ((st = mm__assembly_check(a, err)) != MM_OK) goto fail;
+    if ((st = mm__assembly_fingerprint(a, err)) != MM_OK) goto fail;
+    mm__source_shut(a->source);
     mm__assembly_report(a, &backend->log, mm__os_now() - start);
     *out = a;
     return MM_OK;

@@ -77,6 +77,7 @@ struct mm__assembly {
     mm__source *source;
     mm__loader loader;        /* base for the parts' loaders */
     unsigned tasks, modalities;
+    char fingerprint[65];     /* tells models apart, in hexadecimal */
 
     mm__decoder *decoder;     /* generates */
     mm__encoder *memory;      /* text encoder whose output the decoder attends to (encoder-decoder models) */
@@ -99,10 +100,12 @@ struct mm__assembly {
     mm__score_policy score;
 };
 
-/* Opens the source, finds the product that matches, creates everything. */
-mm_status mm__assembly_load(mm__mem *mem, mm__backend *backend, const char *path, mm_progress_fn progress, void *user,
+/* Opens the source, finds the product that matches, creates everything, and gives the files back. */
+mm_status mm__assembly_load(const mm__files *files, mm__backend *backend, const char *path, mm_progress_fn progress, void *user,
                             mm__assembly **out, mm_error *err);
 void mm__assembly_destroy(mm__assembly *a);
+/* Name of the `index`-th product this build has; NULL past the last. */
+const char *mm__assembly_name_at(unsigned index);
 
 /* Rows a picture contributes: [M, n] (for MM__MEDIA_* and EMBED of pictures). */
 mm__node *mm__assembly_image_rows(mm__assembly *a, mm__graph *g, mm__node *pixels);
@@ -111,6 +114,9 @@ mm__node *mm__assembly_image_rows(mm__assembly *a, mm__graph *g, mm__node *pixel
 int32_t mm__assembly_media_width(const mm__assembly *a);
 /* join.c: whether the parts fit each other. Called once after creation. */
 mm_status mm__assembly_check(const mm__assembly *a, mm_error *err);
+
+/* fingerprint.c: fills in a->fingerprint; the files must still be open. */
+mm_status mm__assembly_fingerprint(mm__assembly *a, mm_error *err);
 
 /* ---- shared by the assemblies ---- */
 

@@ -46,8 +46,7 @@ static mm_status load_scalars(mm__assembly *a, const mm__source *s, bool sigmoid
     a->score.sigmoid = sigmoid;
     mm__free(a->mem, scale);
     mm__free(a->mem, bias);
-    if (ld.status != MM_OK && err) *err = ld.error;
-    return ld.status;
+    return mm__loader_status(&ld, err);
 }
 
 static mm__loader tower(mm__assembly *a, const mm__source *s, const char *path, const char *type)

@@ -4,6 +4,7 @@
 
 #include "../base/error.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define MANIFEST ".mm.json"
@@ -34,6 +35,15 @@ void mm__source_close(mm__source *s)
     mm__free(s->mem, s);
 }
 
+void mm__source_shut(mm__source *s)
+{
+    if (!s) return;
+    for (int i = 0; i < s->n_parts; i++) mm__source_shut(s->part[i]);
+    mm__source_shut(s->mmproj);
+    mm__weights_shut(s->weights);
+    mm__gguf_shut(s->gguf);
+}
+
 static mm_status doc_read(mm__source *s, const char *dir, const char *name, mm__doc *out, mm_error *err)
 {
     mm_status st = MM_OK;
@@ -41,8 +51,8 @@ static mm_status doc_read(mm__source *s, const char *dir, const char *name, mm__
     size_t len;
     out->path = mm__path_join(s->mem, dir, name);
     if (!out->path) return mm__nomem(err, name);
-    if (mm__path_kind(out->path) != MM__PATH_FILE) return MM_OK;
-    if ((st = mm__read_file(s->mem, out->path, SIDE_FILE_LIMIT, &text, &len, err)) != MM_OK) return st;
+    if (mm__path_kind(&s->files, out->path) != MM__PATH_FILE) return MM_OK;
+    if ((st = mm__read_file(&s->files, out->path, SIDE_FILE_LIMIT, &text, &len, err)) != MM_OK) return st;
     st = mm__json_parse(s->mem, text, len, out->path, &out->doc, err);
     mm__free(s->mem, text);
     if (st == MM_OK) out->root = mm__json_root(out->doc);
@@ -53,7 +63,7 @@ static mm_status doc_read(mm__source *s, const char *dir, const char *name, mm__
 static mm_status find_file(mm__source *s, const char *name, char **out, mm_error *err)
 {
     if (!(*out = mm__path_join(s->mem, s->dir, name))) return mm__nomem(err, "a path");
-    if (mm__path_kind(*out) == MM__PATH_FILE) return MM_OK;
+    if (mm__path_kind(&s->files, *out) == MM__PATH_FILE) return MM_OK;
     mm__free(s->mem, *out);
     *out = NULL;
     return MM_OK;
@@ -64,7 +74,7 @@ static mm_status read_template(mm__source *s, mm_error *err)
     char *p;
     size_t len;
     mm_status st = find_file(s, "chat_template.jinja", &p, err);
-    if (st == MM_OK && p) st = mm__read_file(s->mem, p, TEMPLATE_LIMIT, &s->chat_template, &len, err);
+    if (st == MM_OK && p) st = mm__read_file(&s->files, p, TEMPLATE_LIMIT, &s->chat_template, &len, err);
     mm__free(s->mem, p);
     return st;
 }
@@ -101,24 +111,24 @@ static mm_status open_dir(mm__source *s, mm_error *err)
     if (st != MM_OK) return st;
     if (p) {
         s->kind = MM__SRC_CT2;
-        st = mm__ct2_open(s->mem, p, s->weights, s->spec, err);
+        st = mm__ct2_open(&s->files, p, s->weights, s->spec, err);
         mm__free(s->mem, p);
         return st;
     }
     s->kind = MM__SRC_HF;
     if (!s->config.root)
         return mm__fail(err, MM_E_FORMAT, "%s: the directory has no config.json, so it is no model directory", s->path);
-    return mm__safetensors_add_dir(s->mem, s->dir, s->weights, err);
+    return mm__safetensors_add_dir(&s->files, s->dir, s->weights, err);
 }
 
 /* The projector file of a GGUF: "mmproj*.gguf" in the same directory. */
 static mm_status open_mmproj(mm__source *s, mm_error *err)
 {
     char *name;
-    mm_status st = mm__path_find(s->mem, s->dir, "mmproj", ".gguf", &name, err);
+    mm_status st = mm__path_find(&s->files, s->dir, "mmproj", ".gguf", &name, err);
     if (st != MM_OK || !name) return st;
     char *p = mm__path_join(s->mem, s->dir, name);
-    st = p ? mm__source_open(s->mem, p, &s->mmproj, err) : mm__nomem(err, "a path");
+    st = p ? mm__source_open(&s->files, p, &s->mmproj, err) : mm__nomem(err, "a path");
     mm__free(s->mem, p);
     mm__free(s->mem, name);
     return st;
@@ -127,7 +137,7 @@ static mm_status open_mmproj(mm__source *s, mm_error *err)
 static mm_status open_gguf(mm__source *s, mm_error *err)
 {
     s->kind = MM__SRC_GGUF;
-    mm_status st = mm__gguf_open(s->mem, s->path, &s->gguf, err);
+    mm_status st = mm__gguf_open(&s->files, s->path, &s->gguf, err);
     if (st == MM_OK) st = mm__gguf_add_weights(s->gguf, s->weights, err);
     if (st != MM_OK) return st;
     if (strncmp(mm__path_base(s->path), "mmproj", 6) == 0) return MM_OK;
@@ -193,7 +203,7 @@ static mm_status open_part(mm__source *s, const char *role, const mm__json *spec
         return mm__fail(err, MM_E_FORMAT, "%s: parts.%s.path names a manifest; a part is a model file or directory", s->path, role);
     char *p = mm__path_join(s->mem, s->dir, rel);
     if (!p) return mm__nomem(err, "a path");
-    st = mm__source_open(s->mem, p, &s->part[s->n_parts], err);
+    st = mm__source_open(&s->files, p, &s->part[s->n_parts], err);
     mm__free(s->mem, p);
     if (st != MM_OK) return st;
     mm__source *part = s->part[s->n_parts];
@@ -224,36 +234,41 @@ static mm_status open_file(mm__source *s, mm_error *err)
 {
     if (ends_with(s->path, MANIFEST)) return open_manifest(s, err);
     mm__io *io;
-    mm_status st = mm__io_open_path(s->mem, s->path, &io, err);
+    mm_status st = mm__io_open_path(&s->files, s->path, &io, err);
     if (st != MM_OK) return st;
     uint8_t magic[4] = {0};
     if (mm__io_size(io) >= 4) st = mm__io_read(io, 0, magic, 4, err);
-    bool ggml = st == MM_OK && mm__ggml_bin_is(io);
+    bool ggml = st == MM_OK && mm__ggml_bin_is(magic, mm__io_size(io));
     mm__io_close(io);
     if (st != MM_OK) return st;
     if (memcmp(magic, "GGUF", 4) == 0) return open_gguf(s, err);
     if (ggml) {
         s->kind = MM__SRC_GGML;
-        return mm__ggml_bin_open(s->mem, s->path, s->weights, &s->bin, err);
+        return mm__ggml_bin_open(&s->files, s->path, s->weights, &s->bin, err);
     }
     if (ends_with(s->path, ".safetensors")) {
         s->kind = MM__SRC_TENSORS;
-        return mm__safetensors_add(s->mem, s->path, s->weights, err);
+        return mm__safetensors_add(&s->files, s->path, s->weights, err);
     }
     return mm__fail(err, MM_E_FORMAT,
                     "%s: not a model file (expected GGUF, a ggml .bin, .safetensors or a *.mm.json manifest)", s->path);
 }
 
-mm_status mm__source_open(mm__mem *mem, const char *path, mm__source **out, mm_error *err)
+mm_status mm__source_open(const mm__files *files, const char *path, mm__source **out, mm_error *err)
 {
+    mm__mem *mem = files->mem;
     *out = NULL;
-    int kind = mm__path_kind(path);
-    if (kind == MM__PATH_NONE)
-        return mm__fail(err, MM_E_IO, "%s: no such file or directory; check the path", path);
+    int kind = mm__path_kind(files, path);
+    if (kind == MM__PATH_NONE) {
+        mm__fail(err, MM_E_IO, "%s: no such file or directory; check the path", path);
+        if (err) err->os_code = ENOENT;
+        return MM_E_IO;
+    }
     mm__source *s = mm__zalloc(mem, sizeof *s);
     if (!s) return mm__nomem(err, "a model source");
     mm_status st;
     s->mem = mem;
+    s->files = *files;
     s->path = mm__strdup(mem, path);
     s->dir = kind == MM__PATH_DIR ? mm__strdup(mem, path) : mm__path_dir(mem, path);
     if (!s->path || !s->dir) {
@@ -292,17 +307,18 @@ mm__config mm__source_config(const mm__source *s)
     return c;
 }
 
+static const char *const formats[] = {[MM__SRC_HF] = "huggingface", [MM__SRC_GGUF] = "gguf",
+                                      [MM__SRC_GGML] = "ggml",      [MM__SRC_CT2] = "ctranslate2",
+                                      [MM__SRC_TENSORS] = "safetensors", [MM__SRC_MANIFEST] = "manifest"};
+
 const char *mm__source_format(const mm__source *s)
 {
-    switch (s->kind) {
-    case MM__SRC_HF: return "huggingface";
-    case MM__SRC_GGUF: return s->mmproj ? "gguf+mmproj" : "gguf";
-    case MM__SRC_GGML: return "ggml";
-    case MM__SRC_CT2: return "ctranslate2";
-    case MM__SRC_TENSORS: return "safetensors";
-    case MM__SRC_MANIFEST: return "manifest";
-    }
-    return "?";
+    return s->mmproj ? "gguf+mmproj" : formats[s->kind];
+}
+
+const char *mm__source_format_at(unsigned index)
+{
+    return index < sizeof formats / sizeof *formats ? formats[index] : NULL;
 }
 
 int mm__source_part(const mm__source *s, const char *role)

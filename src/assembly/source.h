@@ -32,6 +32,7 @@ typedef struct mm__doc {      /* a JSON side file */
 typedef struct mm__source mm__source;
 struct mm__source {
     mm__mem *mem;
+    mm__files files;          /* what paths name */
     mm__source_kind kind;
     char *path, *dir;
     mm__weights *weights;     /* NULL for a manifest */
@@ -48,14 +49,18 @@ struct mm__source {
     int n_parts;
 };
 
-mm_status mm__source_open(mm__mem *mem, const char *path, mm__source **out, mm_error *err);
+mm_status mm__source_open(const mm__files *files, const char *path, mm__source **out, mm_error *err);
 void mm__source_close(mm__source *s);
+/* Gives every file back; what was read stays. */
+void mm__source_shut(mm__source *s);
 mm__scheme mm__source_scheme(const mm__source *s);
 /* The whole configuration of the source: config.json's object, or the GGUF's keys with its architecture as prefix. */
 mm__config mm__source_config(const mm__source *s);
 /* Index of a manifest's part by role, -1 when absent. */
 int mm__source_part(const mm__source *s, const char *role);
 const char *mm__source_format(const mm__source *s);
+/* The `index`-th format that can be opened; NULL past the last. */
+const char *mm__source_format_at(unsigned index);
 /* Sum of all tensors, parts included. */
 uint64_t mm__source_bytes(const mm__source *s);
 

@@ -23,7 +23,7 @@ static mm_status read_pooling(mm__assembly *a, const mm__source *s, mm_error *er
     if (!path) return mm__nomem(err, "a path");
     mm_status st = MM_OK;
     size_t len;
-    if (mm__path_kind(path) == MM__PATH_FILE && (st = mm__read_file(a->mem, path, 1 << 20, &text, &len, err)) == MM_OK) {
+    if (mm__path_kind(&s->files, path) == MM__PATH_FILE && (st = mm__read_file(&s->files, path, 1 << 20, &text, &len, err)) == MM_OK) {
         mm__json_doc *doc;
         if ((st = mm__json_parse(a->mem, text, len, path, &doc, err)) == MM_OK) {
             if (mm__json_bool(mm__json_get(mm__json_root(doc), "pooling_mode_cls_token"), false)) a->pool = 2;

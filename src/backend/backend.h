@@ -70,13 +70,24 @@ struct mm__backend {
     mm__mem *mem;
     mm__log log;
     bool exact;           /* precision of everything uploaded and run */
+    const char *isa;      /* instruction set it works with, static */
+    int threads;
 };
 
-/* "cpu" or "auto"; MM_E_DEVICE names an unknown device. */
-mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads, bool exact, mm__backend **out,
-                             mm_error *err);
+/* A device of this machine. */
+typedef struct mm__device {
+    const char *id, *kind; /* static */
+    char name[64], features[64], summary[160];
+    int threads;           /* that an engine starts on it when not told otherwise */
+} mm__device;
+
+/* `host` not NULL: threads of the host, in place of n_threads own ones. "cpu" or "auto"; MM_E_DEVICE names an unknown device. */
+mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads, const mm_executor *host,
+                             bool exact, mm__backend **out, mm_error *err);
 void mm__backend_destroy(mm__backend *b);
 /* Describes device `index` of this machine without opening it; false past the last. */
-bool mm__backend_list(uint32_t index, char *buf, size_t cap);
+bool mm__backend_device(uint32_t index, mm__device *out);
+/* The `index`-th instruction set this build has kernels for; NULL past the last. */
+const char *mm__backend_isa(uint32_t index);
 
 #endif

@@ -12,6 +12,7 @@
  * `peak` follows it. There is no lock. */
 #include "alloc.h"
 #include "ckd.h"
+#include "host.h"
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,12 +45,23 @@ static head *head_of(void *p)
     return (head *)((unsigned char *)p - ALIGN);
 }
 
+_Thread_local int mm__host_depth;
+
+static void host_put(const mm_allocator *host, void *p, size_t total)
+{
+    mm__host_enter();
+    host->release(host->user, p, total, ALIGN);
+    mm__host_leave();
+}
+
 /* A block of the host, or NULL; a misaligned one counts as a refusal. */
 static void *host_get(const mm_allocator *host, size_t total)
 {
+    mm__host_enter();
     void *p = host->alloc(host->user, total, ALIGN);
+    mm__host_leave();
     if (p && ((uintptr_t)p & (ALIGN - 1))) {
-        host->release(host->user, p, total, ALIGN);
+        host_put(host, p, total);
         p = NULL;
     }
     return p;
@@ -74,7 +86,7 @@ void mm__mem_destroy(mm__mem *mem)
 {
     if (!mem) return;
     const mm_allocator host = mem->host;
-    host.release(host.user, mem, (sizeof(mm__mem) + ALIGN - 1) & ~(ALIGN - 1), ALIGN);
+    host_put(&host, mem, (sizeof(mm__mem) + ALIGN - 1) & ~(ALIGN - 1));
 }
 
 uint64_t mm__mem_live(const mm__mem *mem)
@@ -157,7 +169,7 @@ void mm__free(mm__mem *mem, void *p)
     if (!p) return;
     head *h = head_of(p);
     const size_t total = h->total;
-    mem->host.release(mem->host.user, h, total, ALIGN);
+    host_put(&mem->host, h, total);
     mm__mem_discharge(mem, total);
 }
 

@@ -58,6 +58,13 @@ mm_status mm__nomem(mm_error *err, const char *what)
     return mm__fail(err, MM_E_NOMEM, "out of memory for %s: free memory, or raise the engine's memory limit", what);
 }
 
+mm_status mm__fail_as(mm_error *err, const mm_error *from)
+{
+    mm__fail(err, from->code, "%s", from->text);
+    if (err) err->os_code = from->os_code;
+    return from->code;
+}
+
 mm_status mm__fail_prefix(mm_error *err, mm_status code, const char *prefix)
 {
     if (err) {

@@ -11,6 +11,8 @@ mm_status mm__fail(mm_error *err, mm_status code, const char *fmt, ...) __attrib
 mm_status mm__fail_os(mm_error *err, mm_status code, int os_code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* "out of memory" with what was being made. */
 mm_status mm__nomem(mm_error *err, const char *what);
+/* Hands an error on as it is. Returns its code. */
+mm_status mm__fail_as(mm_error *err, const mm_error *from);
 /* Prepends "prefix: " to a message already in err; keeps the code. Returns the code. */
 mm_status mm__fail_prefix(mm_error *err, mm_status code, const char *prefix);
 

@@ -439,3 +439,28 @@ bool mm__json_bool(const mm__json *v, bool fallback)
 {
     return mm__json_kind(v) == MM__JSON_BOOL ? json_is_true(v->v) : fallback;
 }
+
+static int write_some(const char *text, size_t n, void *out)
+{
+    mm__buf_put(out, text, n);
+    return 0;
+}
+
+void mm__json_write(const mm__json *v, mm__buf *out)
+{
+    if (!v) mm__buf_puts(out, "null");
+    else if (json_dump_callback(v->v, write_some, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0) out->failed = true;
+}
+
+void mm__json_write_members(const mm__json *obj, mm__buf *out)
+{
+    const char *key;
+    size_t len;
+    for (size_t i = 0; i < mm__json_count(obj); i++) {
+        const mm__json *v = mm__json_member(obj, i, &key, &len);
+        if (i) mm__buf_putc(out, ',');
+        mm__buf_json_string(out, key, len);
+        mm__buf_putc(out, ':');
+        mm__json_write(v, out);
+    }
+}

@@ -4,7 +4,7 @@
 #ifndef MM__BASE_JSON_H
 #define MM__BASE_JSON_H
 
-#include "alloc.h"
+#include "buf.h"
 
 typedef struct mm__json_doc mm__json_doc;
 typedef struct mm__json mm__json; /* one node, opaque */
@@ -34,5 +34,8 @@ const char *mm__json_str(const mm__json *v, size_t *len, const char *fallback);
 int64_t mm__json_int(const mm__json *v, int64_t fallback); /* also integral reals */
 double mm__json_num(const mm__json *v, double fallback);
 bool mm__json_bool(const mm__json *v, bool fallback);
+/* Writes a value as compact JSON, members in file order; or the members of an object without its braces. */
+void mm__json_write(const mm__json *v, mm__buf *out);
+void mm__json_write_members(const mm__json *obj, mm__buf *out);
 
 #endif

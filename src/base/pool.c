@@ -12,10 +12,14 @@
  * Callers from different threads queue up in a list of nodes on their own stacks. A waiting caller wakes to look at its
  * cancel flag, because whoever sets that may be a signal handler and can wake nobody.
  *
+ * On threads of the host there are no workers and no meetings around the work: the host starts all n calls and returns when
+ * they have. Inside the work the barrier is the same.
+ *
  * The partition is fixed by (ith, nth) alone: nothing is stolen, nothing depends on timing. */
 #include "pool.h"
 #include "ckd.h"
 #include "error.h"
+#include "host.h"
 #include "os/os.h"
 
 #define SPIN_SECONDS 40e-6
@@ -36,6 +40,7 @@ struct mm__pool {
     mm__mem *mem;
     worker *workers; /* n - 1 of them */
     int n;           /* threads, the caller included; fixed once the workers pass `lock` for the first time */
+    mm_executor host; /* run not NULL: it starts all n, there are no workers */
     bool spin;
     bool quit; /* written and read between meetings */
     mm__pool_fn fn;
@@ -115,7 +120,8 @@ static void start_workers(mm__pool *pool, int n_threads)
     mm__mutex_unlock(&pool->lock);
 }
 
-mm_status mm__pool_create(mm__mem *mem, int n_threads, mm__pool **out, mm_error *err)
+/* Without threads yet. */
+static mm_status make(mm__mem *mem, int n_threads, mm__pool **out, mm_error *err)
 {
     bool door = false, opened = false, lock = false;
     *out = NULL;
@@ -131,7 +137,6 @@ mm_status mm__pool_create(mm__mem *mem, int n_threads, mm__pool **out, mm_error 
     if (!(door = mm__mutex_init(&pool->door)) || !(opened = mm__cond_init(&pool->opened))) goto fail;
     if (!(lock = mm__mutex_init(&pool->lock))) goto fail;
     if (!mm__cond_init(&pool->awake)) goto fail;
-    start_workers(pool, n_threads);
     *out = pool;
     return MM_OK;
 fail:
@@ -143,12 +148,34 @@ fail:
     return mm__nomem(err, "the thread pool");
 }
 
-void mm__pool_destroy(mm__pool *pool)
+mm_status mm__pool_create(mm__mem *mem, int n_threads, mm__pool **out, mm_error *err)
 {
-    if (!pool) return;
+    const mm_status st = make(mem, n_threads, out, err);
+    if (st == MM_OK) start_workers(*out, n_threads);
+    return st;
+}
+
+mm_status mm__pool_create_on(mm__mem *mem, const mm_executor *host, mm__pool **out, mm_error *err)
+{
+    const mm_status st = make(mem, host->n_threads > MAX_THREADS ? -1 : (int)host->n_threads, out, err);
+    if (st != MM_OK) return st;
+    (*out)->host = *host;
+    (*out)->n = (int)host->n_threads;
+    (*out)->spin = (*out)->n <= mm__os_cpus();
+    return MM_OK;
+}
+
+static void stop_workers(mm__pool *pool)
+{
     pool->quit = true;
     mm__pool_barrier(pool);
     for (int i = 1; i < pool->n; i++) mm__thread_join(&pool->workers[i - 1].thread);
+}
+
+void mm__pool_destroy(mm__pool *pool)
+{
+    if (!pool) return;
+    if (!pool->host.run) stop_workers(pool);
     mm__cond_destroy(&pool->awake);
     mm__mutex_destroy(&pool->lock);
     mm__cond_destroy(&pool->opened);
@@ -197,14 +224,36 @@ static void end_turn(mm__pool *pool)
     mm__mutex_unlock(&pool->door);
 }
 
-bool mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg, const atomic_int *cancel)
+static void host_task(void *task, uint32_t index, uint32_t count)
 {
-    if (!take_turn(pool, cancel)) return false;
+    mm__pool *pool = task;
+    pool->fn(pool->arg, (int)index, pool->n);
+}
+
+static mm_status run_on_host(mm__pool *pool, mm_error *err)
+{
+    mm__host_enter();
+    const int32_t rc = pool->host.run(pool->host.user, host_task, pool, (uint32_t)pool->n);
+    mm__host_leave();
+    if (rc == 0) return MM_OK;
+    mm__fail(err, MM_E_DEVICE, "the host's executor did not run the work (it returned %d)", (int)rc);
+    if (err) err->os_code = rc;
+    return MM_E_DEVICE;
+}
+
+mm_status mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg, const atomic_int *cancel, mm_error *err)
+{
+    mm_status st = MM_OK;
+    if (!take_turn(pool, cancel)) return mm__fail(err, MM_E_CANCELLED, "cancelled while others were computing");
     pool->fn = fn;
     pool->arg = arg;
-    mm__pool_barrier(pool);
-    fn(arg, 0, pool->n);
-    mm__pool_barrier(pool);
+    if (pool->host.run) {
+        st = run_on_host(pool, err);
+    } else {
+        mm__pool_barrier(pool);
+        fn(arg, 0, pool->n);
+        mm__pool_barrier(pool);
+    }
     end_turn(pool);
-    return true;
+    return st;
 }

@@ -93,13 +93,14 @@ static mm_status read_head(mm__reader *r, char spec[64], mm_error *err)
     return st;
 }
 
-mm_status mm__ct2_open(mm__mem *mem, const char *path, mm__weights *w, char spec[64], mm_error *err)
+mm_status mm__ct2_open(const mm__files *files, const char *path, mm__weights *w, char spec[64], mm_error *err)
 {
+    mm__mem *mem = files->mem;
     mm__io *io = NULL;
     mm__reader *r = NULL;
     spec[0] = 0;
-    char *file = mm__path_kind(path) == MM__PATH_DIR ? mm__path_join(mem, path, "model.bin") : mm__strdup(mem, path);
-    mm_status st = file ? mm__io_open_path(mem, file, &io, err) : mm__nomem(err, "a path");
+    char *file = mm__path_kind(files, path) == MM__PATH_DIR ? mm__path_join(mem, path, "model.bin") : mm__strdup(mem, path);
+    mm_status st = file ? mm__io_open_path(files, file, &io, err) : mm__nomem(err, "a path");
     mm__free(mem, file);
     if (!st) st = mm__weights_own_io(w, io, err);
     if (st) return st;

@@ -23,10 +23,9 @@ enum {
     MAX_FREQ = 1 << 16, MAX_TOKEN = 65535, MAX_NAME = 255,
 };
 
-bool mm__ggml_bin_is(mm__io *io)
+bool mm__ggml_bin_is(const uint8_t first[4], uint64_t bytes)
 {
-    uint8_t b[4];
-    return mm__io_size(io) >= 48 && mm__io_read(io, 0, b, 4, NULL) == MM_OK && !memcmp(b, "lmgg", 4);
+    return bytes >= 48 && !memcmp(first, "lmgg", 4);
 }
 
 static mm_status read_sizes(mm__reader *r, mm__ggml_bin *b, mm_error *err)
@@ -137,13 +136,14 @@ static mm_status read_tensor(mm__reader *r, mm__weights *w, mm_error *err)
     return st ? st : mm__reader_skip(r, bytes, err);
 }
 
-mm_status mm__ggml_bin_open(mm__mem *mem, const char *path, mm__weights *w, mm__ggml_bin **out, mm_error *err)
+mm_status mm__ggml_bin_open(const mm__files *files, const char *path, mm__weights *w, mm__ggml_bin **out, mm_error *err)
 {
+    mm__mem *mem = files->mem;
     mm__io *io = NULL;
     mm__reader *r = NULL;
     mm__ggml_bin *b = NULL;
     *out = NULL;
-    mm_status st = mm__io_open_path(mem, path, &io, err);
+    mm_status st = mm__io_open_path(files, path, &io, err);
     if (!st) st = mm__weights_own_io(w, io, err);
     if (st) return st;
     r = mm__alloc(mem, sizeof *r);

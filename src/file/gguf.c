@@ -414,13 +414,14 @@ static void shard_close(shard *s)
 }
 
 /* Leaves a half-made shard on failure; shard_close takes it. Its address must not change afterwards. */
-static mm_status shard_open(mm__mem *mem, const char *path, shard *s, mm_error *err)
+static mm_status shard_open(const mm__files *files, const char *path, shard *s, mm_error *err)
 {
+    mm__mem *mem = files->mem;
     uint32_t version = 0;
     uint64_t n_tensors = 0, n_keys = 0;
     *s = (shard){.mem = mem, .path = mm__strdup(mem, path)};
     if (!s->path) return mm__nomem(err, "a path");
-    mm_status st = mm__io_open_path(mem, path, &s->io, err);
+    mm_status st = mm__io_open_path(files, path, &s->io, err);
     if (!st) st = need(s, 24, err);
     if (st) return st;
     if (memcmp(s->data, "GGUF", 4)) return mm__fail(err, MM_E_FORMAT, "%s: does not start with GGUF", path);
@@ -451,7 +452,7 @@ static bool split_name(const char *path, unsigned *no, unsigned *count, size_t *
 }
 
 /* Opens every shard of the file whose shard `path` is already open in *one, which is moved or closed. */
-static mm_status open_split(mm__gguf *g, const char *path, int64_t count, mm_error *err)
+static mm_status open_split(mm__gguf *g, const mm__files *files, const char *path, int64_t count, mm_error *err)
 {
     unsigned no, n;
     size_t stem;
@@ -468,7 +469,7 @@ static mm_status open_split(mm__gguf *g, const char *path, int64_t count, mm_err
         int64_t at, all;
         snprintf(name + stem, room - stem, "-%05u-of-%05u.gguf", i + 1, n);
         shard *s = &g->shards[g->n_shards++];
-        st = shard_open(g->mem, name, s, err);
+        st = shard_open(files, name, s, err);
         if (!st) st = get_int(s, "split.no", -1, 0, MAX_SHARDS, &at, err);
         if (!st) st = get_int(s, "split.count", -1, 0, MAX_SHARDS, &all, err);
         if (!st && (at != i || all != n)) st = mm__fail(err, MM_E_FORMAT, "%s: is not shard %u of %u", name, i + 1, n);
@@ -477,8 +478,9 @@ static mm_status open_split(mm__gguf *g, const char *path, int64_t count, mm_err
     return st;
 }
 
-mm_status mm__gguf_open(mm__mem *mem, const char *path, mm__gguf **out, mm_error *err)
+mm_status mm__gguf_open(const mm__files *files, const char *path, mm__gguf **out, mm_error *err)
 {
+    mm__mem *mem = files->mem;
     int64_t count;
     *out = NULL;
     mm__gguf *g = mm__zalloc(mem, sizeof *g);
@@ -488,16 +490,21 @@ mm_status mm__gguf_open(mm__mem *mem, const char *path, mm__gguf **out, mm_error
     mm_status st = g->shards ? MM_OK : mm__nomem(err, "a GGUF file");
     if (!st) {
         g->n_shards = 1;
-        st = shard_open(mem, path, &g->shards[0], err);
+        st = shard_open(files, path, &g->shards[0], err);
     }
     if (!st) st = get_int(&g->shards[0], "split.count", 1, 0, MAX_SHARDS, &count, err);
-    if (!st && count > 1) st = open_split(g, path, count, err);
+    if (!st && count > 1) st = open_split(g, files, path, count, err);
     if (st) {
         mm__gguf_close(g);
         return st;
     }
     *out = g;
     return MM_OK;
+}
+
+void mm__gguf_shut(mm__gguf *g)
+{
+    for (size_t i = 0; g && i < g->n_shards; i++) mm__io_shut(g->shards[i].io);
 }
 
 void mm__gguf_close(mm__gguf *g)

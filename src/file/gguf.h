@@ -10,8 +10,10 @@
 typedef struct mm__gguf mm__gguf;
 
 /* Opens all shards of a split file when `path` is one of them. */
-mm_status mm__gguf_open(mm__mem *mem, const char *path, mm__gguf **out, mm_error *err);
+mm_status mm__gguf_open(const mm__files *files, const char *path, mm__gguf **out, mm_error *err);
 void mm__gguf_close(mm__gguf *g);
+/* Gives the files back; keys stay. */
+void mm__gguf_shut(mm__gguf *g);
 /* Adds the tensors to a set. */
 mm_status mm__gguf_add_weights(mm__gguf *g, mm__weights *w, mm_error *err);
 

@@ -19,12 +19,13 @@ typedef struct mm__ggml_bin {
     mm__mem *mem;
 } mm__ggml_bin;
 
-bool mm__ggml_bin_is(mm__io *io);
-mm_status mm__ggml_bin_open(mm__mem *mem, const char *path, mm__weights *w, mm__ggml_bin **out, mm_error *err);
+/* Whether a file of so many bytes that starts with these four is one. */
+bool mm__ggml_bin_is(const uint8_t first[4], uint64_t bytes);
+mm_status mm__ggml_bin_open(const mm__files *files, const char *path, mm__weights *w, mm__ggml_bin **out, mm_error *err);
 void mm__ggml_bin_free(mm__ggml_bin *b);
 
 /* CTranslate2 directory: model.bin (variables become weights under their own names; scalars stay readable as 1-element
  * tensors). config.json, vocabulary.* and tokenizer.json are read by the caller. `spec` receives the spec name. */
-mm_status mm__ct2_open(mm__mem *mem, const char *path, mm__weights *w, char spec[64], mm_error *err);
+mm_status mm__ct2_open(const mm__files *files, const char *path, mm__weights *w, char spec[64], mm_error *err);
 
 #endif

@@ -172,13 +172,14 @@ static mm_status read_header(mm__mem *mem, reader *r, char **text, size_t *len)
     return MM_OK;
 }
 
-mm_status mm__safetensors_add(mm__mem *mem, const char *path, mm__weights *w, mm_error *err)
+mm_status mm__safetensors_add(const mm__files *files, const char *path, mm__weights *w, mm_error *err)
 {
+    mm__mem *mem = files->mem;
     reader r = {.w = w, .err = err};
     char *text = NULL;
     size_t len = 0;
     mm__json_doc *doc = NULL;
-    mm_status st = mm__io_open_path(mem, path, &r.io, err);
+    mm_status st = mm__io_open_path(files, path, &r.io, err);
     if (!st) st = mm__weights_own_io(w, r.io, err);
     if (st) return st;
     r.file = mm__io_name(r.io);
@@ -192,8 +193,9 @@ mm_status mm__safetensors_add(mm__mem *mem, const char *path, mm__weights *w, mm
 
 /* ---- directories -------------------------------------------------------------------------------------------------- */
 
-static mm_status add_shards(mm__mem *mem, const char *dir, const char *index, const mm__json *map, mm__weights *w, mm_error *err)
+static mm_status add_shards(const mm__files *files, const char *dir, const char *index, const mm__json *map, mm__weights *w, mm_error *err)
 {
+    mm__mem *mem = files->mem;
     const size_t n = mm__json_count(map);
     mm_status st = MM_OK;
     if (mm__json_kind(map) != MM__JSON_OBJECT || n == 0) return mm__fail(err, MM_E_FORMAT, "%s: weight_map is missing or empty", index);
@@ -210,7 +212,7 @@ static mm_status add_shards(mm__mem *mem, const char *dir, const char *index, co
             st = mm__fail(err, MM_E_LIMIT, "%s: more than %d shards", index, (int)MAX_SHARDS);
         } else if (!again) {
             char *path = mm__path_join(mem, dir, shard);
-            st = path ? mm__safetensors_add(mem, path, w, err) : mm__nomem(err, "a path");
+            st = path ? mm__safetensors_add(files, path, w, err) : mm__nomem(err, "a path");
             mm__free(mem, path);
         }
     }
@@ -218,30 +220,32 @@ static mm_status add_shards(mm__mem *mem, const char *dir, const char *index, co
     return st;
 }
 
-static mm_status add_index(mm__mem *mem, const char *dir, const char *index, mm__weights *w, mm_error *err)
+static mm_status add_index(const mm__files *files, const char *dir, const char *index, mm__weights *w, mm_error *err)
 {
+    mm__mem *mem = files->mem;
     char *text = NULL;
     size_t len = 0;
     mm__json_doc *doc = NULL;
-    mm_status st = mm__read_file(mem, index, MAX_INDEX, &text, &len, err);
+    mm_status st = mm__read_file(files, index, MAX_INDEX, &text, &len, err);
     if (!st) st = mm__json_parse(mem, text, len, index, &doc, err);
     mm__free(mem, text);
-    if (!st) st = add_shards(mem, dir, index, mm__json_get(mm__json_root(doc), "weight_map"), w, err);
+    if (!st) st = add_shards(files, dir, index, mm__json_get(mm__json_root(doc), "weight_map"), w, err);
     mm__json_free(doc);
     return st;
 }
 
-mm_status mm__safetensors_add_dir(mm__mem *mem, const char *dir, mm__weights *w, mm_error *err)
+mm_status mm__safetensors_add_dir(const mm__files *files, const char *dir, mm__weights *w, mm_error *err)
 {
+    mm__mem *mem = files->mem;
     mm_status st;
     char *single = mm__path_join(mem, dir, "model.safetensors");
     char *index = mm__path_join(mem, dir, "model.safetensors.index.json");
     if (!single || !index)
         st = mm__nomem(err, "a path");
-    else if (mm__path_kind(single) == MM__PATH_FILE)
-        st = mm__safetensors_add(mem, single, w, err);
-    else if (mm__path_kind(index) == MM__PATH_FILE)
-        st = add_index(mem, dir, index, w, err);
+    else if (mm__path_kind(files, single) == MM__PATH_FILE)
+        st = mm__safetensors_add(files, single, w, err);
+    else if (mm__path_kind(files, index) == MM__PATH_FILE)
+        st = add_index(files, dir, index, w, err);
     else
         st = mm__fail(err, MM_E_IO, "%s: holds neither model.safetensors nor model.safetensors.index.json", dir);
     mm__free(mem, single);

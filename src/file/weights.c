@@ -50,6 +50,11 @@ void mm__weights_destroy(mm__weights *w)
     mm__free(w->mem, w);
 }
 
+void mm__weights_shut(mm__weights *w)
+{
+    for (size_t i = 0; w && i < w->n_ios; i++) mm__io_shut(w->ios[i]);
+}
+
 mm_status mm__weights_own_io(mm__weights *w, mm__io *io, mm_error *err)
 {
     if (!mm__grow(w->mem, &w->ios, w->n_ios, &w->ios_cap, sizeof *w->ios)) {

@@ -20,6 +20,8 @@ typedef struct mm__weight {
 
 mm_status mm__weights_create(mm__mem *mem, mm__weights **out, mm_error *err);
 void mm__weights_destroy(mm__weights *w);
+/* Gives the files of the set back; names, types and shapes stay. */
+void mm__weights_shut(mm__weights *w);
 /* Takes over `io`: it is closed with the set. */
 mm_status mm__weights_own_io(mm__weights *w, mm__io *io, mm_error *err);
 /* Adds an entry after checking bytes == size of shape and offset + bytes <= size of io. A second entry of one name is
@@ -37,9 +39,9 @@ bool mm__weights_any(const mm__weights *w, const char *prefix);
 mm_status mm__weight_read(const mm__weight *t, size_t from, void *dst, size_t n, mm_error *err);
 
 /* Container readers that fill a set. */
-mm_status mm__safetensors_add(mm__mem *mem, const char *path, mm__weights *w, mm_error *err);
+mm_status mm__safetensors_add(const mm__files *files, const char *path, mm__weights *w, mm_error *err);
 /* model.safetensors, or every shard of model.safetensors.index.json. */
-mm_status mm__safetensors_add_dir(mm__mem *mem, const char *dir, mm__weights *w, mm_error *err);
+mm_status mm__safetensors_add_dir(const mm__files *files, const char *dir, mm__weights *w, mm_error *err);
 /* One file with one F32 tensor per entry, for stage dumps. */
 mm_status mm__safetensors_write(mm__mem *mem, const char *path, const char *const *names, const mm__view *tensors, size_t n,
                                 mm_error *err);

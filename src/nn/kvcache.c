@@ -93,6 +93,28 @@ size_t mm__kv_row_bytes(const mm__backend *backend, const mm__kv_layer *layers, 
     return sum;
 }
 
+/* Runs are counted layer by layer, keys before values, head by head. */
+size_t mm__kv_runs(const mm__kv *kv)
+{
+    size_t n = 0;
+    for (int32_t i = 0; i < kv->n_layer; i++)
+        if (kv->k[i]) n += 2 * (size_t)kv->k[i]->shape.d[0];
+    return n;
+}
+
+mm__kv_run mm__kv_run_at(const mm__kv *kv, size_t i, int32_t n)
+{
+    int32_t layer = 0;
+    while (!kv->k[layer] || i >= 2 * (size_t)kv->k[layer]->shape.d[0]) {
+        if (kv->k[layer]) i -= 2 * (size_t)kv->k[layer]->shape.d[0];
+        layer++;
+    }
+    const size_t heads = (size_t)kv->k[layer]->shape.d[0];
+    const mm__tensor *t = i < heads ? kv->k[layer] : kv->v[layer];
+    const size_t row = mm__dtype_info_of(t->dtype)->bytes * (size_t)t->shape.d[2], head = row * (size_t)kv->n_ctx;
+    return (mm__kv_run){(unsigned char *)t->data + i % heads * head, row * (size_t)n};
+}
+
 mm_status mm__step_emit(mm__graph *g, mm__kv *kv, mm__kv *cross, int32_t n_rows, bool with_window, mm__step *out, mm_error *err)
 {
     *out = (mm__step){.n_rows = n_rows, .kv = kv, .cross = cross};

@@ -23,6 +23,11 @@ mm_status mm__kv_sketch(mm__backend *backend, const mm__kv_layer *layers, int32_
 void mm__kv_destroy(mm__kv *kv);
 size_t mm__kv_row_bytes(const mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer); /* per position */
 
+/* The first n positions of a cache as runs of bytes on the device, in a fixed order: what a snapshot keeps. */
+typedef struct mm__kv_run { unsigned char *at; size_t bytes; } mm__kv_run;
+size_t mm__kv_runs(const mm__kv *kv);
+mm__kv_run mm__kv_run_at(const mm__kv *kv, size_t i, int32_t n);
+
 typedef struct mm__step {
     int32_t n_rows;           /* T */
     mm__kv *kv;

@@ -69,6 +69,20 @@ mm_status mm__bridge_create(mm__loader *ld, const char *name, mm__bridge **out, 
     return unknown(ld, "bridge", name, err);
 }
 
+const char *mm__part_at(size_t index, const char **room)
+{
+    const size_t n_decoders = sizeof decoders / sizeof *decoders - 1, n_encoders = sizeof encoders / sizeof *encoders - 1;
+    const size_t n_bridges = sizeof bridges / sizeof *bridges - 1;
+    *room = "decoder";
+    if (index < n_decoders) return decoders[index]->name;
+    index -= n_decoders;
+    *room = "encoder";
+    if (index < n_encoders) return encoders[index]->name;
+    index -= n_encoders;
+    *room = "bridge";
+    return index < n_bridges ? bridges[index]->name : NULL;
+}
+
 void mm__decoder_destroy(mm__decoder *d)
 {
     if (d) d->ops->destroy(d);

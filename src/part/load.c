@@ -31,7 +31,7 @@ mm__loader mm__loader_for(const mm__loader *ld, const mm__config *config, const 
 
 mm_status mm__loader_status(const mm__loader *ld, mm_error *err)
 {
-    return ld->status < 0 ? mm__fail(err, ld->status, "%s", ld->error.text) : MM_OK;
+    return ld->status < 0 ? mm__fail_as(err, &ld->error) : MM_OK;
 }
 
 void mm__loader_fail(mm__loader *ld, mm_status code, const char *fmt, ...)
@@ -49,7 +49,7 @@ void mm__loader_fail(mm__loader *ld, mm_status code, const char *fmt, ...)
 /* Makes a failed call's error stick; returns true when all is well. */
 static bool note(mm__loader *ld, mm_status st, const mm_error *err)
 {
-    if (st < 0) mm__loader_fail(ld, st, "%s", err->text);
+    if (st < 0 && ld->status >= 0) ld->status = mm__fail_as(&ld->error, err);
     return st >= 0;
 }
 

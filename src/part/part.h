@@ -134,6 +134,8 @@ mm_status mm__decoder_create(mm__loader *ld, mm__decoder **out, mm_error *err);
 mm_status mm__encoder_create(mm__loader *ld, int kind, mm__encoder **out, mm_error *err);
 /* Bridges are picked by name. */
 mm_status mm__bridge_create(mm__loader *ld, const char *name, mm__bridge **out, mm_error *err);
+/* The `index`-th part this build has and its room ("decoder", "encoder", "bridge"); NULL past the last. */
+const char *mm__part_at(size_t index, const char **room);
 /* Release any of them; NULL allowed. */
 void mm__decoder_destroy(mm__decoder *d);
 void mm__encoder_destroy(mm__encoder *e);

@@ -5,6 +5,7 @@
 #include "store.h"
 #include "../base/ckd.h"
 #include "../base/error.h"
+#include "../base/host.h"
 #include <string.h>
 
 struct mm__store {
@@ -47,9 +48,10 @@ mm_status mm__store_advance(mm__store *s, size_t bytes, mm_error *err)
 {
     s->done += bytes;
     if (s->done > s->total) s->total = s->done;
-    if (s->progress && s->progress(s->user, "weights", s->done, s->total) != 0)
-        return mm__fail(err, MM_E_CANCELLED, "loading was stopped by the progress callback");
-    return MM_OK;
+    mm__host_enter();
+    const bool stop = s->progress && s->progress(s->user, "weights", s->done, s->total) != 0;
+    mm__host_leave();
+    return stop ? mm__fail(err, MM_E_CANCELLED, "loading was stopped by the progress callback") : MM_OK;
 }
 
 void mm__source_free(mm__source *s)

@@ -18,6 +18,7 @@ static void message_free(mm__mem *mem, mm__message *m)
         mm__free(mem, m->pieces[i].ids);
     }
     mm__free(mem, m->pieces);
+    mm__free(mem, m->extra);
     mm__free(mem, m->role);
 }
 
@@ -39,6 +40,17 @@ void mm__conversation_rollback(mm__session *s)
     drop(s, s->line.fed_messages, s->line.fed_media);
 }
 
+void mm__conversation_keep(mm__session *s, size_t n_messages)
+{
+    int32_t last = -1;
+    for (size_t i = 0; i < n_messages; i++)
+        for (size_t j = 0; j < s->line.messages[i].n; j++)
+            if (s->line.messages[i].pieces[j].medium > last) last = s->line.messages[i].pieces[j].medium;
+    drop(s, n_messages, (size_t)(last + 1));
+    s->line.fed_messages = s->line.n_messages;
+    s->line.fed_media = s->line.n_media;
+}
+
 void mm__conversation_clear(mm__session *s)
 {
     drop(s, 0, 0);
@@ -56,16 +68,19 @@ void mm__conversation_free(mm__session *s)
 
 /* ---- adding ---- */
 
-static mm__message *new_message(mm__session *s, const char *role)
+mm__message *mm__conversation_message(mm__session *s, const char *role, const char *extra)
 {
     if (!mm__grow(s->mem, &s->line.messages, s->line.n_messages, &s->line.cap_messages, sizeof *s->line.messages)) return NULL;
-    mm__message m = {.role = mm__strdup(s->mem, role)};
-    if (!m.role) return NULL;
+    mm__message m = {.role = mm__strdup(s->mem, role), .extra = extra ? mm__strdup(s->mem, extra) : NULL};
+    if (!m.role || (extra && !m.extra)) {
+        message_free(s->mem, &m);
+        return NULL;
+    }
     s->line.messages[s->line.n_messages] = m;
     return &s->line.messages[s->line.n_messages++];
 }
 
-static bool add_piece(mm__session *s, mm__message *m, mm__piece p)
+bool mm__conversation_piece(mm__session *s, mm__message *m, mm__piece p)
 {
     const bool ok = (p.text || p.ids || p.kind == MM__PIECE_MEDIUM) && mm__grow(s->mem, &m->pieces, m->n, &m->cap, sizeof *m->pieces);
     if (ok) {
@@ -81,19 +96,19 @@ static bool add_text(mm__session *s, mm__message *m, const char *text, size_t le
 {
     const bool prompt = s->task == MM__TASK_GENERATE || s->task == MM__TASK_TRANSCRIBE;
     if (len == 0 && prompt) return true; /* an empty text still has a vector */
-    return add_piece(s, m, (mm__piece){MM__PIECE_TEXT, mm__strndup(s->mem, text, len), NULL, len, -1});
+    return mm__conversation_piece(s, m, (mm__piece){MM__PIECE_TEXT, mm__strndup(s->mem, text, len), NULL, len, -1});
 }
 
 static bool add_medium(mm__session *s, mm__message *m, int32_t medium)
 {
-    return add_piece(s, m, (mm__piece){.kind = MM__PIECE_MEDIUM, .medium = medium});
+    return mm__conversation_piece(s, m, (mm__piece){.kind = MM__PIECE_MEDIUM, .medium = medium});
 }
 
 static bool add_ids(mm__session *s, mm__message *m, const int32_t *ids, size_t n)
 {
     int32_t *copy = mm__calloc(s->mem, n, sizeof *copy);
     if (copy) memcpy(copy, ids, n * sizeof *ids);
-    return add_piece(s, m, (mm__piece){MM__PIECE_IDS, NULL, copy, n, -1});
+    return mm__conversation_piece(s, m, (mm__piece){MM__PIECE_IDS, NULL, copy, n, -1});
 }
 
 static mm_status clone_medium(mm__session *s, const mm__item *it, mm_error *err)
@@ -224,7 +239,7 @@ mm_status mm__conversation_add(mm__session *s, const mm__feed *in, mm_error *err
         const bool has_role = in->items[i].kind == MM__ITEM_ROLE;
         size_t end = i + 1;
         while (end < in->n && in->items[end].kind != MM__ITEM_ROLE) end++;
-        mm__message *m = new_message(s, has_role ? in->items[i].text : "user");
+        mm__message *m = mm__conversation_message(s, has_role ? in->items[i].text : "user", in->items[i].extra);
         st = m ? add_pieces(s, m, in, i, end, err) : mm__nomem(err, "a message");
         i = end;
     }
@@ -243,7 +258,7 @@ bool mm__conversation_has_ids(const mm__session *s)
 mm_status mm__conversation_answer(mm__session *s, mm_error *err)
 {
     const bool exact = mm__conversation_has_ids(s);
-    mm__message *m = new_message(s, "assistant");
+    mm__message *m = mm__conversation_message(s, "assistant", NULL);
     const bool ok = m && (exact ? add_ids(s, m, s->answer.data, s->answer.len)
                                 : add_text(s, m, mm__buf_str(&s->out.text), s->out.text.len));
     return ok ? MM_OK : mm__nomem(err, "a message");

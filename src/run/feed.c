@@ -7,14 +7,15 @@
 
 #define MEDIA_FILE_LIMIT ((size_t)2 << 30)
 
-void mm__feed_init(mm__feed *in, mm__mem *mem)
+void mm__feed_init(mm__feed *in, const mm__files *files)
 {
-    *in = (mm__feed){.mem = mem};
+    *in = (mm__feed){.mem = files->mem, .files = files};
 }
 
 static void item_free(mm__mem *mem, mm__item *it)
 {
     mm__free(mem, it->text);
+    mm__free(mem, it->extra);
     mm__free(mem, it->ids);
     mm__pixels_free(it->pixels);
     mm__samples_free(it->samples);
@@ -105,7 +106,7 @@ mm_status mm__feed_add_file(mm__feed *in, mm__item_kind kind, const char *path, 
 {
     char *bytes;
     size_t len;
-    mm_status st = mm__read_file(in->mem, path, MEDIA_FILE_LIMIT, &bytes, &len, err);
+    mm_status st = mm__read_file(in->files, path, MEDIA_FILE_LIMIT, &bytes, &len, err);
     if (st != MM_OK) return st;
     st = mm__feed_add_media(in, kind, bytes, len, path, err);
     mm__free(in->mem, bytes);
@@ -206,12 +207,34 @@ static mm_status add_part(mm__feed *in, const mm__json *part, const char *base_d
     return add_url(in, kind, url, len, base_dir, err);
 }
 
+/* Members but role and content ("tool_calls", "name" ...) are for the chat template. */
+static mm_status add_extra(mm__feed *in, const mm__json *m, mm_error *err)
+{
+    const char *key;
+    size_t len;
+    mm__buf b;
+    mm__buf_init(&b, in->mem);
+    for (size_t i = 0; i < mm__json_count(m); i++) {
+        const mm__json *v = mm__json_member(m, i, &key, &len);
+        if (strcmp(key, "role") == 0 || strcmp(key, "content") == 0) continue;
+        if (b.len) mm__buf_putc(&b, ',');
+        mm__buf_json_string(&b, key, len);
+        mm__buf_putc(&b, ':');
+        mm__json_write(v, &b);
+    }
+    in->items[in->n - 1].extra = b.len ? mm__buf_take(&b, NULL) : NULL;
+    mm_status st = b.failed ? mm__nomem(err, "a message") : MM_OK;
+    mm__buf_free(&b);
+    return st;
+}
+
 static mm_status add_message(mm__feed *in, const mm__json *m, const char *base_dir, mm_error *err)
 {
     size_t len;
     const char *role = mm__json_str(mm__json_get(m, "role"), &len, NULL);
     if (!role) return mm__fail(err, MM_E_FORMAT, "messages: every message needs a \"role\"");
     mm_status st = add_string(in, MM__ITEM_ROLE, role, len, err);
+    if (st == MM_OK) st = add_extra(in, m, err);
     const mm__json *content = mm__json_get(m, "content");
     const char *text = mm__json_str(content, &len, NULL);
     if (st == MM_OK && text) return add_string(in, MM__ITEM_TEXT, text, len, err);

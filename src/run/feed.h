@@ -4,6 +4,7 @@
 #define MM__RUN_FEED_H
 
 #include "../audio/audio.h"
+#include "../base/io.h"
 #include "../base/json.h"
 #include "../image/image.h"
 
@@ -12,6 +13,7 @@ typedef enum mm__item_kind { MM__ITEM_ROLE, MM__ITEM_TEXT, MM__ITEM_IMAGE, MM__I
 typedef struct mm__item {
     mm__item_kind kind;
     char *text;               /* ROLE, TEXT */
+    char *extra;              /* ROLE: other members of the message, as JSON ("name":"x",...), or NULL */
     size_t len;               /* bytes of text, or count of ids */
     mm__pixels *pixels;
     mm__samples *samples;     /* mono, at the rate it came with */
@@ -20,11 +22,12 @@ typedef struct mm__item {
 
 typedef struct mm__feed {
     mm__mem *mem;
+    const mm__files *files;   /* what paths name; of the engine */
     mm__item *items;
     size_t n, cap;
 } mm__feed;
 
-void mm__feed_init(mm__feed *in, mm__mem *mem);
+void mm__feed_init(mm__feed *in, const mm__files *files);
 void mm__feed_free(mm__feed *in);
 void mm__feed_drop(mm__feed *in, size_t keep); /* items from `keep` on */
 mm_status mm__feed_add_text(mm__feed *in, mm__item_kind kind, const char *text, size_t len, mm_error *err);

@@ -72,6 +72,70 @@ void mm__lm_truncate(mm__lm *lm, int32_t n_past)
     if (n_past < lm->n_past) lm->n_past = n_past;
 }
 
+/* ---- saving ---- */
+
+size_t mm__lm_state_bytes(const mm__lm *lm, int32_t n)
+{
+    return (size_t)n * mm__kv_row_bytes(lm->a->backend, lm->d->info.kv, lm->d->info.n_layer);
+}
+
+static size_t longest_run(const mm__lm *lm, int32_t n)
+{
+    size_t most = 1;
+    for (size_t i = 0; i < mm__kv_runs(lm->kv); i++) {
+        const mm__kv_run r = mm__kv_run_at(lm->kv, i, n);
+        if (r.bytes > most) most = r.bytes;
+    }
+    return most;
+}
+
+mm_status mm__lm_save(const mm__lm *lm, int32_t n, mm__mover take, void *user, mm_error *err)
+{
+    mm__backend *b = lm->a->backend;
+    mm_status st = MM_OK;
+    void *host = mm__alloc(lm->mem, longest_run(lm, n));
+    if (!host) return mm__nomem(err, "a copy of the cache");
+    for (size_t i = 0; st == MM_OK && i < mm__kv_runs(lm->kv); i++) {
+        const mm__kv_run r = mm__kv_run_at(lm->kv, i, n);
+        st = b->ops->read(b, r.at, host, r.bytes, err);
+        if (st == MM_OK) st = take(user, host, r.bytes, err);
+    }
+    mm__free(lm->mem, host);
+    return st;
+}
+
+mm_status mm__lm_restore(mm__lm *lm, int32_t n, mm__mover fill, void *user, mm_error *err)
+{
+    mm__backend *b = lm->a->backend;
+    mm_status st = MM_OK;
+    void *host = mm__alloc(lm->mem, longest_run(lm, n));
+    if (!host) return mm__nomem(err, "a copy of the cache");
+    for (size_t i = 0; st == MM_OK && i < mm__kv_runs(lm->kv); i++) {
+        const mm__kv_run r = mm__kv_run_at(lm->kv, i, n);
+        st = fill(user, host, r.bytes, err);
+        if (st == MM_OK) st = b->ops->write(b, r.at, host, r.bytes, err);
+    }
+    mm__free(lm->mem, host);
+    lm->n_past = st == MM_OK ? n : 0;
+    return st;
+}
+
+mm_status mm__lm_copy(mm__lm *lm, const mm__lm *from, int32_t n, mm_error *err)
+{
+    mm__backend *b = lm->a->backend;
+    mm_status st = MM_OK;
+    void *host = mm__alloc(lm->mem, longest_run(lm, n));
+    if (!host) return mm__nomem(err, "a copy of the cache");
+    for (size_t i = 0; st == MM_OK && i < mm__kv_runs(lm->kv); i++) {
+        const mm__kv_run to = mm__kv_run_at(lm->kv, i, n), at = mm__kv_run_at(from->kv, i, n);
+        st = b->ops->read(b, at.at, host, at.bytes, err);
+        if (st == MM_OK) st = b->ops->write(b, to.at, host, to.bytes, err);
+    }
+    mm__free(lm->mem, host);
+    lm->n_past = st == MM_OK ? n : 0;
+    return st;
+}
+
 /* ---- building ---- */
 
 static bool is_long(const mm__lm *lm, int32_t n_rows)

@@ -21,6 +21,15 @@ int32_t mm__lm_past(const mm__lm *lm);      /* positions held */
 int32_t mm__lm_context(const mm__lm *lm);
 void mm__lm_truncate(mm__lm *lm, int32_t n_past);
 size_t mm__lm_kv_bytes(const mm__lm *lm);
+
+/* What the cache holds of the first n positions, as bytes in a fixed order. A mover gets them piece by piece: to take them
+ * (save), or to fill them in (restore, which leaves n positions held). */
+typedef mm_status (*mm__mover)(void *user, void *bytes, size_t n, mm_error *err);
+size_t mm__lm_state_bytes(const mm__lm *lm, int32_t n);
+mm_status mm__lm_save(const mm__lm *lm, int32_t n, mm__mover take, void *user, mm_error *err);
+mm_status mm__lm_restore(mm__lm *lm, int32_t n, mm__mover fill, void *user, mm_error *err);
+/* The same from another decoder side of the same model. */
+mm_status mm__lm_copy(mm__lm *lm, const mm__lm *from, int32_t n, mm_error *err);
 size_t mm__lm_arena_bytes(const mm__lm *lm);
 
 /* What the decoder side takes in bytes; nothing of it is allocated to find out. */

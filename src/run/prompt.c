@@ -273,7 +273,7 @@ static mm_status fit(mm__session *s, size_t limit, mm_error *err)
     return MM_OK;
 }
 
-mm_status mm__prompt_rows(mm__session *s, mm_error *err)
+mm_status mm__prompt_lay_out(mm__session *s, mm_error *err)
 {
     layout l = {.s = s, .sees = -1};
     mm__ids media;
@@ -283,9 +283,14 @@ mm_status mm__prompt_rows(mm__session *s, mm_error *err)
     mm_status st = order_media(&l, &media, err);
     if (st == MM_OK) st = s->opt.flags & MM_SESSION_RAW ? lay_out_raw(&l, &media, err) : lay_out_rendered(&l, &media, err);
     if (st == MM_OK && !s->line.n_rows) st = mm__fail(err, MM_E_ARG, "the prompt is empty; feed some text");
-    if (st == MM_OK) st = fit(s, s->a->memory ? s->opt.n_ctx : s->opt.n_ctx - 1, err);
     mm__ids_free(&media);
     mm__buf_free(&l.text);
     mm__free(s->mem, l.places);
     return st;
+}
+
+mm_status mm__prompt_rows(mm__session *s, mm_error *err)
+{
+    const mm_status st = mm__prompt_lay_out(s, err);
+    return st == MM_OK ? fit(s, s->a->memory ? s->opt.n_ctx : s->opt.n_ctx - 1, err) : st;
 }

@@ -60,6 +60,7 @@ static void note_texts(const mm__session *s, mm__plain *plain)
     for (size_t i = 0; i < s->line.n_messages; i++) {
         const mm__message *m = &s->line.messages[i];
         mm__plain_note(plain, m->role, strlen(m->role));
+        if (m->extra) mm__plain_note(plain, m->extra, strlen(m->extra));
         for (size_t j = 0; j < m->n; j++)
             if (m->pieces[j].kind == MM__PIECE_TEXT) mm__plain_note(plain, m->pieces[j].text, m->pieces[j].len);
     }
@@ -119,8 +120,9 @@ static void write_parts(const mm__session *s, const mm__message *m, const mm__pl
 
 static mm_status write_message(mm__session *s, const mm__message *m, mm__plain *plain, bool parts, mm__buf *b, mm_error *err)
 {
-    const mm__plain *role, *hide = NULL;
+    const mm__plain *role, *extra = NULL, *hide = NULL;
     mm_status st = choose_hiding(s, m->role, strlen(m->role), plain, &role, err);
+    if (st == MM_OK && m->extra) st = choose_hiding(s, m->extra, strlen(m->extra), plain, &extra, err);
     if (st == MM_OK) st = hide_message(s, m, plain, &hide, err);
     if (st != MM_OK) return st;
     mm__buf flat;
@@ -132,6 +134,10 @@ static mm_status write_message(mm__session *s, const mm__message *m, mm__plain *
     else {
         put_flat(m, hide, s->a->prompt.placeholder ? s->a->prompt.placeholder : "", &flat);
         mm__buf_json_string(b, mm__buf_str(&flat), flat.len);
+    }
+    if (m->extra) {
+        mm__buf_putc(b, ',');
+        put_text(extra, m->extra, strlen(m->extra), b);
     }
     mm__buf_putc(b, '}');
     b->failed |= flat.failed;
@@ -145,18 +151,17 @@ static void write_named(mm__buf *b, const char *name, const char *value)
     mm__buf_json_string(b, value ? value : "", value ? strlen(value) : 0);
 }
 
-/* The template's variables around an array of messages in JSON. */
-mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, size_t len, bool add_prompt, mm__buf *out, mm_error *err)
+/* Renders with `members`, the inside of a JSON object, among the variables. */
+static mm_status render(mm__mem *mem, mm__assembly *a, const char *members, size_t len, bool add_prompt, mm__buf *out, mm_error *err)
 {
-    if (!a->chat) return mm__fail(err, MM_E_UNSUPPORTED, "this model has no chat template");
     mm__buf context;
     mm__json_doc *doc = NULL;
     mm__buf_init(&context, mem);
     mm__buf_printf(&context, "{\"add_generation_prompt\":%s", add_prompt ? "true" : "false");
     write_named(&context, "bos_token", a->bos_token);
     write_named(&context, "eos_token", a->eos_token);
-    mm__buf_puts(&context, ",\"messages\":");
-    mm__buf_put(&context, json, len);
+    mm__buf_putc(&context, ',');
+    mm__buf_put(&context, members, len);
     mm__buf_putc(&context, '}');
     mm_status st = context.failed ? mm__nomem(err, "messages")
                                   : mm__json_parse(mem, mm__buf_str(&context), context.len, "messages", &doc, err);
@@ -166,20 +171,47 @@ mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, s
     return st;
 }
 
+/* The members of what a host wrote: an object's, or an array's as "messages". */
+mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, size_t len, bool add_prompt, mm__buf *out, mm_error *err)
+{
+    if (!a->chat) return mm__fail(err, MM_E_UNSUPPORTED, "this model has no chat template");
+    mm__json_doc *doc;
+    mm__buf b;
+    mm_status st = mm__json_parse(mem, json, len, "messages", &doc, err);
+    if (st != MM_OK) return st;
+    const mm__json *root = mm__json_root(doc);
+    mm__buf_init(&b, mem);
+    if (mm__json_kind(root) == MM__JSON_ARRAY) {
+        mm__buf_puts(&b, "\"messages\":");
+        mm__json_write(root, &b);
+    } else if (mm__json_kind(mm__json_get(root, "messages")) == MM__JSON_ARRAY) {
+        mm__json_write_members(root, &b);
+    } else {
+        st = mm__fail(err, MM_E_FORMAT, "messages: expected an array of {\"role\", \"content\"} objects, or an object with \"messages\"");
+    }
+    mm__json_free(doc);
+    if (st == MM_OK && b.failed) st = mm__nomem(err, "messages");
+    if (st == MM_OK) st = render(mem, a, b.data, b.len, add_prompt, out, err);
+    mm__buf_free(&b);
+    return st;
+}
+
 static mm_status render_chat(mm__session *s, mm__plain *plain, mm__buf *out, mm_error *err)
 {
     const bool parts = wants_parts(s->a, s->line.n_media > 0);
     mm_status st = MM_OK;
     mm__buf b;
     mm__buf_init(&b, s->mem);
-    mm__buf_putc(&b, '[');
+    mm__buf_puts(&b, "\"messages\":[");
     for (size_t i = 0; st == MM_OK && i < s->line.n_messages; i++) {
         if (i) mm__buf_putc(&b, ',');
         st = write_message(s, &s->line.messages[i], plain, parts, &b, err);
     }
     mm__buf_putc(&b, ']');
+    if (s->tools) mm__buf_printf(&b, ",\"tools\":%s", s->tools);
+    if (s->variables) mm__buf_printf(&b, ",%s", s->variables);
     if (st == MM_OK && b.failed) st = mm__nomem(err, "a conversation");
-    if (st == MM_OK) st = mm__render_messages(s->mem, s->a, mm__buf_str(&b), b.len, true, out, err);
+    if (st == MM_OK) st = render(s->mem, s->a, mm__buf_str(&b), b.len, true, out, err);
     mm__buf_free(&b);
     return st;
 }

@@ -21,7 +21,20 @@ mm_status mm__session_feed(mm__session *s, const mm__feed *in, mm_error *err);
 mm_status mm__session_next(mm__session *s, mm_event *out, mm_error *err);
 void mm__session_cancel(mm__session *s);
 void mm__session_reset(mm__session *s);
+mm_status mm__session_truncate(mm__session *s, uint64_t entries, mm_error *err);
+/* Positions of the timeline with `in` (NULL: nothing) behind it. */
+mm_status mm__session_count(mm__session *s, const mm__feed *in, uint64_t *positions, mm_error *err);
+
+/* snapshot.c */
+mm_status mm__session_fork(const mm__session *s, mm__session **out, mm_error *err);
+typedef mm_status (*mm__writer)(void *user, const void *bytes, size_t n, mm_error *err);
+mm_status mm__session_save(const mm__session *s, mm__writer write, void *user, mm_error *err);
+mm_status mm__session_load(mm__mem *mem, const mm__log *log, mm__assembly *a, const void *bytes, size_t len, mm__session **out,
+                           mm_error *err);
+
 mm_status mm__session_stat(const mm__session *s, const char *key, double *out, mm_error *err);
+/* The scores that the last token was chosen from, [*n], borrowed until the next call. */
+mm_status mm__session_logits(const mm__session *s, const float **logits, size_t *n, mm_error *err);
 
 /* plan.c: bytes that a session of n_ctx positions (0: all the model was made for) will take. kv and cross: the caches;
  * encoder and decoder: work memory of either side. */

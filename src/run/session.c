@@ -1,11 +1,11 @@
-/* Life of a session: creation, options by key, feeding, and which player answers. On a failed answer everything since the
- * last feed is taken back, so the session can be fed again. */
+/* Life of a session: creation, feeding, which player answers, and cutting back. On a failed answer everything since the last
+ * feed is taken back, so the session can be fed again. */
 #include "session.h"
 
 #include "../base/error.h"
 #include "../base/os/os.h"
 
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 #define DEFAULT_CONTEXT 4096
@@ -34,7 +34,7 @@ static mm_status choose_context(mm__session *s, mm_error *err)
     return MM_OK;
 }
 
-static mm_status open_decoder(mm__session *s, mm_error *err)
+mm_status mm__session_open_decoder(mm__session *s, mm_error *err)
 {
     if (s->lm || !needs_decoder(s->task)) return MM_OK;
     mm_status st = choose_context(s, err);
@@ -43,10 +43,25 @@ static mm_status open_decoder(mm__session *s, mm_error *err)
     return st == MM_OK ? mm__lm_create(s->a, (int32_t)s->opt.n_ctx, &s->lm, err) : st;
 }
 
+static mm_status check_options(const mm__session_options *o, mm_error *err)
+{
+    if (!(o->temperature >= 0) || !isfinite(o->temperature))
+        return mm__fail(err, MM_E_ARG, "temperature %g is not a number from 0 up", (double)o->temperature);
+    if (!(o->top_p > 0 && o->top_p <= 1)) return mm__fail(err, MM_E_ARG, "top_p %g is outside (0, 1]", (double)o->top_p);
+    if (!(o->min_p >= 0 && o->min_p <= 1)) return mm__fail(err, MM_E_ARG, "min_p %g is outside [0, 1]", (double)o->min_p);
+    if (!(o->repeat_penalty > 0) || !isfinite(o->repeat_penalty))
+        return mm__fail(err, MM_E_ARG, "repeat_penalty %g is not a number above 0", (double)o->repeat_penalty);
+    if (o->top_logprobs > 20) return mm__fail(err, MM_E_ARG, "top_logprobs %u is above 20", o->top_logprobs);
+    if (o->n_ctx > 1u << 24) return mm__fail(err, MM_E_LIMIT, "n_ctx %u is above 2^24", o->n_ctx);
+    return MM_OK;
+}
+
 mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, const mm__session_options *opt,
                              mm__session **out, mm_error *err)
 {
     *out = NULL;
+    mm_status st = check_options(opt, err);
+    if (st != MM_OK) return st;
     mm__session *s = mm__zalloc(mem, sizeof *s);
     if (!s) return mm__nomem(err, "a session");
     s->mem = mem;
@@ -60,17 +75,11 @@ mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, 
     mm__queue_init(&s->events, mem);
     mm__ids_init(&s->answer, mem);
     mm__ids_init(&s->forced, mem);
-    mm_status st = open_decoder(s, err);
+    st = mm__session_open_decoder(s, err);
     if (st == MM_OK) mm__plan_log(s);
     if (st != MM_OK) mm__session_destroy(s);
     else *out = s;
     return st;
-}
-
-static void strings_free(mm__mem *mem, char **list, size_t n)
-{
-    for (size_t i = 0; i < n; i++) mm__free(mem, list[i]);
-    mm__free(mem, list);
 }
 
 void mm__session_destroy(mm__session *s)
@@ -82,42 +91,10 @@ void mm__session_destroy(mm__session *s)
     mm__queue_free(&s->events);
     mm__textout_free(&s->out);
     mm__ids_free(&s->answer);
-    mm__ids_free(&s->forced);
-    strings_free(s->mem, s->stop, s->n_stop);
-    strings_free(s->mem, s->watch, s->n_watch);
+    mm__keys_free(s);
     s->arena.backend->ops->arena_free(&s->arena);
-    mm__free(s->mem, s->decoder_prompt);
     mm__free(s->mem, s->logits);
     mm__free(s->mem, s);
-}
-
-/* ---- options by key ---- */
-
-static mm_status add_string(mm__session *s, char ***list, size_t *n, size_t *cap, const char *value, mm_error *err)
-{
-    if (!value[0]) return mm__fail(err, MM_E_ARG, "an empty string cannot be watched for");
-    char *copy = mm__strdup(s->mem, value);
-    if (!copy || !mm__grow(s->mem, list, *n, cap, sizeof **list)) {
-        mm__free(s->mem, copy);
-        return mm__nomem(err, "an option");
-    }
-    (*list)[(*n)++] = copy;
-    return MM_OK;
-}
-
-static mm_status set_task(mm__session *s, const char *value, mm_error *err)
-{
-    static const char *const names[] = {"generate", "embed", "score", "transcribe"};
-    for (unsigned i = 0; i < 4; i++) {
-        if (strcmp(names[i], value) != 0) continue;
-        if (!(s->a->tasks & 1u << i)) return mm__fail(err, MM_E_UNSUPPORTED, "this model cannot %s", value);
-        const unsigned was = s->task;
-        s->task = 1u << i;
-        mm_status st = open_decoder(s, err);
-        if (st != MM_OK) s->task = was;
-        return st;
-    }
-    return mm__fail(err, MM_E_ARG, "\"%s\" is no task; use generate, embed, score or transcribe", value);
 }
 
 mm_status mm__session_check_ids(const mm__session *s, const int32_t *ids, size_t n, mm_error *err)
@@ -127,69 +104,6 @@ mm_status mm__session_check_ids(const mm__session *s, const int32_t *ids, size_t
         if (ids[i] < 0 || ids[i] >= n_vocab)
             return mm__fail(err, MM_E_ARG, "token id %d is outside the model's vocabulary of %d", ids[i], n_vocab);
     return MM_OK;
-}
-
-static mm_status set_ids(mm__session *s, mm__ids *ids, const char *value, mm_error *err)
-{
-    mm__ids_clear(ids);
-    for (const char *p = value; *p;) {
-        char *end;
-        const long v = strtol(p, &end, 10);
-        if (end == p || v < 0 || v > INT32_MAX) return mm__fail(err, MM_E_ARG, "\"%s\" is no list of token ids", value);
-        if (!mm__ids_push(ids, (int32_t)v)) return mm__nomem(err, "token ids");
-        for (p = end; *p == ' ' || *p == ','; p++) {}
-    }
-    mm_status st = mm__session_check_ids(s, ids->data, ids->len, err);
-    if (st != MM_OK) mm__ids_clear(ids);
-    return st;
-}
-
-static mm_status set_flag(bool *flag, const char *key, const char *value, mm_error *err)
-{
-    if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
-        return mm__fail(err, MM_E_ARG, "\"%s\" takes \"0\" or \"1\", not \"%s\"", key, value);
-    *flag = value[0] == '1';
-    return MM_OK;
-}
-
-static mm_status set_text(mm__session *s, char **field, const char *value, mm_error *err)
-{
-    char *copy = mm__strdup(s->mem, value);
-    if (!copy) return mm__nomem(err, "an option");
-    mm__free(s->mem, *field);
-    *field = copy;
-    return MM_OK;
-}
-
-static mm_status set_language(mm__session *s, const char *value, mm_error *err)
-{
-    const size_t n = strlen(value);
-    if (n >= sizeof s->language) return mm__fail(err, MM_E_ARG, "\"%s\" is no language code", value);
-    memcpy(s->language, value, n + 1);
-    return MM_OK;
-}
-
-mm_status mm__session_set(mm__session *s, const char *key, const char *value, mm_error *err)
-{
-    if (s->state == MM__ANSWERING || s->state == MM__FED)
-        return mm__fail(err, MM_E_STATE, "option \"%s\" cannot change while an answer is being given", key);
-    bool timestamps = !s->no_timestamps;
-    mm_status st = MM_OK;
-    if (strcmp(key, "task") == 0) return set_task(s, value, err);
-    if (strcmp(key, "stop") == 0) return add_string(s, &s->stop, &s->n_stop, &s->cap_stop, value, err);
-    if (strcmp(key, "watch") == 0) return add_string(s, &s->watch, &s->n_watch, &s->cap_watch, value, err);
-    if (strcmp(key, "language") == 0) return set_language(s, value, err);
-    if (strcmp(key, "translate") == 0) return set_flag(&s->translate, key, value, err);
-    if (strcmp(key, "truncate") == 0) return set_flag(&s->truncate, key, value, err);
-    if (strcmp(key, "single_pass") == 0) return set_flag(&s->single_pass, key, value, err);
-    if (strcmp(key, "history") == 0) return set_flag(&s->use_history, key, value, err);
-    if (strcmp(key, "decoder_prompt") == 0) return set_text(s, &s->decoder_prompt, value, err);
-    if (strcmp(key, "force_ids") == 0) return set_ids(s, &s->forced, value, err);
-    if (strcmp(key, "timestamps") == 0) {
-        if ((st = set_flag(&timestamps, key, value, err)) == MM_OK) s->no_timestamps = !timestamps;
-        return st;
-    }
-    return mm__fail(err, MM_E_KEY, "\"%s\" is no session option", key);
 }
 
 /* ---- feed and next ---- */
@@ -213,14 +127,21 @@ static mm_status play(mm__session *s, mm_error *err)
     return mm__vectors_next(s, err);
 }
 
-/* Takes the last feed back. What the KV cache holds of its media goes too: the next medium will have the same index. */
+/* The next medium will have the index of one that is gone. */
+void mm__session_forget_media(mm__session *s)
+{
+    const mm__timeline *t = &s->line;
+    size_t keep = 0;
+    while (keep < t->n_held && t->held[keep].medium < (int32_t)t->n_media && t->held[keep].sees < (int32_t)t->n_media) keep++;
+    s->line.n_held = keep;
+}
+
+/* Takes the last feed back. */
 static void roll_back(mm__session *s)
 {
     mm__queue_clear(&s->events);
     mm__conversation_rollback(s);
-    size_t keep = 0;
-    while (keep < s->line.n_held && s->line.held[keep].medium < (int32_t)s->line.n_media && s->line.held[keep].sees < (int32_t)s->line.n_media) keep++;
-    s->line.n_held = keep;
+    mm__session_forget_media(s);
 }
 
 /* A cancel that finds nothing to stop is over with the call that says so. */
@@ -255,6 +176,60 @@ void mm__session_reset(mm__session *s)
     s->state = MM__IDLE;
 }
 
+mm_status mm__session_truncate(mm__session *s, uint64_t entries, mm_error *err)
+{
+    if (s->state == MM__ANSWERING || s->state == MM__FED)
+        return mm__fail(err, MM_E_STATE, "an answer is due; take it, or reset the session, before cutting the timeline");
+    if (entries > s->line.n_messages)
+        return mm__fail(err, MM_E_ARG, "the timeline has %zu entries, fewer than the %llu to keep", s->line.n_messages, (unsigned long long)entries);
+    mm__conversation_keep(s, (size_t)entries);
+    mm__session_forget_media(s);
+    return MM_OK;
+}
+
+/* ---- counting ---- */
+
+/* Positions of the texts of tasks whose timeline is no prompt: what the tokenizer makes of each. */
+static mm_status count_texts(mm__session *s, uint64_t *positions, mm_error *err)
+{
+    mm_status st = MM_OK;
+    mm__ids ids;
+    mm__ids_init(&ids, s->mem);
+    for (size_t i = 0; st == MM_OK && i < s->line.n_messages; i++)
+        for (size_t j = 0; st == MM_OK && j < s->line.messages[i].n; j++) {
+            const mm__piece *p = &s->line.messages[i].pieces[j];
+            if (p->kind == MM__PIECE_TEXT) st = mm__tokenize(s->a->tokenizer, p->text, p->len, MM__TOKENIZE_AROUND, &ids, err);
+        }
+    *positions = ids.len;
+    mm__ids_free(&ids);
+    return st;
+}
+
+static mm_status count(mm__session *s, uint64_t *positions, mm_error *err)
+{
+    if (s->task == MM__TASK_TRANSCRIBE) return mm__fail(err, MM_E_UNSUPPORTED, "a recording takes no positions of a timeline");
+    if (!s->line.n_messages) return MM_OK;
+    if (s->task != MM__TASK_GENERATE) return s->a->tokenizer ? count_texts(s, positions, err) : MM_OK;
+    const mm_status st = mm__prompt_lay_out(s, err);
+    *positions = s->line.n_rows;
+    return st;
+}
+
+mm_status mm__session_count(mm__session *s, const mm__feed *in, uint64_t *positions, mm_error *err)
+{
+    const size_t fed_messages = s->line.fed_messages, fed_media = s->line.fed_media;
+    *positions = 0;
+    if (s->state == MM__ANSWERING) return mm__fail(err, MM_E_STATE, "an answer is being given; take its events before counting");
+    mm_status st = in ? mm__conversation_add(s, in, err) : MM_OK;
+    if (st == MM_OK) {
+        st = count(s, positions, err);
+        if (in) mm__conversation_rollback(s);
+    }
+    s->line.fed_messages = fed_messages;
+    s->line.fed_media = fed_media;
+    return st;
+}
+
 /* ---- figures ---- */
 
 mm_status mm__session_stat(const mm__session *s, const char *key, double *out, mm_error *err)
@@ -268,6 +243,8 @@ mm_status mm__session_stat(const mm__session *s, const char *key, double *out, m
                  {"prefill_tokens", (double)s->prefill_rows},
                  {"decode_tokens", (double)s->n_generated},
                  {"n_past", s->lm ? mm__lm_past(s->lm) : 0},
+                 {"n_ctx", s->lm ? mm__lm_context(s->lm) : 0},
+                 {"entries", (double)s->line.n_messages},
                  {"kv_bytes", s->lm ? (double)mm__lm_kv_bytes(s->lm) : 0},
                  {"arena_bytes", (double)(s->arena.bytes + (s->lm ? mm__lm_arena_bytes(s->lm) : 0))},
                  {"peak_bytes", (double)mm__mem_peak(s->mem)}};
@@ -278,4 +255,14 @@ mm_status mm__session_stat(const mm__session *s, const char *key, double *out, m
         }
     *out = 0;
     return mm__fail(err, MM_E_KEY, "\"%s\" is no session figure", key);
+}
+
+mm_status mm__session_logits(const mm__session *s, const float **logits, size_t *n, mm_error *err)
+{
+    if (s->task != MM__TASK_GENERATE) return mm__fail(err, MM_E_UNSUPPORTED, "only generating sessions have logits");
+    if ((s->state != MM__ANSWERING && s->state != MM__DONE) || !s->n_generated)
+        return mm__fail(err, MM_E_STATE, "no token was chosen since the last feed; take an event first");
+    *logits = s->logits;
+    *n = (size_t)s->a->decoder->info.n_vocab;
+    return MM_OK;
 }

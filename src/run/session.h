@@ -45,7 +45,12 @@ typedef struct mm__piece {
     int32_t medium;           /* MEDIUM: index into the timeline's media; else -1 */
 } mm__piece;
 
-typedef struct mm__message { char *role; mm__piece *pieces; size_t n, cap; } mm__message;
+typedef struct mm__message {
+    char *role;
+    char *extra;              /* further members for the chat template, as JSON; or NULL */
+    mm__piece *pieces;
+    size_t n, cap;
+} mm__message;
 
 typedef struct mm__timeline {
     mm__message *messages;
@@ -81,12 +86,16 @@ struct mm__session {
     float *logits;            /* of the last row */
     struct mm__transcription *speech;
 
+    char **keys;              /* options set by key: key, value, key, value ...; what a snapshot sets again */
+    size_t n_keys, cap_keys;
     char **stop;              /* stop strings */
     size_t n_stop, cap_stop;
     char **watch;             /* stage names */
     size_t n_watch, cap_watch;
     char language[8];
     char *decoder_prompt;
+    char *tools;              /* JSON array for the chat template, or NULL */
+    char *variables;          /* members of a JSON object for the chat template, or NULL */
     mm__ids forced;           /* ids the answer starts with */
     bool translate, no_timestamps, truncate, single_pass, use_history;
 
@@ -97,6 +106,9 @@ struct mm__session {
 /* plan.c: tells the log, where it listens to MM_LOG_DEBUG, what the session is going to take */
 void mm__plan_log(const mm__session *s);
 
+/* keys.c */
+void mm__keys_free(mm__session *s);
+
 /* conversation.c */
 mm_status mm__conversation_add(mm__session *s, const mm__feed *in, mm_error *err);
 void mm__conversation_rollback(mm__session *s);
@@ -105,6 +117,11 @@ void mm__conversation_free(mm__session *s);
 /* Appends the answer that was given: its text, or its ids where the host feeds ids. */
 mm_status mm__conversation_answer(mm__session *s, mm_error *err);
 bool mm__conversation_has_ids(const mm__session *s);
+/* Room for one more; a message takes its pieces' ownership over, on failure as well. */
+mm__message *mm__conversation_message(mm__session *s, const char *role, const char *extra);
+bool mm__conversation_piece(mm__session *s, mm__message *m, mm__piece p);
+/* Keeps the first messages, and the media they speak of. */
+void mm__conversation_keep(mm__session *s, size_t n_messages);
 
 /* render.c: the conversation's text, through the chat template where there is one, for sessions that are not raw. Media
  * stand as the model's placeholder. `plain`, zeroed: where a text spells a special token or the placeholder, stand-ins keep
@@ -113,10 +130,15 @@ mm_status mm__render_conversation(mm__session *s, mm__plain *plain, mm__buf *out
 /* Whether texts go through a template. */
 bool mm__session_is_chat(const mm__session *s);
 
+/* session.c: opens the decoder side when the task needs one */
+mm_status mm__session_open_decoder(mm__session *s, mm_error *err);
+/* Takes out of what the cache holds everything that speaks of media which are gone. */
+void mm__session_forget_media(mm__session *s);
 /* session.c: ids the decoder knows */
 mm_status mm__session_check_ids(const mm__session *s, const int32_t *ids, size_t n, mm_error *err);
 
-/* prompt.c: timeline -> its rows */
+/* prompt.c: timeline -> its rows; mm__prompt_rows also makes them fit the context */
+mm_status mm__prompt_lay_out(mm__session *s, mm_error *err);
 mm_status mm__prompt_rows(mm__session *s, mm_error *err);
 
 /* media.c: encodes a medium that was not encoded yet */

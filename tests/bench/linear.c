@@ -118,7 +118,7 @@ static double measure(unsigned isa, bool exact, mm__dtype t, int64_t rows, int64
     double best = 1e9, begun = now();
     for (int i = 0; i < 3 || (i < 200 && now() - begun < 0.3); i++) {
         const double start = now();
-        mm__pool_run(pool, work, &j, NULL);
+        mm__pool_run(pool, work, &j, NULL, NULL);
         const double took = now() - start;
         if (took < best) best = took;
     }

@@ -67,7 +67,7 @@ static void loads(mm_engine *e, const facts *f, const char *path, long total, ui
             mm_error err = {.size = sizeof err};
             mm_model *m = NULL;
             refuse(n, from_on);
-            const mm_status st = mm_model_load(e, path, NULL, NULL, &m, &err);
+            const mm_status st = mm_model_load(e, path, NULL, &m, &err);
             check(st == MM_OK || (st == MM_E_NOMEM && described(st, &err) && !m), "%s \"%s\"", mm_status_name(st), err.text);
             if (st == MM_OK) {
                 refuse(-1, false);
@@ -120,7 +120,7 @@ static void family(const char *path)
     refuse(-1, false);
     mm_engine *e = new_engine(1, 0);
     refuse(-1, false);
-    mm_status st = mm_model_load(e, path, NULL, NULL, &m, &err);
+    mm_status st = mm_model_load(e, path, NULL, &m, &err);
     const long load_calls = atomic_load(&mem_calls);
     facts f = {0};
     if (st == MM_OK) f = facts_of(m);

@@ -32,7 +32,7 @@ static mm_error err = {.size = sizeof err};
 static inline mm_model *load(const char *path)
 {
     mm_model *m = NULL;
-    EXPECT(MM_OK, mm_model_load(engine, path, NULL, NULL, &m, &err));
+    EXPECT(MM_OK, mm_model_load(engine, path, NULL, &m, &err));
     return m;
 }
 

@@ -25,9 +25,9 @@ static void nulls(void)
     double x;
     int32_t id = 0;
     EXPECT(MM_E_ARG, mm_engine_create(NULL, NULL, &err));
-    EXPECT(MM_E_ARG, mm_model_load(NULL, LM, NULL, NULL, &(mm_model *){0}, &err));
-    EXPECT(MM_E_ARG, mm_model_load(engine, NULL, NULL, NULL, &(mm_model *){0}, &err));
-    EXPECT(MM_E_ARG, mm_model_load(engine, LM, NULL, NULL, NULL, &err));
+    EXPECT(MM_E_ARG, mm_model_load(NULL, LM, NULL, &(mm_model *){0}, &err));
+    EXPECT(MM_E_ARG, mm_model_load(engine, NULL, NULL, &(mm_model *){0}, &err));
+    EXPECT(MM_E_ARG, mm_model_load(engine, LM, NULL, NULL, &err));
     EXPECT(MM_E_ARG, mm_model_info(NULL, "name", NULL, 0, &need, &err));
     EXPECT(MM_E_ARG, mm_model_info(m, NULL, NULL, 0, &need, &err));
     EXPECT(MM_E_ARG, mm_model_info(m, "name", NULL, 5, &need, &err));
@@ -85,7 +85,7 @@ static void nulls(void)
     mm_input_clear(NULL);
     mm_session_cancel(NULL);
     /* Errors are optional. */
-    check(mm_model_load(engine, "nowhere", NULL, NULL, &(mm_model *){0}, NULL) == MM_E_IO, "no error struct");
+    check(mm_model_load(engine, "nowhere", NULL, &(mm_model *){0}, NULL) == MM_E_IO, "no error struct");
     check(mm_session_set(s, "nothing", "1", NULL) == MM_E_KEY, "no error struct");
     check(mm_input_image_file(in, "nowhere", NULL) == MM_E_IO, "no error struct");
     mm_input_release(in);
@@ -177,9 +177,9 @@ static void bad_options(void)
     EXPECT(MM_E_ARG, mm_engine_create(&eo, &e, &err));
     char line[256];
     size_t need;
-    EXPECT(MM_OK, mm_device_info(0, line, sizeof line, &need, &err));
-    EXPECT(MM_E_ARG, mm_device_info(1000, line, sizeof line, &need, &err));
-    EXPECT(MM_E_SPACE, mm_device_info(0, line, 3, &need, &err));
+    EXPECT(MM_OK, mm_device_info(0, "summary", line, sizeof line, &need, &err));
+    EXPECT(MM_END, mm_device_info(1000, "summary", line, sizeof line, &need, &err));
+    EXPECT(MM_E_SPACE, mm_device_info(0, "summary", line, 3, &need, &err));
     const struct { size_t at; float value; } floats[] = {
         {offsetof(mm_session_options, temperature), NAN}, {offsetof(mm_session_options, temperature), -1},
         {offsetof(mm_session_options, temperature), INFINITY}, {offsetof(mm_session_options, top_p), 0},
@@ -333,7 +333,7 @@ static void no_models(void)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         mm_model *m = NULL;
         err.code = 0;
-        const mm_status st = mm_model_load(engine, all[i].path, NULL, NULL, &m, &err);
+        const mm_status st = mm_model_load(engine, all[i].path, NULL, &m, &err);
         check(st == all[i].want && !m && described(st, &err), "%s: %s \"%s\"", all[i].path, mm_status_name(st), err.text);
     }
 }

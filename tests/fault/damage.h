@@ -92,7 +92,7 @@ static inline mm_status try_model(const char *path)
     mm_model *m = NULL;
     mm_session *s = NULL;
     uint64_t hash;
-    mm_status st = mm_model_load(engine, path, NULL, NULL, &m, &err);
+    mm_status st = mm_model_load(engine, path, NULL, &m, &err);
     if (st != MM_OK) {
         const bool fits = st == MM_E_FORMAT || st == MM_E_UNSUPPORTED || st == MM_E_LIMIT || st == MM_E_NOMEM || st == MM_E_IO;
         check(fits && described(st, &err) && !m, "load: %s \"%s\"", mm_status_name(st), err.text);

@@ -98,7 +98,7 @@ static void manifests(void)
         mm_model *m = NULL;
         path_in(t.file, path);
         write_blob(path, b.p, b.n);
-        const mm_status st = mm_model_load(engine, path, NULL, NULL, &m, &err);
+        const mm_status st = mm_model_load(engine, path, NULL, &m, &err);
         check(st == MM_OK, "%s \"%s\"", mm_status_name(st), err.text);
         mm_model_release(m);
     }

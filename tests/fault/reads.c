@@ -112,7 +112,7 @@ static mm_status play(mm_engine *e, const char *path, uint64_t *hash, mm_error *
     mm_model *m = NULL;
     mm_session *s = NULL;
     *hash = 0;
-    mm_status st = mm_model_load(e, path, NULL, NULL, &m, err);
+    mm_status st = mm_model_load(e, path, NULL, &m, err);
     const facts f = st == MM_OK ? facts_of(m) : (facts){0};
     if (st == MM_OK) st = open_session(m, &f, 4, &s, err);
     if (st == MM_OK) st = answer(e, &f, s, hash, err);

@@ -21,7 +21,11 @@ static void cancelled_loads(void)
         for (int n = 0; st == MM_E_CANCELLED && n < 100000; n++) {
             int left = n;
             mm_model *m = NULL;
-            st = mm_model_load(engine, paths[i], stop_at, &left, &m, &err);
+            mm_model_options o;
+            mm_model_options_init(&o, sizeof o);
+            o.progress = stop_at;
+            o.progress_user = &left;
+            st = mm_model_load(engine, paths[i], &o, &m, &err);
             check(st == MM_OK ? m != NULL : st == MM_E_CANCELLED && !m && described(st, &err), "%s \"%s\"", mm_status_name(st), err.text);
             mm_model_release(m);
             check(atomic_load(&mem_live) == before, "%ld bytes are left", atomic_load(&mem_live) - before);
@@ -76,7 +80,7 @@ static void *load_and_release(void *arg)
     mm_error e = {.size = sizeof e};
     for (int k = 0; k < 4; k++) {
         mm_model *m = NULL;
-        const mm_status st = mm_model_load(engine, arg, NULL, NULL, &m, &e);
+        const mm_status st = mm_model_load(engine, arg, NULL, &m, &e);
         mm_model_release(m);
         if (st != MM_OK) return (void *)1;
     }
@@ -106,7 +110,7 @@ static void release_orders(void)
         mm_model *m = NULL;
         mm_session *s = NULL;
         mm_input *in = NULL;
-        EXPECT(MM_OK, mm_model_load(e, LM, NULL, NULL, &m, &err));
+        EXPECT(MM_OK, mm_model_load(e, LM, NULL, &m, &err));
         EXPECT(MM_OK, mm_session_create(m, NULL, &s, &err));
         EXPECT(MM_OK, mm_input_create(e, &in, &err));
         EXPECT(MM_OK, mm_input_text(in, "the dog", 7, &err));
@@ -145,7 +149,7 @@ static void memory_limits(void)
             o.n_threads = 1;
             mm_status st = mm_engine_create(&o, &e, &err);
             if (st == MM_OK) {
-                st = mm_model_load(e, paths[p], NULL, NULL, &m, &err);
+                st = mm_model_load(e, paths[p], NULL, &m, &err);
                 loaded |= st == MM_OK;
                 check(st == MM_OK || !loaded, "it loaded with less than %llu bytes before", (unsigned long long)limit);
             }

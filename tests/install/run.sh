@@ -25,6 +25,6 @@ verdict "runs with the static library" $?
 "$tmp/bin/mm" devices >"$tmp/log" 2>&1
 verdict "mm runs from there" $?
 make --no-print-directory uninstall PREFIX="$tmp" SAN="$SAN" >"$tmp/log" 2>&1
-[ -z "$(find "$tmp/bin" "$tmp/lib" "$tmp/include" -not -type d)" ]
+[ -z "$(find "$tmp/bin" "$tmp/lib" "$tmp/include" "$tmp/share" -not -type d)" ]
 verdict "make uninstall removes it" $?
 exit $bad

@@ -28,7 +28,7 @@ mm__json_doc *read_doc(real *r, const char *path)
     char *text;
     size_t len;
     mm__json_doc *doc = NULL;
-    mm_status st = mm__read_file(r->mem, path, (size_t)64 << 20, &text, &len, &err);
+    mm_status st = mm__read_file(&(mm__files){.mem = r->mem}, path, (size_t)64 << 20, &text, &len, &err);
     if (st == MM_OK) {
         st = mm__json_parse(r->mem, text, len, path, &doc, &err);
         mm__free(r->mem, text);
@@ -43,9 +43,9 @@ mm_model *open_model(real *r, mm_engine *e, const char *name)
     mm_error err = {.size = sizeof err};
     mm_model *m = NULL;
     char *path = name[0] == '/' || strchr(name, '/') ? mm__strdup(r->mem, name) : mm__path_join(r->mem, r->models, name);
-    if (mm__path_kind(path) == MM__PATH_NONE) {
+    if (mm__path_kind(&(mm__files){0}, path) == MM__PATH_NONE) {
         printf("     %s is not there: left out\n", path);
-    } else if (mm_model_load(e, path, NULL, NULL, &m, &err) != MM_OK) {
+    } else if (mm_model_load(e, path, NULL, &m, &err) != MM_OK) {
         check(r, name, "load", false, "%s", err.text);
     }
     mm__free(r->mem, path);

@@ -86,7 +86,7 @@ void test_image_features(real *r)
     mm_error err = {.size = sizeof err};
     char weights[1024];
     snprintf(weights, sizeof weights, "%s/dinov2-small", r->models);
-    if (mm__path_kind(weights) != MM__PATH_DIR || !make_folder(weights, "build/dinov2-224")) return;
+    if (mm__path_kind(&(mm__files){0}, weights) != MM__PATH_DIR || !make_folder(weights, "build/dinov2-224")) return;
     mm_model *m = open_model(r, r->exact, "build/dinov2-224");
     if (!m) return;
     mm__json_doc *doc = read_doc(r, "tests/real/dinov2_small.json");

@@ -13,6 +13,7 @@
 #include "../../base/pool.h"
 #include "kern/linear/linear.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define CHUNK_BYTES (1u << 20) /* read at a time when the form changes */
@@ -179,7 +180,7 @@ static const mm__backend_ops ops = {
     .describe = describe,
 };
 
-static bool tier_isa(const char *tier, unsigned *isa)
+const char *mm__cpu_tier(unsigned index, unsigned *isa)
 {
     static const struct { const char *name; unsigned isa; } tiers[] = {
         {"c", MM__ISA_C},
@@ -187,15 +188,45 @@ static bool tier_isa(const char *tier, unsigned *isa)
         {"avx512", MM__ISA_AVX2 | MM__ISA_AVX512},
         {"avx512bf16", MM__ISA_AVX2 | MM__ISA_AVX512 | MM__ISA_AVX512BF16},
     };
-    for (size_t i = 0; i < sizeof tiers / sizeof tiers[0]; i++) {
-        if (strcmp(tier, tiers[i].name)) continue;
-        *isa = tiers[i].isa;
-        return true;
-    }
+    if (index >= sizeof tiers / sizeof tiers[0]) return NULL;
+    if (isa) *isa = tiers[index].isa;
+    return tiers[index].name;
+}
+
+static bool tier_isa(const char *tier, unsigned *isa)
+{
+    const char *name;
+    for (unsigned i = 0; (name = mm__cpu_tier(i, isa)); i++)
+        if (!strcmp(tier, name)) return true;
     return false;
 }
 
-mm_status mm__cpu_create(mm__mem *mem, const mm__log *log, const char *tier, int n_threads, bool exact, mm__backend **out, mm_error *err)
+/* The highest tier that `isa` has in full. */
+static const char *tier_of(unsigned isa)
+{
+    const char *name, *best = "c";
+    unsigned needs;
+    for (unsigned i = 0; (name = mm__cpu_tier(i, &needs)); i++)
+        if (!(needs & ~isa)) best = name;
+    return best;
+}
+
+void mm__cpu_device(mm__device *out)
+{
+    const unsigned isa = mm__cpu_features();
+    const char *name;
+    unsigned needs;
+    size_t n = 0;
+    out->id = out->kind = "cpu";
+    out->threads = mm__os_cores();
+    mm__cpu_brand(out->name);
+    mm__cpu_describe(isa, 0, out->summary, sizeof out->summary);
+    for (unsigned i = 1; (name = mm__cpu_tier(i, &needs)); i++)
+        if (!(needs & ~isa)) n += (size_t)snprintf(out->features + n, sizeof out->features - n, "%s%s", n ? " " : "", name);
+}
+
+mm_status mm__cpu_create(mm__mem *mem, const mm__log *log, const char *tier, int n_threads, const mm_executor *host, bool exact,
+                         mm__backend **out, mm_error *err)
 {
     unsigned isa = mm__cpu_features(), wanted = isa;
     *out = NULL;
@@ -207,14 +238,17 @@ mm_status mm__cpu_create(mm__mem *mem, const mm__log *log, const char *tier, int
     if (log) c->base.log = *log;
     c->isa = wanted;
     mm_status s = mm__cpu_table_init(mem, c->isa, &c->table) ? MM_OK : mm__nomem(err, "kernel table");
-    if (s >= 0) s = mm__pool_create(mem, n_threads > 0 ? n_threads : mm__os_cores(), &c->pool, err);
+    if (s >= 0 && host) s = mm__pool_create_on(mem, host, &c->pool, err);
+    else if (s >= 0) s = mm__pool_create(mem, n_threads > 0 ? n_threads : mm__os_cores(), &c->pool, err);
     if (s < 0) {
         mm__cpu_table_free(mem, &c->table);
         mm__free(mem, c);
         return s;
     }
-    if (n_threads > mm__pool_size(c->pool))
+    if (!host && n_threads > mm__pool_size(c->pool))
         mm__logf(log, MM_LOG_WARN, "backend", "%d threads were asked for, %d could be started", n_threads, mm__pool_size(c->pool));
+    c->base.isa = tier_of(c->isa);
+    c->base.threads = mm__pool_size(c->pool);
     *out = &c->base;
     return MM_OK;
 }

@@ -7,6 +7,8 @@
 
 /* features.c: MM__ISA_* bits of this processor under this operating system. */
 unsigned mm__cpu_features(void);
+/* Name of the processor, "processor" when it does not say. */
+void mm__cpu_brand(char out[49]);
 /* "cpu  <brand>, <instruction set>[, n threads]". n_threads 0: left out. */
 void mm__cpu_describe(unsigned isa, int n_threads, char *buf, size_t cap);
 
@@ -38,9 +40,12 @@ mm_status mm__cpu_run(struct mm__pool *pool, const mm__cpu_table *table, const m
                       const atomic_int *cancel, mm_error *err);
 size_t mm__cpu_scratch(const struct mm__pool *pool, const mm__cpu_table *table, const mm__call *call);
 
-/* cpu.c. `tier` caps the instruction set: "c", "avx2", "avx512", "avx512bf16"; NULL: everything there is. n_threads < 1: one
+/* cpu.c. The `index`-th tier, by rising instruction set, and its MM__ISA_* bits (may be NULL); NULL past the last. */
+const char *mm__cpu_tier(unsigned index, unsigned *isa);
+void mm__cpu_device(mm__device *out);
+/* `tier` caps the instruction set: "c", "avx2", "avx512", "avx512bf16"; NULL: everything there is. n_threads < 1: one
  * per core. MM_E_DEVICE: the processor lacks the tier. */
-mm_status mm__cpu_create(mm__mem *mem, const mm__log *log, const char *tier, int n_threads, bool exact, mm__backend **out,
-                         mm_error *err);
+mm_status mm__cpu_create(mm__mem *mem, const mm__log *log, const char *tier, int n_threads, const mm_executor *host, bool exact,
+                         mm__backend **out, mm_error *err);
 
 #endif

@@ -35,7 +35,7 @@ unsigned mm__cpu_features(void)
     return isa;
 }
 
-static void brand(char out[49])
+static void read_brand(char out[49])
 {
     uint32_t word[12] = {0};
     if (__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u)
@@ -48,15 +48,21 @@ static void brand(char out[49])
 #else
 
 unsigned mm__cpu_features(void) { return MM__ISA_C; }
-static void brand(char out[49]) { out[0] = 0; }
+static void read_brand(char out[49]) { out[0] = 0; }
 
 #endif
+
+void mm__cpu_brand(char out[49])
+{
+    read_brand(out);
+    if (!out[0]) memcpy(out, "processor", sizeof "processor");
+}
 
 void mm__cpu_describe(unsigned isa, int n_threads, char *buf, size_t cap)
 {
     char name[49], threads[32] = "";
     const char *tier = isa & MM__ISA_AVX512BF16 ? "avx512-bf16" : isa & MM__ISA_AVX512 ? "avx512" : isa & MM__ISA_AVX2 ? "avx2" : "portable C";
-    brand(name);
+    mm__cpu_brand(name);
     if (n_threads > 0) snprintf(threads, sizeof threads, ", %d thread%s", n_threads, n_threads == 1 ? "" : "s");
-    snprintf(buf, cap, "cpu  %s, %s%s", name[0] ? name : "processor", tier, threads);
+    snprintf(buf, cap, "cpu  %s, %s%s", name, tier, threads);
 }

@@ -135,7 +135,7 @@ mm_status mm__cpu_run(mm__pool *pool, const mm__cpu_table *table, const mm__call
                       const atomic_int *cancel, mm_error *err)
 {
     run r = {.pool = pool, .table = table, .calls = calls, .n = n, .scratch = scratch, .cancel = cancel};
-    const bool ran = mm__pool_run(pool, walk, &r, cancel);
-    if (!ran || atomic_load(&r.abandoned)) return mm__fail(err, MM_E_CANCELLED, "cancelled while computing");
-    return MM_OK;
+    const mm_status st = mm__pool_run(pool, walk, &r, cancel, err);
+    if (st != MM_OK) return st;
+    return atomic_load(&r.abandoned) ? mm__fail(err, MM_E_CANCELLED, "cancelled while computing") : MM_OK;
 }

@@ -10,6 +10,7 @@ double mm__os_now(void);               /* monotonic seconds */
 int64_t mm__os_wall(void);             /* seconds since 1970, UTC */
 int mm__os_cores(void);                /* physical cores this process may use, >= 1 */
 int mm__os_cpus(void);                 /* logical processors this process may use, >= 1 */
+int64_t mm__os_process(void);          /* number of this process; another one after a fork */
 uint64_t mm__os_random(void);          /* unpredictable bits for hash seeds; not for keys */
 
 typedef struct mm__mutex { _Alignas(8) unsigned char opaque[64]; } mm__mutex;
@@ -35,6 +36,9 @@ int mm__os_open(const char *path);
 int mm__os_create(const char *path);   /* for writing; an existing file is emptied */
 bool mm__os_write(int fd, const void *p, size_t n);
 bool mm__os_close(int fd);             /* false: what was written may not have arrived */
+bool mm__os_sync(int fd);              /* until the file's content is on its medium */
+bool mm__os_rename(const char *from, const char *to); /* replaces `to` in one step, for good */
+void mm__os_remove(const char *path);
 int64_t mm__os_size(int fd);           /* regular files only, else -1 */
 int64_t mm__os_pread(int fd, void *dst, size_t n, uint64_t offset); /* short only at the end of the file */
 /* 1 directory, 0 something else, -1 nothing there. What cannot be looked at counts as something: opening it says why. */

@@ -123,6 +123,11 @@ int mm__os_cpus(void)
     return count_cpus(false);
 }
 
+int64_t mm__os_process(void)
+{
+    return (int64_t)getpid();
+}
+
 uint64_t mm__os_random(void)
 {
     struct timespec t;
@@ -250,6 +255,35 @@ bool mm__os_write(int fd, const void *p, size_t n)
 bool mm__os_close(int fd)
 {
     return fd < 0 || close(fd) == 0;
+}
+
+bool mm__os_sync(int fd)
+{
+    return fsync(fd) == 0;
+}
+
+/* The directory is synchronised too, for the new name to outlive a power failure; where that is not possible the rename
+ * stands all the same. */
+bool mm__os_rename(const char *from, const char *to)
+{
+    char dir[4096];
+    const char *slash = strrchr(to, '/');
+    const size_t n = slash ? (size_t)(slash - to) + 1 : 1;
+    if (rename(from, to) != 0) return false;
+    if (n >= sizeof dir) return true;
+    memcpy(dir, slash ? to : ".", n);
+    dir[n] = 0;
+    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    return true;
+}
+
+void mm__os_remove(const char *path)
+{
+    unlink(path);
 }
 
 int64_t mm__os_size(int fd)

@@ -178,7 +178,7 @@ static mm_status load(bench *b, const char *path, mm_error *err)
     mm_engine_options_init(&o, sizeof o);
     o.precision = MM_PRECISION_EXACT;
     mm_status st = b->engine ? MM_OK : mm_engine_create(&o, &b->engine, err);
-    return st == MM_OK ? mm_model_load(b->engine, path, NULL, NULL, &b->model, err) : st;
+    return st == MM_OK ? mm_model_load(b->engine, path, NULL, &b->model, err) : st;
 }
 
 static void run_cases(bench *b, const char *path, const mm__json *doc, bool tokens_only)
@@ -264,13 +264,13 @@ static mm_status open_expected(bench *b, const char *dir, mm__json_doc **doc, mm
     char path[4096], *text;
     size_t len;
     snprintf(path, sizeof path, "%s/expected.json", dir);
-    mm_status st = mm__read_file(b->mem, path, (size_t)64 << 20, &text, &len, err);
+    mm_status st = mm__read_file(&(mm__files){.mem = b->mem}, path, (size_t)64 << 20, &text, &len, err);
     if (st != MM_OK) return st;
     st = mm__json_parse(b->mem, text, len, path, doc, err);
     mm__free(b->mem, text);
     if (st == MM_OK) st = mm__weights_create(b->mem, &b->expected, err);
     snprintf(path, sizeof path, "%s/expected.safetensors", dir);
-    return st == MM_OK ? mm__safetensors_add(b->mem, path, b->expected, err) : st;
+    return st == MM_OK ? mm__safetensors_add(&(mm__files){.mem = b->mem}, path, b->expected, err) : st;
 }
 
 static void run_folder(bench *b, const char *dir)

@@ -32,7 +32,7 @@ static void copy_sides(mm__mem *mem, const char *family, const char *from, const
         snprintf(path, sizeof path, DIR "/%s", sides[i]);
         remove(path);
         snprintf(path, sizeof path, "tests/golden/%s/%s", family, sides[i]);
-        if (mm__read_file(mem, path, 1 << 24, &text, &len, NULL) != MM_OK) continue;
+        if (mm__read_file(&(mm__files){.mem = mem}, path, 1 << 24, &text, &len, NULL) != MM_OK) continue;
         for (char *p = text; from && (p = strstr(p, from)); p += strlen(from)) memcpy(p, to, strlen(to));
         snprintf(path, sizeof path, DIR "/%s", sides[i]);
         FILE *f = fopen(path, "wb");
@@ -50,7 +50,7 @@ static void copy_tensors(mm__mem *mem, const char *family, const char *narrow, i
     mm__weights *w;
     snprintf(path, sizeof path, "tests/golden/%s", family);
     assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-    assert_int_equal(mm__safetensors_add_dir(mem, path, w, NULL), MM_OK);
+    assert_int_equal(mm__safetensors_add_dir(&(mm__files){.mem = mem}, path, w, NULL), MM_OK);
     const size_t n = mm__weights_count(w);
     const char **names = calloc(n, sizeof *names);
     mm__view *views = calloc(n, sizeof *views);
@@ -81,8 +81,8 @@ static void expect(mm__mem *mem, mm_status want, const char *part_of_text)
     mm__backend *b;
     mm__assembly *a;
     mm_error err = {.size = sizeof err};
-    assert_int_equal(mm__backend_create(mem, &log, "cpu", 1, true, &b, &err), MM_OK);
-    const mm_status st = mm__assembly_load(mem, b, DIR, NULL, NULL, &a, &err);
+    assert_int_equal(mm__backend_create(mem, &log, "cpu", 1, NULL, true, &b, &err), MM_OK);
+    const mm_status st = mm__assembly_load(&(mm__files){.mem = mem}, b, DIR, NULL, NULL, &a, &err);
     if (st != want) fail_msg("%s: %s", mm_status_name(st), err.text);
     if (part_of_text && !strstr(err.text, part_of_text)) fail_msg("unexpected sentence: %s", err.text);
     mm__assembly_destroy(a);

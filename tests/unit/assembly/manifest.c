@@ -35,7 +35,7 @@ static mm_status load(const char *path, const char *config, const char *image, m
     mm__source *s;
     write_manifest("m.mm.json", path, config, image);
     *err = (mm_error){.size = sizeof *err};
-    const mm_status st = mm__source_open(mem, DIR "/m.mm.json", &s, err);
+    const mm_status st = mm__source_open(&(mm__files){.mem = mem}, DIR "/m.mm.json", &s, err);
     mm__source_close(s);
     assert_int_equal(mm__mem_live(mem), before);
     mm__mem_destroy(mem);

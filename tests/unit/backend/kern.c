@@ -249,15 +249,21 @@ static void tiers_can_be_asked_for(void **state)
     mm_error err = {.size = sizeof err};
     mm__mem *mem = mm__mem_create(NULL, 0);
     mm__backend *b = NULL;
-    assert_int_equal(mm__backend_create(mem, NULL, "cpu:c", 2, true, &b, NULL), MM_OK);
+    assert_int_equal(mm__backend_create(mem, NULL, "cpu:c", 2, NULL, true, &b, NULL), MM_OK);
     b->ops->describe(b, line, sizeof line);
     assert_non_null(strstr(line, "portable C, 2 threads"));
+    assert_string_equal(b->isa, "c");
+    assert_int_equal(b->threads, 2);
     mm__backend_destroy(b);
-    assert_int_equal(mm__backend_create(mem, NULL, "cpu:mmx", 1, true, &b, &err), MM_E_DEVICE);
-    assert_int_equal(mm__backend_create(mem, NULL, "abacus", 1, true, &b, &err), MM_E_DEVICE);
+    assert_int_equal(mm__backend_create(mem, NULL, "cpu:mmx", 1, NULL, true, &b, &err), MM_E_DEVICE);
+    assert_int_equal(mm__backend_create(mem, NULL, "abacus", 1, NULL, true, &b, &err), MM_E_DEVICE);
     assert_non_null(strstr(err.text, "abacus"));
-    assert_true(mm__backend_list(0, line, sizeof line));
-    assert_false(mm__backend_list(1, line, sizeof line));
+    mm__device d;
+    assert_true(mm__backend_device(0, &d));
+    assert_string_equal(d.id, "cpu");
+    assert_true(d.threads >= 1 && d.name[0] && strstr(d.summary, d.name));
+    assert_false(mm__backend_device(1, &d));
+    assert_string_equal(mm__backend_isa(0), "c");
     mm__mem_destroy(mem);
 }
 

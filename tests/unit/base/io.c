@@ -65,7 +65,7 @@ static void reads_exactly(void **state)
 {
     mm__mem *mem = mm__mem_create(NULL, 0);
     mm__io *io;
-    assert_int_equal(mm__io_open_path(mem, file, &io, NULL), MM_OK);
+    assert_int_equal(mm__io_open_path(&(mm__files){.mem = mem}, file, &io, NULL), MM_OK);
     assert_string_equal(mm__io_name(io), file);
     check_reads(io);
     mm__io_close(io);
@@ -86,15 +86,15 @@ static void says_what_is_missing(void **state)
     mm__io *io;
     mm_error e = {.size = sizeof e};
     char path[64];
-    assert_int_equal(mm__io_open_path(mem, "/nowhere/at/all", &io, &e), MM_E_IO);
+    assert_int_equal(mm__io_open_path(&(mm__files){.mem = mem}, "/nowhere/at/all", &io, &e), MM_E_IO);
     assert_null(io);
     assert_int_equal(e.os_code, 2);
     assert_non_null(strstr(e.text, "/nowhere/at/all"));
-    assert_int_equal(mm__io_open_path(mem, dir, &io, &e), MM_E_IO);
+    assert_int_equal(mm__io_open_path(&(mm__files){.mem = mem}, dir, &io, &e), MM_E_IO);
     assert_non_null(strstr(e.text, "not a regular file"));
     snprintf(path, sizeof path, "%s/pipe", dir);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(mm__io_open_path(mem, path, &io, &e), MM_E_IO); /* and does not hang */
+    assert_int_equal(mm__io_open_path(&(mm__files){.mem = mem}, path, &io, &e), MM_E_IO); /* and does not hang */
     assert_int_equal(mm__mem_live(mem), before);
     mm__mem_destroy(mem);
 }
@@ -105,7 +105,7 @@ static void notices_a_shrinking_file(void **state)
     mm__io *io;
     mm_error e = {.size = sizeof e};
     char b[10];
-    assert_int_equal(mm__io_open_path(mem, file, &io, NULL), MM_OK);
+    assert_int_equal(mm__io_open_path(&(mm__files){.mem = mem}, file, &io, NULL), MM_OK);
     assert_int_equal(truncate(file, 4), 0);
     assert_int_equal(mm__io_read(io, 0, b, 4, &e), MM_OK);
     assert_int_equal(mm__io_read(io, 0, b, 10, &e), MM_E_IO);
@@ -131,13 +131,13 @@ static void reads_whole_files(void **state)
     char *text;
     size_t n;
     mm_error e = {.size = sizeof e};
-    assert_int_equal(mm__read_file(mem, file, 10, &text, &n, &e), MM_OK);
+    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, file, 10, &text, &n, &e), MM_OK);
     assert_int_equal(n, 10);
     assert_string_equal(text, "0123456789");
     mm__free(mem, text);
-    assert_int_equal(mm__read_file(mem, file, 9, &text, &n, &e), MM_E_LIMIT);
+    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, file, 9, &text, &n, &e), MM_E_LIMIT);
     assert_null(text);
-    assert_int_equal(mm__read_file(mem, "/nowhere", 9, &text, NULL, &e), MM_E_IO);
+    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, "/nowhere", 9, &text, NULL, &e), MM_E_IO);
     mm__mem_destroy(mem);
 }
 
@@ -158,9 +158,9 @@ static void paths(void **state)
         assert_string_equal(p, joins[i][2]);
         mm__free(mem, p);
     }
-    assert_int_equal(mm__path_kind(dir), MM__PATH_DIR);
-    assert_int_equal(mm__path_kind(file), MM__PATH_FILE);
-    assert_int_equal(mm__path_kind("/nowhere"), MM__PATH_NONE);
+    assert_int_equal(mm__path_kind(&(mm__files){0}, dir), MM__PATH_DIR);
+    assert_int_equal(mm__path_kind(&(mm__files){0}, file), MM__PATH_FILE);
+    assert_int_equal(mm__path_kind(&(mm__files){0}, "/nowhere"), MM__PATH_NONE);
     mm__mem_destroy(mem);
 }
 
@@ -195,7 +195,7 @@ static void finds_in_order(void **state)
                                            {"b-one.b", "b.bin", NULL}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *name = NULL;
-        assert_int_equal(mm__path_find(mem, dir, cases[i][0], cases[i][1], &name, NULL), MM_OK);
+        assert_int_equal(mm__path_find(&(mm__files){.mem = mem}, dir, cases[i][0], cases[i][1], &name, NULL), MM_OK);
         if (cases[i][2])
             assert_string_equal(name, cases[i][2]);
         else
@@ -203,12 +203,12 @@ static void finds_in_order(void **state)
         mm__free(mem, name);
     }
     char *none = NULL;
-    assert_int_equal(mm__path_find(mem, "/nowhere", "", "", &none, NULL), MM_OK);
+    assert_int_equal(mm__path_find(&(mm__files){.mem = mem}, "/nowhere", "", "", &none, NULL), MM_OK);
     assert_null(none);
     snprintf(path, sizeof path, "%s/loop", dir); /* what cannot be looked at is there, and cannot be listed */
     assert_int_equal(symlink(path, path), 0);
-    assert_int_equal(mm__path_kind(path), MM__PATH_FILE);
-    assert_int_equal(mm__path_find(mem, path, "", "", &none, NULL), MM_E_IO);
+    assert_int_equal(mm__path_kind(&(mm__files){0}, path), MM__PATH_FILE);
+    assert_int_equal(mm__path_find(&(mm__files){.mem = mem}, path, "", "", &none, NULL), MM_E_IO);
     assert_null(none);
     unlink(path);
     mm__mem_destroy(mem);
@@ -219,10 +219,10 @@ static bool read_both(mm__mem *mem)
     char *text = NULL, *name = NULL, *path = NULL;
     mm__io *io = NULL;
     mm_error e = {.size = sizeof e};
-    mm_status st = mm__read_file(mem, file, 100, &text, NULL, &e);
+    mm_status st = mm__read_file(&(mm__files){.mem = mem}, file, 100, &text, NULL, &e);
     if (st == MM_OK) st = mm__io_open_memory(mem, "x", 1, "x", &io, &e);
     assert_true(st == MM_OK || (st == MM_E_NOMEM && e.code == MM_E_NOMEM));
-    const bool looked = st == MM_OK && mm__path_find(mem, dir, "b-", ".bin", &name, &e) == MM_OK;
+    const bool looked = st == MM_OK && mm__path_find(&(mm__files){.mem = mem}, dir, "b-", ".bin", &name, &e) == MM_OK;
     assert_true(looked == (name != NULL));
     if (name) path = mm__path_join(mem, dir, name);
     if (name) assert_string_equal(name, "b-one.bin");

@@ -45,7 +45,7 @@ static void runs_once_on_each(void **state)
         job j = {0};
         assert_int_equal(mm__pool_create(mem, n, &j.pool, NULL), MM_OK);
         assert_int_equal(mm__pool_size(j.pool), n);
-        for (int r = 0; r < ROUNDS; r++) assert_true(mm__pool_run(j.pool, add_one, &j, NULL));
+        for (int r = 0; r < ROUNDS; r++) assert_int_equal(mm__pool_run(j.pool, add_one, &j, NULL, NULL), MM_OK);
         for (int i = 0; i < MOST; i++) assert_int_equal(j.ran[i], i < n ? ROUNDS : 0);
         assert_int_equal(j.wrong, 0);
         mm__pool_destroy(j.pool);
@@ -60,7 +60,7 @@ static void barriers_hold(void **state)
     for (int n = 1; n <= 4; n++) {
         job j = {0};
         assert_int_equal(mm__pool_create(mem, n, &j.pool, NULL), MM_OK);
-        mm__pool_run(j.pool, pass_the_baton, &j, NULL);
+        mm__pool_run(j.pool, pass_the_baton, &j, NULL, NULL);
         assert_int_equal(j.wrong, 0);
         assert_int_equal(j.sum, ROUNDS * (ROUNDS - 1) / 2);
         mm__pool_destroy(j.pool);
@@ -83,7 +83,7 @@ static void sleepers_wake(void **state)
     job j = {0};
     assert_int_equal(mm__pool_create(mem, 2, &j.pool, NULL), MM_OK);
     for (int r = 0; r < 200; r++) {
-        mm__pool_run(j.pool, pause_a_little, &j, NULL);
+        mm__pool_run(j.pool, pause_a_little, &j, NULL, NULL);
         const double until = mm__os_now() + 2e-4;
         while (mm__os_now() < until) {
         }
@@ -97,7 +97,7 @@ static void sleepers_wake(void **state)
 static void host_thread(void *arg)
 {
     job *j = arg;
-    for (int r = 0; r < 1000; r++) mm__pool_run(j->pool, add_one, j, NULL);
+    for (int r = 0; r < 1000; r++) mm__pool_run(j->pool, add_one, j, NULL, NULL);
 }
 
 static void callers_take_turns(void **state)
@@ -132,14 +132,14 @@ static void hold_the_pool(void *arg, int ith, int nth)
 static void holding_thread(void *arg)
 {
     waiter *w = arg;
-    w->ran = mm__pool_run(w->j->pool, hold_the_pool, w, &w->cancel);
+    w->ran = mm__pool_run(w->j->pool, hold_the_pool, w, &w->cancel, NULL) == MM_OK;
 }
 
 static void waiting_thread(void *arg)
 {
     waiter *w = arg;
     atomic_store(&w->entered, 1);
-    w->ran = mm__pool_run(w->j->pool, add_one, w->j, &w->cancel);
+    w->ran = mm__pool_run(w->j->pool, add_one, w->j, &w->cancel, NULL) == MM_OK;
     w->ended = mm__os_now();
 }
 

@@ -85,7 +85,7 @@ static void gguf(void **state)
     mm_error err = {.size = sizeof err};
     int64_t v;
     double d[8];
-    assert_int_equal(mm__gguf_open(mem, "tests/golden/llava/model-f16.gguf", &g, NULL), MM_OK);
+    assert_int_equal(mm__gguf_open(&(mm__files){.mem = mem}, "tests/golden/llava/model-f16.gguf", &g, NULL), MM_OK);
     const mm__config c = {.source = mm__gguf_path(g), .gguf = g, .arch = mm__gguf_get(g, "general.architecture").s};
     assert_int_equal(mm__config_int(&c, "hidden_size", ".embedding_length", -1, 1, 1024, &v, NULL), MM_OK);
     assert_int_equal(v, 32);

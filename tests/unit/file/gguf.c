@@ -58,7 +58,7 @@ static void data(size_t align, size_t n)
 static mm_status open_file(const char *path, mm__gguf **g)
 {
     mm_error err = {.size = sizeof err};
-    const mm_status st = mm__gguf_open(mem, path, g, &err);
+    const mm_status st = mm__gguf_open(&(mm__files){.mem = mem}, path, g, &err);
     if (st) assert_true(!*g && err.code == st && err.text[0]);
     return st;
 }
@@ -122,7 +122,7 @@ static void checkpoints(void **state)
         const uint64_t live = mm__mem_live(mem);
         snprintf(path, sizeof path, "tests/golden/%s", cases[i].path);
         assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-        if (mm__gguf_open(mem, path, &g, &err) || mm__gguf_add_weights(g, w, &err)) fail_msg("%s", err.text);
+        if (mm__gguf_open(&(mm__files){.mem = mem}, path, &g, &err) || mm__gguf_add_weights(g, w, &err)) fail_msg("%s", err.text);
         assert_string_equal(mm__gguf_path(g), path);
         assert_int_equal(mm__weights_count(w), cases[i].count);
         const mm__weight *t = mm__weights_find(w, cases[i].name);
@@ -494,7 +494,7 @@ static void failing_memory(void **state)
         assert_non_null(poor);
         const uint64_t live = mm__mem_live(poor);
         mm_status st = mm__weights_create(poor, &w, NULL);
-        if (!st) st = mm__gguf_open(poor, "tests/golden/llama/model-f16.gguf", &g, NULL);
+        if (!st) st = mm__gguf_open(&(mm__files){.mem = poor}, "tests/golden/llama/model-f16.gguf", &g, NULL);
         if (!st) st = mm__gguf_add_weights(g, w, NULL);
         mm__gguf_close(g);
         mm__weights_destroy(w);

@@ -25,11 +25,14 @@ static void ggml_golden(void **state)
     mm__ggml_bin *g;
     mm_error err = {.size = sizeof err};
     const uint64_t live = mm__mem_live(mem);
-    assert_int_equal(mm__io_open_path(mem, golden, &io, NULL), MM_OK);
-    assert_true(mm__ggml_bin_is(io));
+    assert_int_equal(mm__io_open_path(&(mm__files){.mem = mem}, golden, &io, NULL), MM_OK);
+    uint8_t first[4];
+    assert_int_equal(mm__io_read(io, 0, first, 4, NULL), MM_OK);
+    assert_true(mm__ggml_bin_is(first, mm__io_size(io)));
+    assert_false(mm__ggml_bin_is(first, 47));
     mm__io_close(io);
     assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-    if (mm__ggml_bin_open(mem, golden, w, &g, &err)) fail_msg("%s", err.text);
+    if (mm__ggml_bin_open(&(mm__files){.mem = mem}, golden, w, &g, &err)) fail_msg("%s", err.text);
     const int32_t want[] = {431, 100, 32, 4, 2, 48, 32, 4, 2, 80, 1};
     const int32_t got[] = {g->n_vocab, g->n_audio_ctx, g->n_audio_state, g->n_audio_head, g->n_audio_layer, g->n_text_ctx,
                            g->n_text_state, g->n_text_head, g->n_text_layer, g->n_mels, g->ftype};
@@ -65,7 +68,7 @@ static void ggml_prefixes(void **state)
     const size_t n = read_golden(all, sizeof all);
     write_temp(all, n, path, ".bin");
     assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-    assert_int_equal(mm__ggml_bin_open(mem, path, w, &g, NULL), MM_OK);
+    assert_int_equal(mm__ggml_bin_open(&(mm__files){.mem = mem}, path, w, &g, NULL), MM_OK);
     for (size_t i = 0; i < mm__weights_count(w); i++) {
         const mm__weight *t = mm__weights_at(w, i);
         whole[t->offset - strlen(t->name) - 4 * (size_t)t->shape.n - 12] = 1;
@@ -75,7 +78,7 @@ static void ggml_prefixes(void **state)
     for (size_t k = n; k-- > 0; k -= k > 300 && !whole[k] && k % 7 ? k % 7 : 0) {
         assert_int_equal(truncate(path, (off_t)k), 0);
         assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-        const mm_status st = mm__ggml_bin_open(mem, path, w, &g, NULL);
+        const mm_status st = mm__ggml_bin_open(&(mm__files){.mem = mem}, path, w, &g, NULL);
         if (st != (whole[k] ? MM_OK : MM_E_FORMAT)) fail_msg("%zu bytes gave %d", k, (int)st);
         mm__ggml_bin_free(g);
         mm__weights_destroy(w);
@@ -101,7 +104,7 @@ static void ggml_mutations(void **state)
         fwrite(&c, 1, 1, f);
         fflush(f);
         assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-        refused += mm__ggml_bin_open(mem, path, w, &g, NULL) != MM_OK;
+        refused += mm__ggml_bin_open(&(mm__files){.mem = mem}, path, w, &g, NULL) != MM_OK;
         mm__ggml_bin_free(g);
         mm__weights_destroy(w);
         fseek(f, (long)k, SEEK_SET);
@@ -149,7 +152,7 @@ static mm_status try_open(char spec[64], mm__weights **out)
     const uint64_t live = mm__mem_live(mem);
     write_temp(b.data, b.n, path, ".bin");
     assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-    const mm_status st = mm__ct2_open(mem, path, w, spec, NULL);
+    const mm_status st = mm__ct2_open(&(mm__files){.mem = mem}, path, w, spec, NULL);
     unlink(path);
     if (out && !st) {
         *out = w;
@@ -264,7 +267,7 @@ static void failing_memory(void **state)
             assert_non_null(poor);
             const uint64_t live = mm__mem_live(poor);
             mm_status st = mm__weights_create(poor, &w, NULL);
-            if (!st) st = which ? mm__ggml_bin_open(poor, golden, w, &g, NULL) : mm__ct2_open(poor, path, w, spec, NULL);
+            if (!st) st = which ? mm__ggml_bin_open(&(mm__files){.mem = poor}, golden, w, &g, NULL) : mm__ct2_open(&(mm__files){.mem = poor}, path, w, spec, NULL);
             mm__ggml_bin_free(g);
             mm__weights_destroy(w);
             assert_int_equal(mm__mem_live(poor), live);

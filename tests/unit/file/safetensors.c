@@ -13,7 +13,7 @@ static mm_status load(const void *data, size_t n, size_t *count)
     const uint64_t live = mm__mem_live(mem);
     write_temp(data, n, path, ".safetensors");
     assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-    const mm_status st = mm__safetensors_add(mem, path, w, &err);
+    const mm_status st = mm__safetensors_add(&(mm__files){.mem = mem}, path, w, &err);
     if (count) *count = mm__weights_count(w);
     if (st) assert_true(err.code == st && err.text[0]);
     mm__weights_destroy(w);
@@ -76,7 +76,7 @@ static void checkpoints(void **state)
         const uint64_t live = mm__mem_live(mem);
         snprintf(dir, sizeof dir, "tests/golden/%s", cases[i].dir);
         assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-        if (mm__safetensors_add_dir(mem, dir, w, &err)) fail_msg("%s", err.text);
+        if (mm__safetensors_add_dir(&(mm__files){.mem = mem}, dir, w, &err)) fail_msg("%s", err.text);
         if (mm__weights_count(w) != cases[i].count) fail_msg("%s: %zu tensors", dir, mm__weights_count(w));
         const mm__weight *t = mm__weights_find(w, cases[i].name);
         assert_non_null(t);
@@ -175,7 +175,7 @@ static void prefixes(void **state)
         if (k > header + 16 && k < n - 64) k = (size_t)header + 16;
         assert_int_equal(truncate(path, (off_t)k), 0);
         assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-        assert_int_equal(mm__safetensors_add(mem, path, w, NULL), MM_E_FORMAT);
+        assert_int_equal(mm__safetensors_add(&(mm__files){.mem = mem}, path, w, NULL), MM_E_FORMAT);
         mm__weights_destroy(w);
     }
     unlink(path);
@@ -196,14 +196,14 @@ static void bad_index(void **state)
         fputs(texts[i], f);
         fclose(f);
         assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-        const mm_status st = mm__safetensors_add_dir(mem, dir, w, NULL);
+        const mm_status st = mm__safetensors_add_dir(&(mm__files){.mem = mem}, dir, w, NULL);
         if (st != MM_E_FORMAT && !(st == MM_E_IO && strstr(texts[i], "absent"))) fail_msg("case %zu gave %d", i, (int)st);
         mm__weights_destroy(w);
     }
     unlink(path);
     mm__weights *w;
     assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-    assert_int_equal(mm__safetensors_add_dir(mem, dir, w, NULL), MM_E_IO);
+    assert_int_equal(mm__safetensors_add_dir(&(mm__files){.mem = mem}, dir, w, NULL), MM_E_IO);
     mm__weights_destroy(w);
     rmdir(dir);
 }
@@ -223,7 +223,7 @@ static void writing(void **state)
     write_temp("", 0, path, ".safetensors");
     assert_int_equal(mm__safetensors_write(mem, path, names, views, 4, NULL), MM_OK);
     assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-    assert_int_equal(mm__safetensors_add(mem, path, w, NULL), MM_OK);
+    assert_int_equal(mm__safetensors_add(&(mm__files){.mem = mem}, path, w, NULL), MM_OK);
     assert_int_equal(mm__weights_count(w), 4);
     assert_int_equal(mm__weight_read(mm__weights_find(w, names[0]), 0, y, 48, NULL), MM_OK);
     assert_memory_equal(x, y, 48);
@@ -248,7 +248,7 @@ static void weight_set(void **state)
     mm_error err = {.size = sizeof err};
     write_temp(data, sizeof data, path, ".bin");
     assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-    assert_int_equal(mm__io_open_path(mem, path, &io, NULL), MM_OK);
+    assert_int_equal(mm__io_open_path(&(mm__files){.mem = mem}, path, &io, NULL), MM_OK);
     assert_int_equal(mm__weights_own_io(w, io, NULL), MM_OK);
     assert_int_equal(mm__weights_add(w, "a", 1, MM__F32, mm__shape2(2, 4), io, 0, 32, NULL), MM_OK);
     assert_int_equal(mm__weights_add(w, "a", 1, MM__F32, mm__shape1(1), io, 32, 4, NULL), MM_E_FORMAT);
@@ -286,7 +286,7 @@ static void failing_memory(void **state)
         assert_non_null(poor);
         const uint64_t live = mm__mem_live(poor);
         mm_status st = mm__weights_create(poor, &w, NULL);
-        if (!st) st = mm__safetensors_add_dir(poor, "tests/golden/llama_sharded_f16", w, NULL);
+        if (!st) st = mm__safetensors_add_dir(&(mm__files){.mem = poor}, "tests/golden/llama_sharded_f16", w, NULL);
         mm__weights_destroy(w);
         assert_int_equal(mm__mem_live(poor), live);
         mm__mem_destroy(poor);

@@ -47,7 +47,7 @@ static void open_fixture(fixture *f, int threads)
     memset(f, 0, sizeof *f);
     f->mem = mm__mem_create(NULL, 0);
     f->live = mm__mem_live(f->mem);
-    assert_int_equal(mm__backend_create(f->mem, NULL, "cpu", threads, true, &f->b, NULL), MM_OK);
+    assert_int_equal(mm__backend_create(f->mem, NULL, "cpu", threads, NULL, true, &f->b, NULL), MM_OK);
     random_tensor(f, mm__shape2(3 * D, D), MM__USE_LINEAR);
     random_tensor(f, mm__shape2(D, D), MM__USE_LINEAR);
     random_tensor(f, mm__shape2(2 * FF, D), MM__USE_LINEAR);
@@ -305,7 +305,7 @@ static void memory_may_fail(void **state)
         fail_after = 1 << 20;
         f.mem = mm__mem_create(&host, 0);
         f.live = mm__mem_live(f.mem);
-        assert_int_equal(mm__backend_create(f.mem, NULL, "cpu", 1, true, &f.b, NULL), MM_OK);
+        assert_int_equal(mm__backend_create(f.mem, NULL, "cpu", 1, NULL, true, &f.b, NULL), MM_OK);
         random_tensor(&f, mm__shape2(D, D), MM__USE_LINEAR);
         fail_after = n;
         mm_status s = mm__graph_create(f.b, &g, NULL);

@@ -67,7 +67,7 @@ static mm__json_doc *read_json(room *r, const char *name)
     char *text;
     size_t len;
     mm__json_doc *doc;
-    OK(mm__read_file(r->mem, path_of(r->f, name, path), 1 << 26, &text, &len, &err));
+    OK(mm__read_file(&(mm__files){.mem = r->mem}, path_of(r->f, name, path), 1 << 26, &text, &len, &err));
     OK(mm__json_parse(r->mem, text, len, path, &doc, &err));
     mm__free(r->mem, text);
     return doc;
@@ -81,10 +81,10 @@ static void open_room(room *r, const family *f)
     *r = (room){.f = f};
     r->mem = mm__mem_create(NULL, 0);
     r->at_start = mm__mem_live(r->mem);
-    OK(mm__backend_create(r->mem, &log, "cpu", 2, true, &r->backend, &err));
+    OK(mm__backend_create(r->mem, &log, "cpu", 2, NULL, true, &r->backend, &err));
     OK(mm__weights_create(r->mem, &r->weights, &err));
     OK(mm__weights_create(r->mem, &r->expected, &err));
-    OK(mm__safetensors_add(r->mem, path_of(f, "expected.safetensors", path), r->expected, &err));
+    OK(mm__safetensors_add(&(mm__files){.mem = r->mem}, path_of(f, "expected.safetensors", path), r->expected, &err));
     r->cases = read_json(r, "expected.json");
     r->config = read_json(r, "config.json");
     mm__config config = {.source = f->dir, .json = mm__json_root(r->config)};
@@ -92,17 +92,17 @@ static void open_room(room *r, const family *f)
     mm__scheme scheme = MM__NAMES_HF;
     if (f->file && strstr(f->file, ".gguf")) {
         scheme = MM__NAMES_GGUF;
-        OK(mm__gguf_open(r->mem, path_of(f, f->file, path), &r->gguf, &err));
+        OK(mm__gguf_open(&(mm__files){.mem = r->mem}, path_of(f, f->file, path), &r->gguf, &err));
         OK(mm__gguf_add_weights(r->gguf, r->weights, &err));
         config = (mm__config){.source = f->file, .gguf = r->gguf, .arch = mm__gguf_get(r->gguf, "general.architecture").s};
     } else if (f->file) {
         mm__ggml_bin *bin;
         scheme = MM__NAMES_GGML;
-        OK(mm__ggml_bin_open(r->mem, path_of(f, f->file, path), r->weights, &bin, &err));
+        OK(mm__ggml_bin_open(&(mm__files){.mem = r->mem}, path_of(f, f->file, path), r->weights, &bin, &err));
         mm__ggml_bin_free(bin);
     } else {
         snprintf(path, sizeof path, "tests/golden/%s", f->dir);
-        OK(mm__safetensors_add_dir(r->mem, path, r->weights, &err));
+        OK(mm__safetensors_add_dir(&(mm__files){.mem = r->mem}, path, r->weights, &err));
     }
     OK(mm__store_create(r->backend, NULL, NULL, 0, &r->store, &err));
     mm__loader base = {.store = r->store, .mem = r->mem, .weights = r->weights, .scheme = scheme};

@@ -106,14 +106,14 @@ static inline void open_room(room *r, const subject *s)
     *r = (room){.s = s};
     r->mem = failing_mem(&r->host, -1);
     r->at_start = mm__mem_live(r->mem);
-    OK(mm__backend_create(r->mem, &log, "cpu", 2, true, &r->backend, &err));
+    OK(mm__backend_create(r->mem, &log, "cpu", 2, NULL, true, &r->backend, &err));
     OK(mm__store_create(r->backend, NULL, NULL, 0, &r->store, &err));
     OK(mm__json_parse(r->mem, speech_config, sizeof speech_config - 1, "speech", &r->config, &err));
     snprintf(path, sizeof path, "tests/golden/%s%s%s", s->dir, s->file ? "/" : "", s->file ? s->file : "");
-    OK(mm__source_open(r->mem, path, &r->source, &err));
+    OK(mm__source_open(&(mm__files){.mem = r->mem}, path, &r->source, &err));
     OK(mm__weights_create(r->mem, &r->expected, &err));
     snprintf(path, sizeof path, "tests/golden/%s/expected.safetensors", s->dir);
-    OK(mm__safetensors_add(r->mem, path, r->expected, &err));
+    OK(mm__safetensors_add(&(mm__files){.mem = r->mem}, path, r->expected, &err));
     OK(create_parts(r));
 }
 

@@ -32,8 +32,8 @@ static inline void bench_open(bench *b, const char *family, uint32_t flags, uint
     const mm__session_options o = {.max_tokens = max_tokens, .flags = flags, .top_p = 1, .repeat_penalty = 1};
     snprintf(path, sizeof path, GOLDEN "%s", family);
     b->mem = mm__mem_create(NULL, 0);
-    assert_int_equal(mm__backend_create(b->mem, &log, "cpu", 1, true, &b->backend, &err), MM_OK);
-    if (mm__assembly_load(b->mem, b->backend, path, NULL, NULL, &b->a, &err) != MM_OK) fail_msg("%s: %s", family, err.text);
+    assert_int_equal(mm__backend_create(b->mem, &log, "cpu", 1, NULL, true, &b->backend, &err), MM_OK);
+    if (mm__assembly_load(&(mm__files){.mem = b->mem}, b->backend, path, NULL, NULL, &b->a, &err) != MM_OK) fail_msg("%s: %s", family, err.text);
     if (mm__session_create(b->mem, &log, b->a, &o, &b->s, &err) != MM_OK) fail_msg("%s: %s", family, err.text);
 }
 
@@ -73,7 +73,7 @@ static inline void answer(bench *b, mm__feed *in, mm_event *last)
 static inline void say(bench *b, const char *text)
 {
     mm__feed in;
-    mm__feed_init(&in, b->mem);
+    mm__feed_init(&in, &(mm__files){.mem = b->mem});
     add_text(&in, text);
     answer(b, &in, NULL);
 }

@@ -23,14 +23,14 @@ static void history(void **state)
     mm_event end;
     (void)state;
     bench_open(&b, "gpt2", MM_SESSION_RAW | MM_SESSION_IGNORE_EOS, 3);
-    mm__feed_init(&in, b.mem);
+    mm__feed_init(&in, &(mm__files){.mem = b.mem});
     add_ids(&in, first, 4);
     answer(&b, &in, &end);
     assert_int_equal(b.s->line.n_rows, 4);
     expect_ids(b.s, 0, first, 4);
     assert_int_equal(end.n_ids, 3);
     memcpy(said, end.ids, sizeof said);
-    mm__feed_init(&in, b.mem);
+    mm__feed_init(&in, &(mm__files){.mem = b.mem});
     add_ids(&in, second, 2);
     answer(&b, &in, NULL);
     assert_int_equal(b.s->line.n_rows, 9);
@@ -55,7 +55,7 @@ static void mixed(void **state)
     mm__ids_init(&tail, b.mem);
     assert_int_equal(mm__tokenize(b.a->tokenizer, "Look:", 5, MM__TOKENIZE_AROUND, &head, NULL), MM_OK);
     assert_int_equal(mm__tokenize(b.a->tokenizer, "What is it?", 11, 0, &tail, NULL), MM_OK);
-    mm__feed_init(&in, b.mem);
+    mm__feed_init(&in, &(mm__files){.mem = b.mem});
     add_text(&in, "Look:");
     add_ids(&in, ids, 3);
     add_picture(&in);
@@ -87,7 +87,7 @@ static void after_text(void **state)
     const size_t before = b.s->line.n_rows;
     mm__row *rows = mm__calloc(b.mem, before, sizeof *rows);
     memcpy(rows, b.s->line.rows, before * sizeof *rows);
-    mm__feed_init(&in, b.mem);
+    mm__feed_init(&in, &(mm__files){.mem = b.mem});
     add_ids(&in, ids, 2);
     answer(&b, &in, NULL);
     assert_true(b.s->line.n_rows > before + 2);
@@ -106,7 +106,7 @@ static void taken_back(void **state)
     mm_event e = {.size = sizeof e};
     (void)state;
     bench_open(&b, "gpt2", MM_SESSION_RAW, 2);
-    mm__feed_init(&in, b.mem);
+    mm__feed_init(&in, &(mm__files){.mem = b.mem});
     add_ids(&in, ids, 3);
     assert_int_equal(mm__session_feed(b.s, &in, NULL), MM_OK);
     mm__session_cancel(b.s);

@@ -74,7 +74,7 @@ static void work(const char *path, int32_t level)
     eo.log_user = &log_of;
     eo.log_level = level;
     ok(mm_engine_create(&eo, &e, &err));
-    ok(mm_model_load(e, path, NULL, NULL, &m, &err));
+    ok(mm_model_load(e, path, NULL, &m, &err));
     mm_session_options_init(&so, sizeof so);
     so.max_tokens = 5;
     so.n_ctx = 64;
@@ -97,7 +97,7 @@ static void work(const char *path, int32_t level)
 static void tells_what_was_opened(void **state)
 {
     char device[256];
-    ok(mm_device_info(0, device, sizeof device, NULL, &err));
+    ok(mm_device_info(0, "summary", device, sizeof device, NULL, &err));
     work(LM, MM_LOG_INFO);
     assert_int_equal(log_of.n, 2);
     expect("backend", MM_LOG_INFO, (const char *const[]){device, "2 threads", "fast precision", NULL});

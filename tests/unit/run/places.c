@@ -15,7 +15,7 @@ static void later_picture(const char *family, uint32_t flags, bool spelled_out)
     say(&b, "Where does <image> stand?");
     const size_t before = b.s->line.n_rows;
     assert_int_equal(media_rows(b.s, &first), 0);
-    mm__feed_init(&in, b.mem);
+    mm__feed_init(&in, &(mm__files){.mem = b.mem});
     add_text(&in, "Here <image> it is, not <image> there.");
     add_picture(&in);
     answer(&b, &in, NULL);
@@ -69,7 +69,7 @@ static void marked(void **state)
     size_t first = 0;
     (void)state;
     bench_open(&b, "idefics", 0, 1);
-    mm__feed_init(&in, b.mem);
+    mm__feed_init(&in, &(mm__files){.mem = b.mem});
     add_text(&in, "left <image> right");
     add_picture(&in);
     answer(&b, &in, NULL);

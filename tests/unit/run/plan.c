@@ -68,7 +68,7 @@ static void check_model(mm_engine *e, const subject *m, uint32_t n_ctx)
     mm_model *model;
     mm_session *s;
     mm_session_options o;
-    ok(mm_model_load(e, m->path, NULL, NULL, &model, &err));
+    ok(mm_model_load(e, m->path, NULL, &model, &err));
     snprintf(key, sizeof key, "plan:%u", (unsigned)n_ctx);
     ok(mm_model_info(model, key, plan, sizeof plan, NULL, &err));
     mm_session_options_init(&o, sizeof o);
@@ -146,7 +146,7 @@ static void planning_is_cheap(void **state)
     eo.n_threads = 1;
     eo.allocator = &metered;
     ok(mm_engine_create(&eo, &e, &err));
-    ok(mm_model_load(e, GOLDEN "t5", NULL, NULL, &m, &err));
+    ok(mm_model_load(e, GOLDEN "t5", NULL, &m, &err));
     const size_t before = used.peak = used.live;
     ok(mm_model_info(m, "plan:0", plan, sizeof plan, NULL, &err));
     const double caches = plan_value(plan, "kv") + plan_value(plan, "cross");

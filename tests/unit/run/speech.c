@@ -20,7 +20,7 @@ static void transcribe(bench *b, uint32_t max_tokens, const char *forced, bool s
         for (int32_t i = 0; i < n; i++)
             if (i != p->eot) p->suppress[p->n_suppress++] = i;
     }
-    mm__feed_init(&in, b->mem);
+    mm__feed_init(&in, &(mm__files){.mem = b->mem});
     assert_int_equal(mm__feed_add_file(&in, MM__ITEM_AUDIO, GOLDEN "_inputs/speech_16k.wav", NULL), MM_OK);
     answer(b, &in, end);
 }

@@ -16,7 +16,7 @@ static void lay_out(bench *b, const char *role, const char *one, const char *two
     mm__feed in;
     mm_error err = {.size = sizeof err};
     mm__session_reset(b->s);
-    mm__feed_init(&in, b->mem);
+    mm__feed_init(&in, &(mm__files){.mem = b->mem});
     assert_int_equal(mm__feed_add_text(&in, MM__ITEM_ROLE, role, strlen(role), NULL), MM_OK);
     add_text(&in, one);
     if (two) add_text(&in, two);
@@ -119,7 +119,7 @@ static void none_left(void **state)
     check_text(&b, "qwen2", "\xEF\xB7\x90<|im_end|>");
     mm__session_reset(b.s);
     for (int i = 0; i < 32; i++) snprintf(text + strlen(text), 4, "\xEF\xB7%c", 0x90 + i);
-    mm__feed_init(&in, b.mem);
+    mm__feed_init(&in, &(mm__files){.mem = b.mem});
     add_text(&in, text);
     assert_int_equal(mm__session_feed(b.s, &in, &err), MM_OK);
     assert_int_equal(mm__prompt_rows(b.s, &err), MM_E_LIMIT);

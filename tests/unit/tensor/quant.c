@@ -40,12 +40,12 @@ static void golden(void **state)
     mm__weights *expected, *w;
     mm__gguf *g;
     assert_int_equal(mm__weights_create(mem, &expected, NULL), MM_OK);
-    if (mm__safetensors_add(mem, DIR "expected.safetensors", expected, &err)) fail_msg("%s", err.text);
+    if (mm__safetensors_add(&(mm__files){.mem = mem}, DIR "expected.safetensors", expected, &err)) fail_msg("%s", err.text);
     for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
         char path[96], name[96];
         snprintf(path, sizeof path, DIR "model-%s.gguf", files[f]);
         assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
-        if (mm__gguf_open(mem, path, &g, &err) || mm__gguf_add_weights(g, w, &err)) fail_msg("%s", err.text);
+        if (mm__gguf_open(&(mm__files){.mem = mem}, path, &g, &err) || mm__gguf_add_weights(g, w, &err)) fail_msg("%s", err.text);
         for (size_t k = 0; k < sizeof tensors / sizeof *tensors; k++) {
             snprintf(name, sizeof name, "%s/dequant.%s.rows_0_1_last", files[f], tensors[k]);
             const mm__weight *t = mm__weights_find(w, tensors[k]), *want = mm__weights_find(expected, name);

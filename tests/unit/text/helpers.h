@@ -22,8 +22,8 @@ static inline mm__json_doc *load_json_file(mm__mem *mem, const char *path)
     size_t len;
     mm__json_doc *doc = NULL;
     mm_error err = {.size = sizeof err};
-    if (mm__path_kind(path) != MM__PATH_FILE) return NULL;
-    if (mm__read_file(mem, path, (size_t)1 << 28, &text, &len, &err) != MM_OK) fail_msg("%s: %s", path, err.text);
+    if (mm__path_kind(&(mm__files){0}, path) != MM__PATH_FILE) return NULL;
+    if (mm__read_file(&(mm__files){.mem = mem}, path, (size_t)1 << 28, &text, &len, &err) != MM_OK) fail_msg("%s: %s", path, err.text);
     if (mm__json_parse(mem, text, len, path, &doc, &err) != MM_OK) fail_msg("%s", err.text);
     mm__free(mem, text);
     return doc;
@@ -54,8 +54,8 @@ static inline mm__tokenizer *tokenizer_of_spm(mm__mem *mem, const char *dir, con
     snprintf(path, sizeof path, "%s/tokenizer_config.json", dir);
     mm__json_doc *config = load_json_file(mem, path);
     snprintf(path, sizeof path, "%s/%s", dir, file);
-    if (mm__path_kind(path) == MM__PATH_FILE) {
-        if (mm__read_file(mem, path, (size_t)1 << 28, &bytes, &len, &err) != MM_OK) fail_msg("%s", err.text);
+    if (mm__path_kind(&(mm__files){0}, path) == MM__PATH_FILE) {
+        if (mm__read_file(&(mm__files){.mem = mem}, path, (size_t)1 << 28, &bytes, &len, &err) != MM_OK) fail_msg("%s", err.text);
         if (mm__tokenizer_from_spm(mem, bytes, len, config ? mm__json_root(config) : NULL, path, &t, &err) != MM_OK) fail_msg("%s", err.text);
     }
     mm__free(mem, bytes);
@@ -141,7 +141,7 @@ static inline mm__tokenizer *tokenizer_of_gguf(mm__mem *mem, const char *path, i
 {
     mm__gguf *g = NULL;
     mm_error err = {.size = sizeof err};
-    if (mm__gguf_open(mem, path, &g, &err) != MM_OK) fail_msg("%s", err.text);
+    if (mm__gguf_open(&(mm__files){.mem = mem}, path, &g, &err) != MM_OK) fail_msg("%s", err.text);
     mm__tokenizer *t = tokenizer_of_gguf_mem(mem, g, path, prefix);
     mm__gguf_close(g);
     return t;

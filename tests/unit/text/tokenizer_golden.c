@@ -239,7 +239,7 @@ static void from_gguf(void **state)
         mm__mem *mem = mm__mem_create(NULL, 0);
         uint64_t before = mm__mem_live(mem);
         snprintf(path, sizeof path, "tests/golden/%s/%s", f->name, f->gguf ? f->gguf : "");
-        if (f->gguf && mm__path_kind(path) == MM__PATH_FILE) {
+        if (f->gguf && mm__path_kind(&(mm__files){0}, path) == MM__PATH_FILE) {
             mm__tokenizer *t = tokenizer_of_gguf(mem, path, f->prefix);
             if (t) bad += check_family(mem, f, t, f->gguf, f->skip, false);
             seen += t != NULL;

@@ -16,7 +16,7 @@ static bool find_model(const char *name, char *path, size_t cap)
 {
     const char *dir = getenv("MM_TEST_MODELS");
     snprintf(path, cap, "%s/%s", dir ? dir : "build/models", name);
-    if (mm__path_kind(path) != MM__PATH_NONE) return true;
+    if (mm__path_kind(&(mm__files){0}, path) != MM__PATH_NONE) return true;
     print_message("%s is not there: skipped\n", path);
     return false;
 }
@@ -170,7 +170,7 @@ static void gguf_model(const char *file, const char *record)
     mm__gguf *g = NULL;
     mm_error err = {.size = sizeof err};
     double t0 = now();
-    if (mm__gguf_open(mem, path, &g, &err) != MM_OK) fail_msg("%s", err.text);
+    if (mm__gguf_open(&(mm__files){.mem = mem}, path, &g, &err) != MM_OK) fail_msg("%s", err.text);
     double t1 = now();
     mm__tokenizer *t = tokenizer_of_gguf_mem(mem, g, path, -1);
     print_message("%s: opened in %.0f ms, tokenizer in %.0f ms\n", file, (t1 - t0) * 1e3, (now() - t1) * 1e3);

@@ -1,0 +1,3 @@
+module libmm
+
+go 1.19

@@ -1,0 +1,7 @@
+module examples
+
+go 1.19
+
+require libmm v0.1.0
+
+replace libmm => ../../bindings/go
