@@ -32,8 +32,9 @@ def run_block(block):
         command = lines.pop(0)
         while command.endswith("\\"):
             command = command[:-1] + lines.pop(0).strip()
-        environment = dict(os.environ, PATH=os.path.join(ROOT, os.environ.get("BUILD", "build")) + ":" + os.environ["PATH"])
-        done = subprocess.run(["bash", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
+        build = os.environ.get("BUILD", "build")
+        environment = dict(os.environ, PATH=os.path.join(ROOT, build) + ":" + os.environ["PATH"])
+        done = subprocess.run(["bash", "-c", re.sub(r"^build/", build + "/", command)], stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
         got = done.stdout.rstrip("\n").split("\n") if done.stdout.strip() else []
         problem = ""
         if done.returncode:
