@@ -2,7 +2,8 @@
  *
  * A file often states only what differs from the defaults of the Python class it names, so the classes' defaults are
  * needed; they are a table here, taken from the published classes. Suffixes "Fast" and the older "FeatureExtractor" name
- * the same class. Every number is range-checked: sizes 1..16384, finite means, standard deviations above 1e-6. */
+ * the same class, but a switch that is null is off in the one and at its default in the "Fast" one. A class that cannot
+ * crop or pad ignores what the file says about it; every "Fast" one can crop. Every number is range-checked: sizes 1..16384, finite means, standard deviations above 1e-6. */
 #include "image.h"
 #include "probe.h"
 #include "../base/error.h"
@@ -17,42 +18,38 @@
     {                                                                                                                          \
         0.26862954f, 0.26130258f, 0.27577711f                                                                                  \
     }
-#define MEAN_IMAGENET                                                                                                          \
-    {                                                                                                                          \
-        0.485f, 0.456f, 0.406f                                                                                                 \
-    }
-#define STD_IMAGENET                                                                                                           \
-    {                                                                                                                          \
-        0.229f, 0.224f, 0.225f                                                                                                 \
-    }
 #define HALF                                                                                                                   \
     {                                                                                                                          \
         0.5f, 0.5f, 0.5f                                                                                                       \
     }
 
+enum { CROPS = 1, PADS = 2 };
+
 typedef struct class_defaults {
     const char *name; /* without ImageProcessor */
     int32_t size, crop;
+    int can; /* CROPS, PADS */
     int fit, resample, rgb;
     float mean[3], std[3];
 } class_defaults;
 
-#define EXACT(n, c) n, c, MM__FIT_EXACT
-#define SHORTEST(n, c) n, c, MM__FIT_SHORTEST
+#define EXACT(n) n, 0, 0, MM__FIT_EXACT
+#define EXACT_CROP(n, c) n, c, CROPS, MM__FIT_EXACT
+#define SHORTEST(n, can) n, n, can, MM__FIT_SHORTEST
 #define DROP MM__RGB_DROP_ALPHA
 
 static const class_defaults classes[] = {
-    {"CLIP", SHORTEST(224, 224), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
-    {"Bit", SHORTEST(224, 224), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
-    {"Llava", SHORTEST(224, 224), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
-    {"ChineseCLIP", SHORTEST(224, 224), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
-    {"Blip", EXACT(384, 0), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
-    {"ViT", EXACT(224, 0), MM__RESAMPLE_BILINEAR, DROP, HALF, HALF},
-    {"Siglip", EXACT(224, 0), MM__RESAMPLE_BICUBIC, DROP, HALF, HALF},
-    {"DeiT", EXACT(256, 224), MM__RESAMPLE_BICUBIC, DROP, MEAN_IMAGENET, STD_IMAGENET},
-    {"Beit", EXACT(256, 0), MM__RESAMPLE_BICUBIC, DROP, HALF, HALF},
-    {"Gemma3", EXACT(224, 0), MM__RESAMPLE_BILINEAR, DROP, HALF, HALF},
-    {"Idefics", EXACT(224, 0), MM__RESAMPLE_BICUBIC, MM__RGB_OVER_WHITE, MEAN_CLIP, STD_CLIP},
+    {"CLIP", SHORTEST(224, CROPS), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
+    {"Bit", SHORTEST(224, CROPS), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
+    {"Llava", SHORTEST(224, CROPS | PADS), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
+    {"ChineseCLIP", SHORTEST(224, CROPS), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
+    {"Blip", EXACT(384), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
+    {"ViT", EXACT(224), MM__RESAMPLE_BILINEAR, DROP, HALF, HALF},
+    {"Siglip", EXACT(224), MM__RESAMPLE_BICUBIC, DROP, HALF, HALF},
+    {"DeiT", EXACT_CROP(256, 224), MM__RESAMPLE_BICUBIC, DROP, HALF, HALF},
+    {"Beit", EXACT_CROP(256, 224), MM__RESAMPLE_BICUBIC, DROP, HALF, HALF},
+    {"Gemma3", EXACT(224), MM__RESAMPLE_BILINEAR, DROP, HALF, HALF},
+    {"Idefics", EXACT(224), MM__RESAMPLE_BICUBIC, MM__RGB_OVER_WHITE, MEAN_CLIP, STD_CLIP},
 };
 
 static bool same_class(const char *stated, const char *name)
@@ -65,8 +62,8 @@ static bool same_class(const char *stated, const char *name)
     return false;
 }
 
-/* Defaults of the class; false when it is not in the table. */
-static bool from_class(const char *stated, mm__image_policy *p)
+/* Defaults of the class and what it can; false when it is not in the table. */
+static bool from_class(const char *stated, mm__image_policy *p, int *can)
 {
     for (size_t i = 0; stated && i < sizeof classes / sizeof *classes; i++) {
         const class_defaults *c = &classes[i];
@@ -83,6 +80,7 @@ static bool from_class(const char *stated, mm__image_policy *p)
                                 .normalize = 1};
         memcpy(p->mean, c->mean, sizeof p->mean);
         memcpy(p->std, c->std, sizeof p->std);
+        *can = c->can;
         return true;
     }
     return false;
@@ -91,6 +89,25 @@ static bool from_class(const char *stated, mm__image_policy *p)
 static bool present(const mm__json *v)
 {
     return mm__json_kind(v) != MM__JSON_NULL;
+}
+
+static const char *class_of(const mm__json *doc)
+{
+    const char *stated = mm__json_str(mm__json_get(doc, "image_processor_type"), NULL, NULL);
+    return stated ? stated : mm__json_str(mm__json_get(doc, "feature_extractor_type"), NULL, NULL);
+}
+
+static bool is_fast(const char *stated)
+{
+    const size_t n = stated ? strlen(stated) : 0;
+    return n > 4 && strcmp(stated + n - 4, "Fast") == 0;
+}
+
+static bool read_switch(const mm__json *doc, const char *key, bool otherwise)
+{
+    const mm__json *v = mm__json_get(doc, key);
+    const char *stated = class_of(doc);
+    return v && !present(v) && stated && !is_fast(stated) ? false : mm__json_bool(v, otherwise);
 }
 
 static mm_status read_int(const mm__json *v, int32_t lo, int32_t hi, const char *what, const char *key, int32_t *out,
@@ -166,33 +183,33 @@ static mm_status read_values(const mm__json *doc, const char *what, mm__image_po
         if (!(x > 0 && x <= 1e4)) return mm__fail(err, MM_E_FORMAT, "%s: rescale_factor is out of range", what);
         p->rescale = (float)x;
     }
-    if (!mm__json_bool(mm__json_get(doc, "do_rescale"), true)) p->rescale = 1.0f;
-    p->normalize = mm__json_bool(mm__json_get(doc, "do_normalize"), p->normalize);
+    if (!read_switch(doc, "do_rescale", true)) p->rescale = 1.0f;
+    p->normalize = read_switch(doc, "do_normalize", p->normalize);
     return MM_OK;
 }
 
-static mm_status read_geometry(const mm__json *doc, const char *what, mm__image_policy *p, mm_error *err)
+static mm_status read_geometry(const mm__json *doc, const char *what, int can, mm__image_policy *p, mm_error *err)
 {
     mm_status st = MM_OK;
     const mm__json *v;
-    const bool crop = mm__json_bool(mm__json_get(doc, "do_center_crop"), p->crop_width > 0);
+    const bool crop = (can & CROPS) && read_switch(doc, "do_center_crop", p->crop_width > 0);
     if (present(v = mm__json_get(doc, "resample")))
         st = read_int(v, 0, MM__RESAMPLE_HAMMING, what, "resample", &p->resample, err);
     if (st == MM_OK && present(v = mm__json_get(doc, "size"))) st = read_size(v, what, p, err);
     if (st == MM_OK && present(v = mm__json_get(doc, "image_size"))) st = read_size(v, what, p, err);
     if (st == MM_OK && present(v = mm__json_get(doc, "crop_size"))) st = read_crop(v, what, p, err);
     if (st != MM_OK) return st;
-    if (mm__json_bool(mm__json_get(doc, "do_pad"), false) && p->fit == MM__FIT_SHORTEST &&
+    if ((can & PADS) && read_switch(doc, "do_pad", false) && p->fit != MM__FIT_PAD_SQUARE &&
         !present(mm__json_get(doc, "pad_size"))) {
+        if (p->fit == MM__FIT_SHORTEST) p->width = p->height = p->shortest;
         p->fit = MM__FIT_PAD_SQUARE;
-        p->width = p->height = p->shortest;
         for (int c = 0; c < 3; c++) p->pad_color[c] = (uint8_t)(p->mean[c] * 255.0f);
     }
     if (!crop)
         p->crop_width = p->crop_height = 0;
     else if (p->crop_width == 0)
         return mm__fail(err, MM_E_FORMAT, "%s: do_center_crop without crop_size", what);
-    if (!mm__json_bool(mm__json_get(doc, "do_resize"), true)) p->fit = MM__FIT_NONE;
+    if (!read_switch(doc, "do_resize", true)) p->fit = MM__FIT_NONE;
     return MM_OK;
 }
 
@@ -200,16 +217,17 @@ mm_status mm__image_policy_from_json(const mm__json *doc, const mm__image_policy
                                      mm__image_policy *out, mm_error *err)
 {
     if (mm__json_kind(doc) != MM__JSON_OBJECT) return mm__fail(err, MM_E_FORMAT, "%s: not a JSON object", what);
-    const char *stated = mm__json_str(mm__json_get(doc, "image_processor_type"), NULL, NULL);
-    if (!stated) stated = mm__json_str(mm__json_get(doc, "feature_extractor_type"), NULL, NULL);
+    const char *stated = class_of(doc);
     mm__image_policy p;
-    if (!from_class(stated, &p)) {
-        if (!fallback)
+    int can = CROPS | PADS;
+    if (!from_class(stated, &p, &can)) {
+        if (!fallback || stated)
             return mm__fail(err, MM_E_UNSUPPORTED, "%s: unknown image_processor_type \"%s\"", what, stated ? stated : "(none)");
         p = *fallback;
     }
+    if (is_fast(stated)) can |= CROPS;
     mm_status st = read_values(doc, what, &p, err);
-    if (st == MM_OK) st = read_geometry(doc, what, &p, err);
+    if (st == MM_OK) st = read_geometry(doc, what, can, &p, err);
     if (st == MM_OK) *out = p;
     return st;
 }

@@ -192,13 +192,23 @@ static void policies_fill_in_the_class_and_check_ranges(void **state)
     policy("{\"image_processor_type\":\"ViTFeatureExtractor\",\"size\":384,\"image_std\":null}", MM_OK, &p);
     assert_true(p.fit == MM__FIT_EXACT && p.width == 384 && p.crop_width == 0 && p.std[0] == 0.5f);
     policy(
-        "{\"image_processor_type\":\"CLIPImageProcessor\",\"do_pad\":true,\"size\":{\"shortest_edge\":336},\"crop_size\":336}",
+        "{\"image_processor_type\":\"LlavaImageProcessor\",\"do_pad\":true,\"size\":{\"shortest_edge\":336},\"crop_size\":336}",
         MM_OK, &p);
     assert_true(p.fit == MM__FIT_PAD_SQUARE && p.width == 336 && p.pad_color[0] == 122 && p.pad_color[1] == 116 &&
                 p.pad_color[2] == 104);
     policy("{\"image_processor_type\":\"BlipImageProcessor\",\"do_resize\":false,\"do_rescale\":false,\"do_normalize\":false}",
            MM_OK, &p);
     assert_true(p.fit == MM__FIT_NONE && p.rescale == 1.0f && !p.normalize);
+    policy("{\"image_processor_type\":\"CLIPImageProcessor\",\"do_pad\":true,\"do_center_crop\":null,"
+           "\"do_normalize\":null}",
+           MM_OK, &p);
+    assert_true(p.fit == MM__FIT_SHORTEST && p.crop_width == 0 && !p.normalize); /* this class cannot pad; null is off */
+    policy("{\"image_processor_type\":\"CLIPImageProcessorFast\",\"do_center_crop\":null,\"do_normalize\":null}", MM_OK, &p);
+    assert_true(p.crop_width == 224 && p.normalize);
+    policy("{\"image_processor_type\":\"ViTImageProcessor\",\"do_center_crop\":true,\"crop_size\":200}", MM_OK, &p);
+    assert_int_equal(p.crop_width, 0);
+    policy("{\"image_processor_type\":\"DeiTImageProcessor\"}", MM_OK, &p);
+    assert_true(p.width == 256 && p.crop_width == 224 && p.mean[0] == 0.5f);
     policy("{}", MM_E_UNSUPPORTED, &p);
     policy("[]", MM_E_FORMAT, &p);
     policy("{\"image_processor_type\":\"NoSuchImageProcessor\"}", MM_E_UNSUPPORTED, &p);
