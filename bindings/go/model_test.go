@@ -59,7 +59,6 @@ func TestBuildAndDevices(t *testing.T) {
 	_, err = DeviceInfo(0, "no such key")
 	want(t, err, ErrKey)
 	v, err := BuildInfo("version")
-	later(t, err)
 	must(t, err)
 	if got := fmt.Sprintf("%d.%d.%d", Version()>>16, Version()>>8&0xff, Version()&0xff); got != v {
 		t.Errorf("version %s, but built as %s", got, v)
@@ -79,8 +78,8 @@ func TestStatuses(t *testing.T) {
 		t.Error("a number that is no status has a name")
 	}
 	all := Statuses()
-	if len(all) == 0 {
-		t.Skip("not in this library yet")
+	if len(all) < 17 {
+		t.Errorf("only %d statuses", len(all))
 	}
 	for _, s := range all {
 		if s.Status.String() != s.Name || s.Meaning == "" {
@@ -103,7 +102,6 @@ func TestEngine(t *testing.T) {
 		t.Error("models forget their engine")
 	}
 	threads, err := e.Info("threads")
-	later(t, err)
 	must(t, err)
 	if threads != "1" {
 		t.Errorf("%s threads", threads)
@@ -195,8 +193,6 @@ func folderOf(t *testing.T, name string) fstest.MapFS {
 }
 
 func TestTemplateVariables(t *testing.T) {
-	_, err := session(t, open(t, "llama")).Count()
-	later(t, err) // the same change of the library brings both
 	memory := folderOf(t, "llama")
 	memory["llama/chat_template.jinja"] = &fstest.MapFile{Data: []byte(`{% for m in messages %}{{ m.content }}{% endfor %}` +
 		`{% if tools %}{% for t in tools %} {{ t.function.name }}{% endfor %}{% endif %}{% if quiet %} quietly{% endif %}`)}
@@ -287,7 +283,7 @@ func TestLog(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	if len(lines) == 0 {
-		t.Skip("the library had nothing to say")
+		t.Error("the library had nothing to say")
 	}
 }
 
@@ -295,9 +291,6 @@ func TestModelFromBytes(t *testing.T) {
 	content, err := os.ReadFile(fixture("llama/model-f32.gguf"))
 	must(t, err)
 	m, err := Open("from memory", WithBytes(content), WithThreads(1))
-	if errors.Is(err, ErrIO) {
-		t.Skip("not in this library yet")
-	}
 	must(t, err)
 	defer m.Close()
 	if name, _ := m.Info("format"); name != "gguf" {
@@ -342,14 +335,11 @@ func TestFS(t *testing.T) {
 	memory := folderOf(t, "llava")
 	var used bool
 	probe := fstest.MapFS{}
-	if _, err := Open("x.gguf", WithFS(watchFS{probe, &used})); err == nil || !used {
-		if !used {
-			t.Skip("not in this library yet")
-		}
-		t.Fatal("an empty file system has a model")
-	} else {
-		want(t, err, ErrIO)
-		want(t, err, fs.ErrNotExist)
+	_, err := Open("x.gguf", WithFS(watchFS{probe, &used}))
+	want(t, err, ErrIO)
+	want(t, err, fs.ErrNotExist)
+	if !used {
+		t.Error("the file system was not asked")
 	}
 	for name, c := range map[string]struct {
 		fsys fs.FS
