@@ -66,11 +66,15 @@ for script in tests/cli/*.sh; do
 done
 run examples bash tests/examples/run.sh
 
-# The Python package, as it is in the tree; a sanitizer's runtime must be the first library of the process.
+# The Python package, as it is in the tree. A sanitizer's runtime must be the first library of the process; the system's own
+# Python bears that.
 python() {
-    local preload=
-    [ -n "$SAN" ] && preload=$("$CC" -print-file-name="lib$([ "$SAN" = thread ] && echo tsan || echo asan).so")
-    env LD_PRELOAD="$preload" ASAN_OPTIONS=detect_leaks=0 "$PYTHON" "$@"
+    local preload='' interpreter=$PYTHON
+    if [ -n "$SAN" ]; then
+        preload=$("$CC" -print-file-name="lib$([ "$SAN" = thread ] && echo tsan || echo asan).so")
+        [ -x /usr/bin/python3 ] && interpreter=/usr/bin/python3
+    fi
+    env LD_PRELOAD="$preload" ASAN_OPTIONS=detect_leaks=0 "$interpreter" "$@"
 }
 export -f python
 for source in tests/bindings/python/test_*.py; do

@@ -202,9 +202,6 @@ func TestReentry(t *testing.T) {
 		_, inside = helper.NewSession()
 		return nil
 	}))
-	if inside == nil {
-		t.Skip("not in this library yet")
-	}
 	want(t, inside, ErrState)
 }
 
@@ -224,7 +221,6 @@ func TestReentryOfSave(t *testing.T) {
 	s := session(t, open(t, "llama"))
 	w := reentrant{s: s}
 	err := s.Save(&w)
-	later(t, err)
 	must(t, err)
 	want(t, w.err, ErrState)
 }

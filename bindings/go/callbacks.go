@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"runtime/cgo"
 	"sync"
 	"syscall"
@@ -82,6 +83,9 @@ type hostFiles struct {
 	list []string
 }
 
+// at makes a path one of fs.FS's: without "." and "..".
+func (h *hostFiles) at(name *C.char) string { return path.Clean(C.GoString(name)) }
+
 // openFile serves ReadAt from whatever the file offers.
 type openFile struct {
 	f  fs.File
@@ -146,10 +150,11 @@ func guardFile(f func() error) (st C.mm_status) {
 }
 
 //export libmmGoFileKind
-func libmmGoFileKind(user C.uintptr_t, path *C.char) C.int32_t {
+func libmmGoFileKind(user C.uintptr_t, name *C.char) C.int32_t {
 	kind := C.int32_t(C.MM_FILE_NONE)
 	guardFile(func() error {
-		info, err := fs.Stat(cgo.Handle(user).Value().(*hostFiles).fsys, C.GoString(path))
+		h := cgo.Handle(user).Value().(*hostFiles)
+		info, err := fs.Stat(h.fsys, h.at(name))
 		if err == nil && info.IsDir() {
 			kind = C.MM_FILE_DIRECTORY
 		} else if err == nil {
@@ -161,9 +166,10 @@ func libmmGoFileKind(user C.uintptr_t, path *C.char) C.int32_t {
 }
 
 //export libmmGoFileOpen
-func libmmGoFileOpen(user C.uintptr_t, path *C.char, file *C.uintptr_t, bytes *C.uint64_t) C.mm_status {
+func libmmGoFileOpen(user C.uintptr_t, name *C.char, file *C.uintptr_t, bytes *C.uint64_t) C.mm_status {
 	return guardFile(func() error {
-		f, err := cgo.Handle(user).Value().(*hostFiles).fsys.Open(C.GoString(path))
+		h := cgo.Handle(user).Value().(*hostFiles)
+		f, err := h.fsys.Open(h.at(name))
 		if err != nil {
 			return err
 		}
@@ -218,7 +224,8 @@ func libmmGoFileClose(file C.uintptr_t) {
 func libmmGoFileList(user C.uintptr_t, directory *C.char, index C.uint32_t, name *C.char, n C.size_t) C.mm_status {
 	status := C.mm_status(C.MM_OK)
 	st := guardFile(func() error {
-		names, err := cgo.Handle(user).Value().(*hostFiles).names(C.GoString(directory), index == 0)
+		h := cgo.Handle(user).Value().(*hostFiles)
+		names, err := h.names(h.at(directory), index == 0)
 		if err != nil {
 			return err
 		}

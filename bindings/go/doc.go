@@ -49,6 +49,6 @@
 // Log and progress functions, file systems and the writer of a snapshot are called from inside the library. Of this
 // package they may only use Session.Cancel and Close; other calls return ErrState. No callback is on the path of a token.
 //
-// What libmm_experimental.h declares is not bound. Two things of the C library stay out of reach: mm_allocator, because memory that Go manages must not be kept by C, and
+// What libmm_experimental.h declares is there with -tags libmm_experimental. Two things of the C library stay out of reach: mm_allocator, because memory that Go manages must not be kept by C, and
 // mm_executor, because goroutines are no threads and work that waits for its siblings may not be scheduled as such.
 package libmm

@@ -274,4 +274,5 @@ func ExampleSession_Save() {
 		log.Fatal(err)
 	}
 	fmt.Println(entries, "entries are back: a question with its picture, and the answer")
+	// Output: 2 entries are back: a question with its picture, and the answer
 }

@@ -108,14 +108,6 @@ func settles(t testing.TB, before int) {
 	t.Fatalf("%d goroutines, %d before:\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
 }
 
-// later skips a test of a function that the library at hand does not have yet.
-func later(t testing.TB, err error) {
-	t.Helper()
-	if e, ok := err.(*Error); ok && e.Text == "pending" {
-		t.Skip("not in this library yet")
-	}
-}
-
 func contains(list, word string) bool {
 	for _, w := range strings.Fields(list) {
 		if w == word {

@@ -109,6 +109,9 @@ func sources(t *testing.T) string {
 func TestReach(t *testing.T) {
 	header, err := os.ReadFile("../../include/libmm.h")
 	must(t, err)
+	experimental, err := os.ReadFile("../../include/libmm_experimental.h")
+	must(t, err)
+	header = append(header, experimental...)
 	code := sources(t)
 	functions := regexp.MustCompile(`(?m)^MM_API [^;(]*?(mm_\w+)\(`).FindAllStringSubmatch(string(header), -1)
 	if len(functions) < 40 {

@@ -44,7 +44,7 @@ case $SAN in
 thread) export CGO_CFLAGS="-g -O1 -fsanitize=thread" CGO_LDFLAGS=-fsanitize=thread how=() ;;
 *) how=(-asan) ;;
 esac
-tests() { GOEXPERIMENT=${experiment:-} go test "${how[@]}" -count 1 -v . ; }
+tests() { GOEXPERIMENT=${experiment:-} go test "${how[@]}" -tags libmm_experimental -count 1 -v . ; }
 (cd bindings/go && tests) >"$tmp/tests" 2>&1
 status=$?
 sed -n 's/^ *--- PASS: \(.*\) (.*/ok go: \1/p; s/^ *--- FAIL: \(.*\) (.*/FAIL go: \1/p' "$tmp/tests"
@@ -55,7 +55,7 @@ verdict "the tests end well" $?
 
 [ -z "$(gofmt -l bindings/go examples/go 2>&1 | tee "$tmp/log")" ]
 verdict "formatted" $?
-(cd bindings/go && go vet . && cd ../../examples/go && go vet ./...) >"$tmp/log" 2>&1
+(cd bindings/go && go vet -tags libmm_experimental . && cd ../../examples/go && go vet ./...) >"$tmp/log" 2>&1
 verdict "vetted" $?
 (cd bindings/go && go list -deps . | grep '\.' | grep -v '^internal/\|^vendor/golang.org/') >"$tmp/log" 2>&1
 [ ! -s "$tmp/log" ]
