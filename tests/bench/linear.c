@@ -1,8 +1,10 @@
 /* LINEAR alone: GFLOP/s of many rows (one weight, cache-warm) and GB/s of one row (weights of more than 0.5 GB walked in
- * turn, so memory is read), for every type and number of threads. Usage: bench_linear [threads [type]] */
+ * turn, so memory is read), for every type and number of threads. Where OpenBLAS is installed (libopenblas0-pthread) its sgemm
+ * does the same work beside F32. Usage: bench_linear [threads [type]] */
 #include "../../src/backend/cpu/kern/linear/linear.h"
 #include "../../src/base/pool.h"
 #include "../../src/base/rng.h"
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +137,42 @@ static double measure(unsigned isa, bool exact, mm__dtype t, int64_t rows, int64
     return best;
 }
 
+typedef void (*sgemm)(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
+                      float beta, float *c, int ldc);
+
+/* sgemm with as many threads as ours has; NULL where there is none. */
+static sgemm find_blas(void)
+{
+    void *lib = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+    void (*set_threads)(int);
+    sgemm f;
+    if (!lib) return NULL;
+    *(void **)&set_threads = dlsym(lib, "openblas_set_num_threads");
+    *(void **)&f = dlsym(lib, "cblas_sgemm");
+    if (set_threads) set_threads(threads);
+    return f;
+}
+
+static double measure_blas(sgemm f, int64_t rows, int64_t n, int64_t k)
+{
+    enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 };
+    float *x = mm__zalloc(mem, (size_t)(rows * k) * 4), *w = mm__zalloc(mem, (size_t)(n * k) * 4), *out = mm__zalloc(mem, (size_t)(rows * n) * 4);
+    double best = 1e9, begun = now();
+    if (!x || !w || !out) abort();
+    for (int64_t i = 0; i < rows * k; i++) x[i] = (float)(i % 17) - 8;
+    for (int64_t i = 0; i < n * k; i++) w[i] = (float)(i % 13) - 6;
+    for (int i = 0; i < 3 || (i < 200 && now() - begun < 0.3); i++) {
+        const double start = now();
+        f(ROW_MAJOR, PLAIN, TRANSPOSED, (int)rows, (int)n, (int)k, 1, x, (int)k, w, (int)k, 0, out, (int)n);
+        const double took = now() - start;
+        if (took < best) best = took;
+    }
+    mm__free(mem, x);
+    mm__free(mem, w);
+    mm__free(mem, out);
+    return best;
+}
+
 int main(int argc, char **argv)
 {
     static const mm__dtype types[] = {MM__F32,  MM__F16,  MM__BF16, MM__Q4_0, MM__Q4_1, MM__Q5_0, MM__Q5_1,
@@ -149,6 +187,13 @@ int main(int argc, char **argv)
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         printf(" %5d x%5d x%5d", (int)shapes[s][0], (int)shapes[s][1], (int)shapes[s][2]);
     printf("   GB/s T=1   T=4\n");
+    const sgemm blas = argc > 2 && strcmp(argv[2], "F32") ? NULL : find_blas();
+    if (blas) {
+        printf("%-6s %-5s", "F32", "BLAS");
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+            printf(" %19.0f", 2e-9 * (double)(shapes[s][0] * shapes[s][1] * shapes[s][2]) / measure_blas(blas, shapes[s][0], shapes[s][1], shapes[s][2]));
+        printf("\n");
+    }
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         for (int exact = 0; exact < 2; exact++) {
             const char *name = mm__dtype_info_of(types[i])->name;
