@@ -277,8 +277,8 @@ MM_API mm_status mm_model_detokenize(const mm_model *model, const int32_t *ids, 
 /* Renders a chat with the model's own template. `json` is an array of messages in the OpenAI layout, or an object with
  * "messages" and, if wanted, "tools" (an array of definitions) and further variables of the template
  * ("enable_thinking": false). `add_generation_prompt`: non-zero opens the assistant's turn at the end.
- * MM_E_FORMAT: the JSON is damaged; MM_E_UNSUPPORTED: no template, or it refuses these messages (its own words are in the
- * error); MM_E_LIMIT, MM_E_SPACE. [any] since 0.1 */
+ * MM_E_FORMAT: the JSON is damaged; MM_E_ARG: the template refuses these messages (its own words are in the error);
+ * MM_E_UNSUPPORTED: the model has no template; MM_E_LIMIT, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_model_apply_template(const mm_model *model, const char *json, size_t len, int32_t add_generation_prompt,
                                          char *buf, size_t cap, size_t *need, mm_error *err);
 

@@ -178,10 +178,7 @@ func TestCloseDuringNext(t *testing.T) {
 	for i := 0; i < 20; i++ {
 		s := session(t, m, WithIgnoreEOS())
 		must(t, s.Feed(Text("Hi")))
-		go func() {
-			time.Sleep(time.Duration(i) * 100 * time.Microsecond)
-			s.Close()
-		}()
+		time.AfterFunc(time.Duration(i)*100*time.Microsecond, func() { s.Close() })
 		var err error
 		for err == nil {
 			_, err = s.Next(background)

@@ -138,10 +138,7 @@ func TestCancel(t *testing.T) {
 	for i := 0; i < 20; i++ {
 		ctx, cancel := context.WithCancel(background)
 		must(t, s.Feed(Text("Hi")))
-		go func() {
-			time.Sleep(time.Duration(i%5) * time.Millisecond)
-			cancel()
-		}()
+		time.AfterFunc(time.Duration(i%5)*time.Millisecond, cancel)
 		var err error
 		for err == nil {
 			_, err = s.Next(ctx)

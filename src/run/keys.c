@@ -92,31 +92,37 @@ static mm_status set_language(mm__session *s, const char *value, mm_error *err)
     return MM_OK;
 }
 
-/* A JSON document of one kind, "" for none; kept as text: an array whole, an object as its members. */
-static mm_status set_json(mm__session *s, char **field, int kind, const char *key, const char *value, mm_error *err)
+/* A JSON document of one kind, as text: an array whole, an object as its members. */
+static mm_status read_json(mm__session *s, int kind, const char *key, const char *value, mm__buf *out, mm_error *err)
 {
     mm__json_doc *doc;
+    mm_status st = mm__json_parse(s->mem, value, strlen(value), key, &doc, err);
+    if (st == MM_E_FORMAT) { /* the value is the host's, no file's */
+        st = MM_E_ARG;
+        if (err) err->code = st;
+    }
+    if (st != MM_OK) return st;
+    const mm__json *root = mm__json_root(doc);
+    if (mm__json_kind(root) != kind)
+        st = mm__fail(err, MM_E_ARG, "\"%s\" takes a JSON %s", key, kind == MM__JSON_ARRAY ? "array" : "object");
+    else if (kind == MM__JSON_ARRAY) mm__json_write(root, out);
+    else mm__json_write_members(root, out);
+    mm__json_free(doc);
+    return st == MM_OK && out->failed ? mm__nomem(err, "an option") : st;
+}
+
+/* "" and an empty object are none. */
+static mm_status set_json(mm__session *s, char **field, int kind, const char *key, const char *value, mm_error *err)
+{
     mm__buf b;
     mm__buf_init(&b, s->mem);
-    if (value[0]) {
-        mm_status st = mm__json_parse(s->mem, value, strlen(value), key, &doc, err);
-        if (st != MM_OK) return st;
-        const mm__json *root = mm__json_root(doc);
-        if (mm__json_kind(root) != kind)
-            st = mm__fail(err, MM_E_ARG, "\"%s\" takes a JSON %s", key, kind == MM__JSON_ARRAY ? "array" : "object");
-        else if (kind == MM__JSON_ARRAY) mm__json_write(root, &b);
-        else mm__json_write_members(root, &b);
-        mm__json_free(doc);
-        if (st == MM_OK && b.failed) st = mm__nomem(err, "an option");
-        if (st != MM_OK) {
-            mm__buf_free(&b);
-            return st;
-        }
+    const mm_status st = value[0] ? read_json(s, kind, key, value, &b, err) : MM_OK;
+    if (st == MM_OK) {
+        mm__free(s->mem, *field);
+        *field = b.len ? mm__buf_take(&b, NULL) : NULL;
     }
-    mm__free(s->mem, *field);
-    *field = b.len ? mm__buf_take(&b, NULL) : NULL;
     mm__buf_free(&b);
-    return MM_OK;
+    return st;
 }
 
 static mm_status set_timestamps(mm__session *s, const char *value, mm_error *err)

@@ -107,12 +107,14 @@ def _text(e: abi.mm_event) -> str:
     return string_at(e.data, e.len).decode("utf-8", "replace") if e.len else ""
 
 
-def from_c(e: abi.mm_event, logprobs: bool) -> Event | None:
-    """The event of a filled mm_event; None for a kind that is newer than this package."""
+def from_c(e: abi.mm_event, logprobs: bool | None) -> Event | None:
+    """The event of a filled mm_event; None for a kind that is newer than this package. logprobs: whether the session was
+    asked for them; None where only the snapshot it came from knows, so that what is there tells."""
     kind = e.kind
     if kind == abi.MM_EVENT_TEXT:
         top = tuple(Logprob(t.id, t.logprob) for t in e.top[:e.n_top]) if e.n_top else ()
-        return Text(_text(e), e.id, e.value if logprobs and e.id >= 0 else None, top)
+        told = logprobs if logprobs is not None else bool(e.value or top)
+        return Text(_text(e), e.id, e.value if told and e.id >= 0 else None, top)
     if kind == abi.MM_EVENT_SEGMENT:
         return Segment(e.t0, e.t1, _text(e), _ids(e), e.index)
     if kind == abi.MM_EVENT_LANGUAGE:

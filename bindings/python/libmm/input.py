@@ -113,7 +113,7 @@ class Input(Handle):
         return self._json(waiting, base_dir)
 
     def tokens(self, ids: Sequence[int]) -> Input:
-        """Token ids as they are. Only raw sessions take them."""
+        """Token ids as they are, in their place between texts and media. Only raw sessions that generate take them."""
         raw = id_array(ids)
         return self._call(lib.mm_input_tokens, raw.buffer_info()[0], len(raw))
 

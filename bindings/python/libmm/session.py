@@ -120,7 +120,8 @@ class Session(Handle):
 
     Iterating runs until the answer is complete; then feed again. `async for` does the work in a thread. One thread at a
     time: a second one gets StateError. cancel() may be called from anywhere. Ctrl-C during the work cancels it and raises
-    KeyboardInterrupt; the session keeps everything fed before the last feed and can be fed again.
+    KeyboardInterrupt; the session keeps everything fed before the last feed and can be fed again. A pickled session holds
+    what save() gives and how to open its model.
     """
 
     model: Model
@@ -138,7 +139,7 @@ class Session(Handle):
             self.close()
             raise
 
-    def _start(self, model: Model, pointer: int | None, logprobs: bool) -> None:
+    def _start(self, model: Model, pointer: int | None, logprobs: bool | None) -> None:
         session = Ref.take("session", pointer, lib.mm_session_release, model._engine.keep)
         try:
             self._engine = model._engine.share()
@@ -151,13 +152,16 @@ class Session(Handle):
         self._status, self._quick = abi.MM_OK, False
 
     @classmethod
-    def _from(cls, model: Model, pointer: int | None, logprobs: bool) -> Session:
+    def _from(cls, model: Model, pointer: int | None, logprobs: bool | None) -> Session:
         self = cls.__new__(cls)
         self._start(model, pointer, logprobs)
         return self
 
     def __repr__(self) -> str:
         return "<libmm.Session on %r%s>" % (self.model, ", closed" if self.closed else "")
+
+    def __reduce__(self):
+        return load, (self.model, self.save())
 
     def close(self) -> None:
         """Gives the session's memory back; a call under way on another thread is cancelled first."""
@@ -387,7 +391,7 @@ def load(model: Model, source: Any) -> Session:
             data = source if isinstance(source, (bytes, bytearray)) else bytes(source)
             status = lib.mm_session_load(m, _bytes(data), len(data), byref(out), byref(err))
         check(status, err)
-    return Session._from(model, out.value, True)
+    return Session._from(model, out.value, None)
 
 
 # ---- answers ----

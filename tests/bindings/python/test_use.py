@@ -31,9 +31,6 @@ except ImportError:
     PIL = None
 
 
-waiting = unittest.skipIf(os.path.exists("src/api/pending.c"), "the library does not do this yet")
-
-
 def golden(family, case):
     cases = json.load(open(GOLDEN + family + "/expected.json", encoding="utf-8"))["cases"]
     return next(c for c in cases if c["name"] == case)
@@ -357,7 +354,31 @@ class Sessions(WithModels):
         with self.assertRaises(libmm.UnsupportedError):
             experimental.logits(self.model("bert").session())
 
-    def test_stop_and_tools_and_variables(self):
+    def test_tools_and_variables(self):
+        template = ("{% if tools %}<T>{{ tools[0].function.name }}{% endif %}{% if mood %}<M>{{ mood }}{% endif %}{% for m in messages %}"
+                    "<{{ m.role }}>{{ m.content }}{% if m.tool_calls %}<C>{{ m.tool_calls[0].function.name }}{% endif %}{% endfor %}")
+        tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
+        calls = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "", "tool_calls": tools}]
+        with tempfile.TemporaryDirectory() as folder:
+            for name in os.listdir(GOLDEN + "qwen3"):
+                if not name.startswith(("expected", "chat_template")):
+                    os.symlink(os.path.abspath(GOLDEN + "qwen3/" + name), folder + "/" + name)
+            config = json.load(open(folder + "/tokenizer_config.json", encoding="utf-8"))
+            os.remove(folder + "/tokenizer_config.json")
+            with open(folder + "/tokenizer_config.json", "w", encoding="utf-8") as f:
+                json.dump({**config, "chat_template": template}, f)
+            model = libmm.load(folder, engine=self.engine)
+        self.assertEqual("<user>Hi", model.apply_template("Hi"))
+        self.assertEqual("<T>weather<M>gay<user>Hi", model.apply_template("Hi", tools=tools, mood="gay"))
+        self.assertEqual("<user>Hi<assistant><C>weather", model.apply_template(calls))
+        def positions(text):
+            return len(model.tokenize(text, bos=True))
+        session = model.session(tools=tools, variables={"mood": "gay"})
+        self.assertEqual(positions("<T>weather<M>gay<user>Hi"), session.count("Hi"))
+        self.assertEqual(positions("<user>Hi"), session.set("tools", None).set("variables", None).count("Hi"))
+        self.assertEqual(positions("<user>Hi<assistant><C>weather"), session.count(calls))
+
+    def test_stop(self):
         model = self.model("llama")
         text = golden("llama", "text0")["text"]
         answer = model.generate(text, max_tokens=24, ignore_eos=True, stop=["icen", "never"])
@@ -387,7 +408,6 @@ class Sessions(WithModels):
         with self.assertRaises(TypeError):
             pickle.dumps(libmm.load(open(GOLDEN + "llama/model-f32.gguf", "rb").read()))
 
-    @waiting
     def test_count(self):
         session = self.model("qwen2").session(max_tokens=4, ignore_eos=True)
         self.assertEqual(0, session.count())
@@ -397,7 +417,6 @@ class Sessions(WithModels):
         self.assertEqual(greedy("llava", "photo")[:4], self.model("llava").chat(QUESTION, images=PHOTO, max_tokens=4, ignore_eos=True).ids)
         self.assertEqual(56, self.model("llava").session().count(libmm.Image(PHOTO), QUESTION))
 
-    @waiting
     def test_fork_and_truncate(self):
         session = self.model("qwen2").session(max_tokens=8, ignore_eos=True)
         first = session.ask(QUESTION).ids
@@ -410,7 +429,6 @@ class Sessions(WithModels):
         with self.assertRaises(libmm.ArgumentError):
             session.truncate(9)
 
-    @waiting
     def test_save_and_load(self):
         model = self.model("llava")
         session = model.session(max_tokens=8, ignore_eos=True)
@@ -428,6 +446,10 @@ class Sessions(WithModels):
                     self.assertEqual(want, again.ask("And now?").ids)
         with self.assertRaises(libmm.ModelFileError):
             model.load_session(saved[:-9])
+        self.assertEqual(want, pickle.loads(pickle.dumps(model.load_session(saved))).ask("And now?").ids)
+        asked = model.session(max_tokens=2, ignore_eos=True, logprobs=True)
+        for session, told in ((asked, True), (asked.fork(), True), (model.load_session(asked.save()), True), (model.load_session(saved), False)):
+            self.assertEqual(told, session.ask("And now?").__next__().logprob is not None)
 
 
 class Loading(unittest.TestCase):
