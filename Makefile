@@ -55,7 +55,7 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-
 # Instrumented code draws false warnings about truncation and uninitialised values from gcc, so there they are no errors.
 COMMON  := -std=c11 $(WARN) $(if $(SAN),-w,-Werror) -pthread -ffp-contract=off $(CFLAGS) $(SANFLAGS)
 ALL_CFLAGS := -D_GNU_SOURCE -fPIC -fvisibility=hidden $(COMMON)
-THIRD   := -lsndfile -lsamplerate -ljpeg -lzstd -lutf8proc -lpcre2-8 -ljansson
+THIRD   := -lsndfile -lmpg123 -lsamplerate -ljpeg -lzstd -lutf8proc -lpcre2-8 -ljansson
 LDLIBS  := $(THIRD) -lm -ldl -pthread
 
 SRC := $(shell find src -name '*.c' | LC_ALL=C sort)
@@ -212,7 +212,7 @@ demo:
 
 # ---- packages -----------------------------------------------------------------------------------------------------
 
-DEPS := gcc libc6-dev binutils libstb-dev libjpeg62-turbo-dev libsndfile1-dev libsamplerate0-dev \
+DEPS := gcc libc6-dev binutils libstb-dev libjpeg62-turbo-dev libsndfile1-dev libmpg123-dev libsamplerate0-dev \
         libzstd-dev libutf8proc-dev libpcre2-dev libjansson-dev python3 python3-numpy python3-pip
 DEPS_TEST := libcmocka-dev g++ clang pkg-config $(if $(shell PATH=$$PATH:/usr/local/go/bin; command -v go),,golang-go) python3-venv python3-pil
 

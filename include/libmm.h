@@ -148,6 +148,7 @@ typedef struct mm_allocator {
  * called from any thread, also from several at once. What is told, by `area`:
  *   "backend"   INFO: processor, kernels, threads, precision of an engine. WARN: fewer threads than asked for
  *   "assembly"  INFO: a model that was opened: path, format, parts, size, time. WARN: what was guessed or ignored
+ *   "media"     WARN: a sound file that ends before its headers say
  *   "run"       DEBUG: a session that was created, and its memory plan
  * Errors are returned, not logged; nothing is logged while an answer is given. */
 typedef void (*mm_log_fn)(void *user, int32_t level, const char *area, const char *line);
@@ -307,7 +308,7 @@ typedef struct mm_audio {
     uint32_t channels;          /* 1..8, interleaved */
     uint32_t format;            /* MM_SAMPLES_* */
     uint64_t frames;            /* samples of one channel */
-    const void *samples;        /* F32 in -1..1, or I16; borrowed during the call */
+    const void *samples;        /* F32 in -1..1, finite, or I16; borrowed during the call */
 } mm_audio;
 
 /* An empty input in *out, owned by the caller. [any] since 0.1 */
@@ -326,13 +327,13 @@ MM_API void mm_input_clear(mm_input *input);
 MM_API mm_status mm_input_text(mm_input *input, const char *text, size_t len, mm_error *err);
 /* Pixels in memory. MM_E_LIMIT: too large */
 MM_API mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err);
-/* A PNG, JPEG or BMP file. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
+/* A PNG, JPEG or BMP file; turned upright where its Exif orientation says how. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_image_file(mm_input *input, const char *path, mm_error *err);
 /* The bytes of such a file. MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_image_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);
 /* Samples in memory. MM_E_LIMIT: too long */
 MM_API mm_status mm_input_audio(mm_input *input, const mm_audio *audio, mm_error *err);
-/* A WAV, FLAC, OGG or MP3 file. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
+/* A WAV, FLAC, OGG or MP3 file; of one that was cut off, what there is is used, and the log told. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_audio_file(mm_input *input, const char *path, mm_error *err);
 /* The bytes of such a file. MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_audio_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);
@@ -383,7 +384,8 @@ MM_API mm_status mm_session_create(mm_model *model, const mm_session_options *op
 MM_API void mm_session_release(mm_session *session);
 
 /* Rare options by key; a value is text:
- *   "task"      "generate" "embed" "score" "transcribe"; default: the model's first task
+ *   "task"      "generate" "embed" "score" "transcribe"; default: the model's first task. For embed and score a text
+ *               longer than the encoder's positions is cut at its end, as the models' reference programs do
  *   "stop"      adds a stop string
  *   "tools"     JSON array of tool definitions for the chat template; "" for none
  *   "variables" JSON object of further variables for the chat template; "" for none
@@ -395,7 +397,8 @@ MM_API void mm_session_release(mm_session *session);
  *   "watch"     adds a stage name: its tensor is delivered as MM_EVENT_TENSOR ("*" for all)
  *   "decoder_prompt"  encoder-decoder models: text the answer starts with
  *   "force_ids" space-separated ids the answer starts with, after the prompt
- *   "truncate"  "1": a too long text prompt loses its middle instead of failing
+ *   "truncate"  "1": a text prompt that leaves no room for an answer of max_tokens (0: of a quarter of the context; of
+ *               half of it at most) loses its middle instead of failing
  * MM_E_KEY for another key, MM_E_ARG for a bad value, MM_E_STATE while an answer is due or being given. [handle] since 0.1 */
 MM_API mm_status mm_session_set(mm_session *session, const char *key, const char *value, mm_error *err);
 

@@ -155,6 +155,7 @@ static mm_status make_input(mm_engine *engine, mm_input **out, mm_error *err)
     atomic_init(&in->busy, false);
     in->engine = engine_ref(engine);
     mm__feed_init(&in->feed, &engine->files);
+    in->feed.log = &engine->log;
     *out = in;
     return MM_OK;
 }

@@ -1,5 +1,5 @@
 /* Sound: decoding (WAV, FLAC, OGG/Vorbis/Opus, MP3; any rate, 1-8 channels), mixing to mono, resampling, and log-mel
- * spectrograms. NaN and infinite samples become 0. Limits: 4 hours or 2 GiB of samples. */
+ * spectrograms. NaN and infinite samples are refused. Limits: 4 hours or 2 GiB of samples. */
 #ifndef MM__AUDIO_AUDIO_H
 #define MM__AUDIO_AUDIO_H
 
@@ -11,6 +11,7 @@ typedef struct mm__samples {
     int32_t rate;
     int64_t n;
     float *data; /* mono */
+    bool cut;    /* the file ended before its headers said it would */
 } mm__samples;
 
 void mm__samples_free(mm__samples *s);

@@ -1,11 +1,13 @@
 /* Sound files to mono samples.
  *
- * libsndfile reads the formats, from memory through callbacks. It knows many more than we want to be exposed to, so a file
- * is let in by its first bytes (RIFF/RF64 WAVE, fLaC, OggS, MP3), a WAVE file also by the encoding its fmt chunk states
- * (PCM, float, A-law, mu-law: the ADPCM readers have a record of overflows), and what the library then says it opened
- * is checked again. Its frame count is never believed: blocks are read until there are no more, or the limit is met.
- * Channels are averaged; samples that are not finite become 0. */
+ * libsndfile reads the formats but MP3 (mp3.c), from memory through callbacks. It knows many more than we want to be exposed
+ * to, so a file is let in by its first bytes (RIFF/RF64 WAVE, fLaC, OggS, MP3), a WAVE file also by the encoding its fmt
+ * chunk states (PCM, float, A-law, mu-law: the ADPCM readers have a record of overflows), and what the library then says it
+ * opened is checked again. Its frame count is never believed: blocks are read until there are no more, or the limit is met.
+ * A file that ends before its headers said it would is read as far as it goes, and marked as cut. Channels are averaged;
+ * a sample that is not finite is refused, for it says that all of the sound may be wrong. */
 #include "audio.h"
+#include "mp3.h"
 #include "resample.h"
 #include "../base/ckd.h"
 #include "../base/error.h"
@@ -58,6 +60,19 @@ static uint32_t le32(const uint8_t *p)
     return le16(p + 2) << 16 | le16(p);
 }
 
+/* Whether a WAVE file's data chunk promises more than there is. Programs that write to a pipe leave 0xffffffff there. */
+static bool wave_cut(const uint8_t *b, size_t len)
+{
+    size_t at = 12;
+    while (len - at >= 8) {
+        const size_t n = le32(b + at + 4), left = len - at - 8;
+        if (memcmp(b + at, "data", 4) == 0) return n > left && n < 0xffffff00u;
+        if (n >= left) return true;
+        at += 8 + n + (n & 1 && n < left ? 1 : 0);
+    }
+    return false;
+}
+
 /* A WAVE file's encoding tag, the extensible form resolved; 0 when there is no usable fmt chunk. */
 static uint32_t wave_tag(const uint8_t *b, size_t len)
 {
@@ -73,6 +88,23 @@ static uint32_t wave_tag(const uint8_t *b, size_t len)
         at += 8 + n + (n & 1 && n < left ? 1 : 0);
     }
     return 0;
+}
+
+/* Whether the last complete page of an Ogg file is not marked as the last of its stream, or a part of one follows it. */
+static bool ogg_cut(const uint8_t *b, size_t len)
+{
+    bool last = false;
+    for (size_t at = 0; at < len;) {
+        const uint8_t *p = b + at;
+        size_t n = 27;
+        if (len - at < 27 || memcmp(p, "OggS", 4) != 0 || len - at < n + p[26]) return true;
+        n += p[26];
+        for (size_t i = 0; i < p[26]; i++) n += p[27 + i];
+        if (n > len - at) return true;
+        last = p[5] & 4;
+        at += n;
+    }
+    return !last;
 }
 
 /* Ogg pages carry checksums (RFC 3533, section 6): a page that fails its own is damage, and the library leaks memory on
@@ -188,21 +220,57 @@ static sf_count_t source_write(const void *from, sf_count_t n, void *user)
     return 0;
 }
 
-static float mean(const float *frame, int32_t channels)
+/* False when a sample is not finite. */
+static bool mean(const float *frame, int32_t channels, float *out)
 {
     double sum = 0.0;
-    for (int32_t c = 0; c < channels; c++) sum += isfinite(frame[c]) ? frame[c] : 0.0;
-    return (float)(sum / channels);
+    for (int32_t c = 0; c < channels; c++) sum += frame[c];
+    *out = (float)(sum / channels);
+    return isfinite(*out);
+}
+
+static mm_status not_finite(const mm__samples *s, const char *what, mm_error *err)
+{
+    return mm__fail(err, MM_E_MEDIA, "%s: sample %lld (at %.3f s) is not a number; make the recording again", what, (long long)s->n,
+                    (double)s->n / s->rate);
+}
+
+/* An open file of either decoder. */
+typedef struct reader {
+    SNDFILE *file;
+    mm__mp3 *mp3;
+    int32_t rate, channels;
+    int64_t promised;         /* frames, by a header; 0: unknown */
+} reader;
+
+static mm_status open_file(reader *r, mm__mem *mem, source *src, int container, const char *what, mm_error *err)
+{
+    SF_VIRTUAL_IO io = {source_length, source_seek, source_read, source_write, source_tell};
+    SF_INFO info = {0};
+    if (container == SF_FORMAT_MPEG) return mm__mp3_open(mem, src->bytes, (size_t)src->len, what, &r->mp3, &r->rate, &r->channels, err);
+    r->file = sf_open_virtual(&io, SFM_READ, &info, src);
+    if (!r->file) return mm__fail(err, MM_E_MEDIA, "%s: damaged sound file: %s", what, sf_strerror(NULL));
+    if (!format_agrees(info.format, container))
+        return mm__fail(err, MM_E_MEDIA, "%s: sound format 0x%x is not read", what, (unsigned)info.format);
+    r->rate = info.samplerate;
+    r->channels = info.channels;
+    if (container == SF_FORMAT_FLAC && info.frames < SF_COUNT_MAX) r->promised = info.frames;
+    return MM_OK;
+}
+
+static void close_file(reader *r)
+{
+    mm__mp3_close(r->mp3);
+    if (r->file) sf_close(r->file);
 }
 
 /* Reads blocks until the end into s->data, which grows by half each time. */
-static mm_status read_blocks(SNDFILE *file, int32_t channels, mm__samples *s, const char *what, mm_error *err)
+static mm_status read_blocks(const reader *r, mm__samples *s, const char *what, mm_error *err)
 {
     float block[BLOCK];
-    const sf_count_t per_block = BLOCK / channels;
-    int64_t cap = 0;
-    sf_count_t got;
-    while ((got = sf_readf_float(file, block, per_block)) > 0) {
+    const int64_t per_block = BLOCK / r->channels;
+    int64_t cap = 0, got;
+    while ((got = r->mp3 ? mm__mp3_read(r->mp3, block, per_block) : sf_readf_float(r->file, block, per_block)) > 0) {
         if (got > per_block) return mm__fail(err, MM_E_MEDIA, "%s: the sound decoder broke its promise", what);
         if (s->n + got > frame_limit(s->rate)) return too_long(what, s->rate, err);
         if (s->n + got > cap) {
@@ -211,45 +279,52 @@ static mm_status read_blocks(SNDFILE *file, int32_t channels, mm__samples *s, co
             if (!grown) return mm__nomem(err, what);
             s->data = grown;
         }
-        for (sf_count_t i = 0; i < got; i++) s->data[s->n++] = mean(block + i * channels, channels);
+        for (int64_t i = 0; i < got; i++, s->n++)
+            if (!mean(block + i * r->channels, r->channels, &s->data[s->n])) return not_finite(s, what, err);
     }
+    if (got < 0) return mm__fail(err, MM_E_MEDIA, "%s: its sample rate or channels change at %.3f s; convert it", what, (double)s->n / s->rate);
     return s->n > 0 ? MM_OK : mm__fail(err, MM_E_MEDIA, "%s: holds no samples", what);
+}
+
+static bool ends_early(const reader *r, int container, const uint8_t *bytes, size_t len, int64_t frames)
+{
+    switch (container) {
+    case SF_FORMAT_WAV: return wave_cut(bytes, len);
+    case SF_FORMAT_OGG: return ogg_cut(bytes, len);
+    case SF_FORMAT_MPEG: return mm__mp3_cut(r->mp3, frames);
+    default: return frames < r->promised;
+    }
 }
 
 mm_status mm__audio_decode(mm__mem *mem, const void *bytes, size_t len, const char *what, int32_t rate, mm__samples **out,
                            mm_error *err)
 {
-    SF_VIRTUAL_IO io = {source_length, source_seek, source_read, source_write, source_tell};
-    SF_INFO info = {0};
+    reader r = {0};
     mm__samples *s = NULL;
-    mm_status st = MM_OK;
     *out = NULL;
     if (len > INT64_MAX || (rate != 0 && (rate < MIN_RATE || rate > MAX_RATE)))
         return mm__fail(err, MM_E_ARG, "%s: cannot be read at %d Hz", what, rate);
     const int container = admitted(bytes, len, what, err);
     if (!container) return MM_E_MEDIA;
     source src = {bytes, (sf_count_t)len, 0};
-    SNDFILE *file = sf_open_virtual(&io, SFM_READ, &info, &src);
-    if (!file) return mm__fail(err, MM_E_MEDIA, "%s: damaged sound file: %s", what, sf_strerror(NULL));
-    if (!format_agrees(info.format, container)) {
-        st = mm__fail(err, MM_E_MEDIA, "%s: sound format 0x%x is not read", what, (unsigned)info.format);
-        goto done;
-    }
-    if ((st = check_shape(info.channels, info.samplerate, what, err)) != MM_OK) goto done;
+    mm_status st = open_file(&r, mem, &src, container, what, err);
+    if (st == MM_OK) st = check_shape(r.channels, r.rate, what, err);
+    if (st != MM_OK) goto done;
     if (!(s = mm__zalloc(mem, sizeof *s))) {
         st = mm__nomem(err, what);
         goto done;
     }
     s->mem = mem;
-    s->rate = info.samplerate;
-    st = read_blocks(file, info.channels, s, what, err);
+    s->rate = r.rate;
+    st = read_blocks(&r, s, what, err);
+    if (st == MM_OK) s->cut = ends_early(&r, container, bytes, len, s->n);
     if (st == MM_OK && rate) st = mm__audio_resample(s, rate, what, err);
     if (st != MM_OK) goto done;
     *out = s;
     s = NULL;
 done:
     mm__samples_free(s);
-    sf_close(file);
+    close_file(&r);
     return st;
 }
 
@@ -268,16 +343,18 @@ mm_status mm__audio_from_pcm(mm__mem *mem, const float *f32, const int16_t *i16,
     if (!s) return mm__nomem(err, what);
     s->mem = mem;
     s->rate = rate_in;
-    s->n = frames;
     s->data = mm__calloc(mem, (size_t)frames, sizeof *s->data);
     if (!s->data) {
         st = mm__nomem(err, what);
         goto done;
     }
-    for (int64_t i = 0; i < frames; i++) {
+    for (; s->n < frames; s->n++) {
         float frame[MAX_CHANNELS];
-        for (int32_t c = 0; c < channels; c++) frame[c] = f32 ? f32[i * channels + c] : (float)i16[i * channels + c] / 32768.0f;
-        s->data[i] = mean(frame, channels);
+        for (int32_t c = 0; c < channels; c++) frame[c] = f32 ? f32[s->n * channels + c] : (float)i16[s->n * channels + c] / 32768.0f;
+        if (!mean(frame, channels, &s->data[s->n])) {
+            st = not_finite(s, what, err);
+            goto done;
+        }
     }
     if (rate) st = mm__audio_resample(s, rate, what, err);
     if (st != MM_OK) goto done;

@@ -1,7 +1,8 @@
-/* Bytes to pixels: probe, decode within bounds, hand over. JPEG goes to libjpeg-turbo, PNG, BMP and CMYK JPEG to stb_image.
+/* Bytes to pixels: probe, decode within bounds, turn upright, hand over. JPEG goes to libjpeg-turbo, PNG, BMP and CMYK JPEG to stb_image.
  * Also the life of mm__pixels. Any thread. */
 #include "image.h"
 #include "jpeg.h"
+#include "orient.h"
 #include "probe.h"
 #include "stb.h"
 #include "../base/ckd.h"
@@ -50,24 +51,21 @@ static size_t block_bound(const mm__probe *p, size_t len)
     return (picture > file ? picture : file) + 65536;
 }
 
-mm_status mm__image_decode(mm__mem *mem, const void *bytes, size_t len, const char *what, mm__pixels **out, mm_error *err)
+static mm_status decode_stored(mm__mem *mem, const mm__probe *p, const void *bytes, size_t len, const char *what, mm__pixels **out,
+                               mm_error *err)
 {
-    mm__probe p;
     mm__stb_result r;
-    *out = NULL;
-    mm_status st = mm__image_probe(bytes, len, what, &p, err);
-    if (st != MM_OK) return st;
-    if (strcmp(p.kind, "JPEG") == 0) {
-        st = mm__jpeg_decode(mem, bytes, len, p.width, p.height, what, out, err);
+    if (strcmp(p->kind, "JPEG") == 0) {
+        const mm_status st = mm__jpeg_decode(mem, bytes, len, p->width, p->height, what, out, err);
         if (st != MM_E_UNSUPPORTED) return st;
     }
-    if (!mm__stb_decode(mem, bytes, len, block_bound(&p, len), &r)) {
+    if (!mm__stb_decode(mem, bytes, len, block_bound(p, len), &r)) {
         if (r.out_of_memory) return mm__nomem(err, what);
-        return mm__fail(err, MM_E_MEDIA, "%s: damaged or unusual %s data; it cannot be decoded", what, p.kind);
+        return mm__fail(err, MM_E_MEDIA, "%s: damaged or unusual %s data; it cannot be decoded", what, p->kind);
     }
-    if (r.width != p.width || r.height != p.height || r.channels < 1 || r.channels > 4) {
+    if (r.width != p->width || r.height != p->height || r.channels < 1 || r.channels > 4) {
         mm__free(mem, r.data);
-        return mm__fail(err, MM_E_MEDIA, "%s: %s header and data disagree about the size", what, p.kind);
+        return mm__fail(err, MM_E_MEDIA, "%s: %s header and data disagree about the size", what, p->kind);
     }
     mm__pixels *px = mm__zalloc(mem, sizeof *px);
     if (!px) {
@@ -77,4 +75,17 @@ mm_status mm__image_decode(mm__mem *mem, const void *bytes, size_t len, const ch
     *px = (mm__pixels){.mem = mem, .width = r.width, .height = r.height, .channels = r.channels, .data = r.data};
     *out = px;
     return MM_OK;
+}
+
+mm_status mm__image_decode(mm__mem *mem, const void *bytes, size_t len, const char *what, mm__pixels **out, mm_error *err)
+{
+    mm__probe p;
+    *out = NULL;
+    mm_status st = mm__image_probe(bytes, len, what, &p, err);
+    if (st == MM_OK) st = decode_stored(mem, &p, bytes, len, what, out, err);
+    if (st == MM_OK && (st = mm__pixels_upright(out, p.orientation, err)) != MM_OK) {
+        mm__pixels_free(*out);
+        *out = NULL;
+    }
+    return st;
 }

@@ -14,7 +14,7 @@ typedef struct mm__pixels {
 
 mm_status mm__pixels_create(mm__mem *mem, int32_t w, int32_t h, int32_t channels, mm__pixels **out, mm_error *err);
 void mm__pixels_free(mm__pixels *p);
-/* Keeps the file's channels. MM_E_MEDIA names what is wrong. */
+/* Keeps the file's channels; turned upright where Exif says how. MM_E_MEDIA names what is wrong. */
 mm_status mm__image_decode(mm__mem *mem, const void *bytes, size_t len, const char *what, mm__pixels **out, mm_error *err);
 
 #define MM__RESAMPLE_NEAREST 0 /* numbers as Pillow's and preprocessor_config.json's */

@@ -7,6 +7,7 @@
  *
  * A file cut short is refused, not filled with grey: half a picture is a wrong answer nobody notices. */
 #include "probe.h"
+#include "orient.h"
 #include "../base/ckd.h"
 #include "../base/error.h"
 #include <string.h>
@@ -61,6 +62,7 @@ static mm_status probe_png(const uint8_t *b, size_t len, const char *what, mm__p
         uint32_t n = be32(b + at);
         if (n > len - at - 12) return truncated(p, what, err);
         if (memcmp(b + at + 4, "IEND", 4) == 0) return MM_OK;
+        if (memcmp(b + at + 4, "eXIf", 4) == 0) p->orientation = mm__exif_orientation(b + at + 8, n);
         at += (size_t)n + 12;
     }
 }
@@ -109,6 +111,7 @@ static mm_status probe_jpeg(const uint8_t *b, size_t len, const char *what, mm__
     size_t at = 2;
     bool entropy = false;
     int scans = 0;
+    bool exif = false;
     for (;;) {
         uint8_t m = 0;
         at = next_marker(b, len, at, entropy, &m);
@@ -130,6 +133,10 @@ static mm_status probe_jpeg(const uint8_t *b, size_t len, const char *what, mm__
                           "%s: JPEG of a lossless, hierarchical or arithmetic kind is not read; save it as baseline", what);
         else if (m == 0xda && ++scans > MAX_SCANS)
             st = mm__fail(err, MM_E_LIMIT, "%s: JPEG has more than %d scans", what, MAX_SCANS);
+        else if (m == 0xe1 && !exif && n >= 8 && memcmp(body, "Exif\0\0", 6) == 0) {
+            exif = true;
+            p->orientation = mm__exif_orientation(body + 6, n - 8);
+        }
         if (st != MM_OK) return st;
         entropy = m == 0xda;
         at += n;
@@ -169,7 +176,7 @@ static mm_status probe_bmp(const uint8_t *b, size_t len, const char *what, mm__p
 
 mm_status mm__image_probe(const uint8_t *b, size_t len, const char *what, mm__probe *p, mm_error *err)
 {
-    memset(p, 0, sizeof *p);
+    *p = (mm__probe){.orientation = 1};
     if (len > MAX_FILE)
         return mm__fail(err, MM_E_LIMIT, "%s: picture file of %zu bytes is over the limit of %zu", what, len, MAX_FILE);
     if (len >= 8 && memcmp(b, "\x89PNG\r\n\x1a\n", 8) == 0) {

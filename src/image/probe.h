@@ -10,7 +10,8 @@
 
 typedef struct mm__probe {
     const char *kind; /* "PNG", "JPEG", "BMP" */
-    int32_t width, height;
+    int32_t width, height; /* as stored */
+    int orientation;       /* of Exif, 1..8; 1: stored upright */
 } mm__probe;
 
 mm_status mm__image_probe(const uint8_t *bytes, size_t len, const char *what, mm__probe *out, mm_error *err);

@@ -6,6 +6,7 @@
 #include "../audio/audio.h"
 #include "../base/io.h"
 #include "../base/json.h"
+#include "../base/log.h"
 #include "../image/image.h"
 
 typedef enum mm__item_kind { MM__ITEM_ROLE, MM__ITEM_TEXT, MM__ITEM_IMAGE, MM__ITEM_AUDIO, MM__ITEM_IDS } mm__item_kind;
@@ -23,6 +24,7 @@ typedef struct mm__item {
 typedef struct mm__feed {
     mm__mem *mem;
     const mm__files *files;   /* what paths name; of the engine */
+    const mm__log *log;       /* what it is told of media; NULL: nobody */
     mm__item *items;
     size_t n, cap;
 } mm__feed;

@@ -259,9 +259,20 @@ static mm_status lay_out_rendered(layout *l, const mm__ids *media, mm_error *err
     return st == MM_OK ? end_stretch(l, err) : st;
 }
 
-/* Too long a text prompt loses its middle: the beginning holds instructions, the end the question. */
-static mm_status fit(mm__session *s, size_t limit, mm_error *err)
+/* Positions that a prompt which may be shortened leaves to the answer. */
+static size_t room_for_answer(const mm__session *s)
 {
+    const size_t n = s->opt.n_ctx, want = s->opt.max_tokens ? s->opt.max_tokens : n / 4, most = n / 2;
+    return want > most ? most : want ? want : 1;
+}
+
+/* Too long a text prompt loses its middle: the beginning holds instructions and the opening of the template, the end the
+ * question and the header of the answer. The positions of an encoder-decoder model hold the prompt alone. */
+static mm_status fit(mm__session *s, mm_error *err)
+{
+    const bool alone = s->a->memory != NULL;
+    size_t limit = s->opt.n_ctx - !alone;
+    if (s->truncate && !s->line.n_media && !alone && limit) limit = s->opt.n_ctx - room_for_answer(s);
     if (s->line.n_rows <= limit) return MM_OK;
     if (!limit) return mm__fail(err, MM_E_CONTEXT, "a context of one position has no room for a prompt and an answer; open a larger one");
     if (!s->truncate || s->line.n_media)
@@ -292,5 +303,5 @@ mm_status mm__prompt_lay_out(mm__session *s, mm_error *err)
 mm_status mm__prompt_rows(mm__session *s, mm_error *err)
 {
     const mm_status st = mm__prompt_lay_out(s, err);
-    return st == MM_OK ? fit(s, s->a->memory ? s->opt.n_ctx : s->opt.n_ctx - 1, err) : st;
+    return st == MM_OK ? fit(s, err) : st;
 }

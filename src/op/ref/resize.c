@@ -73,13 +73,14 @@ static void filter(const mm__call *c, int64_t r, float *out)
     const mm__view *x = &c->in[0];
     const window wy = window_of(r / c->args.out_w, c->args.out_h, x->shape.d[0]),
                  wx = window_of(r % c->args.out_w, c->args.out_w, x->shape.d[1]);
-    for (int64_t i = 0; i < x->shape.d[2]; i++) {
-        double sum = 0.0;
-        for (int64_t j = wy.first; j < wy.end; j++)
-            for (int64_t k = wx.first; k < wx.end; k++)
-                sum += weight(&wy, j) * weight(&wx, k) * ((const float *)x->data)[j * x->stride[0] + k * x->stride[1] + i];
-        out[i] = (float)(sum / (wy.sum * wx.sum));
-    }
+    const int64_t d = x->shape.d[2];
+    for (int64_t i = 0; i < d; i++) out[i] = 0.0f;
+    for (int64_t j = wy.first; j < wy.end; j++)
+        for (int64_t k = wx.first; k < wx.end; k++) {
+            const float w = (float)(weight(&wy, j) * weight(&wx, k) / (wy.sum * wx.sum));
+            const float *from = (const float *)x->data + j * x->stride[0] + k * x->stride[1];
+            for (int64_t i = 0; i < d; i++) out[i] += w * from[i];
+        }
 }
 
 void mm__ref_RESIZE(const mm__call *c, int64_t begin, int64_t end)

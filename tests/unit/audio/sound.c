@@ -7,6 +7,7 @@
 #include <sndfile.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 static mm__mem *mem;
 static mm_error err = {.size = sizeof err};
@@ -363,6 +364,89 @@ static void unwanted_and_damaged_files_are_refused(void **state)
     }
 }
 
+/* Half a file is read as far as it goes, and marked. */
+static void files_cut_short_are_marked(void **state)
+{
+    (void)state;
+    static const int formats[] = {SF_FORMAT_WAV | SF_FORMAT_PCM_16, SF_FORMAT_FLAC | SF_FORMAT_PCM_16, SF_FORMAT_OGG | SF_FORMAT_VORBIS,
+                                  SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III};
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        mm__samples *s;
+        make_file(formats[i], 1, 44100, 300000);
+        const size_t len = (size_t)made.len;
+        assert_int_equal(mm__audio_decode(mem, made.bytes, len, "whole", 0, &s, &err), MM_OK);
+        if (s->cut) fail_msg("format %zu: a whole file is called cut", i);
+        const int64_t whole = s->n;
+        mm__samples_free(s);
+        if (mm__audio_decode(mem, made.bytes, len / 2, "half", 0, &s, &err) != MM_OK) fail_msg("format %zu: %s", i, err.text);
+        if (!s->cut || s->n > whole * 3 / 4) fail_msg("format %zu: half a file gives %lld of %lld samples", i, (long long)s->n, (long long)whole);
+        mm__samples_free(s);
+    }
+}
+
+/* Streams written to a pipe do not know their length. */
+static void unknown_lengths_are_no_damage(void **state)
+{
+    (void)state;
+    mm__samples *s;
+    make_file(SF_FORMAT_WAV | SF_FORMAT_PCM_16, 1, 16000, 4000);
+    uint8_t *data = memmem(made.bytes, (size_t)made.len, "data", 4);
+    memset(data + 4, 0xff, 4);
+    assert_int_equal(mm__audio_decode(mem, made.bytes, (size_t)made.len, "piped", 0, &s, &err), MM_OK);
+    assert_true(!s->cut && s->n == 4000);
+    mm__samples_free(s);
+}
+
+/* The decoder of MP3 has opinions of damage, and must keep them to itself. */
+static void damaged_mp3_prints_nothing(void **state)
+{
+    (void)state;
+    uint32_t seed = 5;
+    make_file(SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 2, 44100, 30000);
+    const size_t len = (size_t)made.len;
+    uint8_t *work = malloc(len);
+    FILE *seen = tmpfile();
+    fflush(stderr);
+    const int saved = dup(2);
+    dup2(fileno(seen), 2);
+    int read = 0;
+    for (size_t cut = 0; cut < len; cut += 211) decode_copy(made.bytes, cut);
+    for (int round = 0; round < 300; round++) {
+        memcpy(work, made.bytes, len);
+        for (int k = 0; k <= round % 16; k++) {
+            seed = seed * 1664525u + 1013904223u;
+            const size_t at = (seed >> 8) % (round % 2 ? len : 512);
+            if (round % 3) work[at] = (uint8_t)(seed >> 3);
+            else memset(work + at, (int)(seed >> 3), len - at < 700 ? len - at : 700);
+        }
+        read += decode_copy(work, len) == MM_OK;
+    }
+    dup2(saved, 2);
+    close(saved);
+    fseek(seen, 0, SEEK_END);
+    const long printed = ftell(seen);
+    fclose(seen);
+    free(work);
+    print_message("damaged MP3: %d of 300 are read\n", read);
+    assert_int_equal(printed, 0);
+}
+
+static void sound_that_is_no_number_is_refused(void **state)
+{
+    (void)state;
+    float x[4000] = {0};
+    mm__samples *s;
+    x[2001] = NAN;
+    assert_int_equal(mm__audio_from_pcm(mem, x, NULL, 2000, 2, 16000, 0, &s, &err), MM_E_MEDIA);
+    assert_non_null(strstr(err.text, "sample 1000 "));
+    x[2001] = INFINITY;
+    assert_int_equal(mm__audio_from_pcm(mem, x, NULL, 4000, 1, 16000, 0, &s, &err), MM_E_MEDIA);
+    make_file(SF_FORMAT_WAV | SF_FORMAT_FLOAT, 1, 16000, 4000);
+    memcpy(made.bytes + made.len - 400, &x[2001], 4);
+    assert_int_equal(decode_copy(made.bytes, (size_t)made.len), MM_E_MEDIA);
+    assert_non_null(strstr(err.text, "not a number"));
+}
+
 static void bad_arguments_are_refused(void **state)
 {
     (void)state;
@@ -418,6 +502,10 @@ int main(void)
         cmocka_unit_test(every_format_is_read),
         cmocka_unit_test(a_tone_survives_resampling),
         cmocka_unit_test(unwanted_and_damaged_files_are_refused),
+        cmocka_unit_test(files_cut_short_are_marked),
+        cmocka_unit_test(unknown_lengths_are_no_damage),
+        cmocka_unit_test(damaged_mp3_prints_nothing),
+        cmocka_unit_test(sound_that_is_no_number_is_refused),
         cmocka_unit_test(bad_arguments_are_refused),
         cmocka_unit_test(running_out_of_memory_is_reported),
     };

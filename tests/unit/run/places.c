@@ -86,9 +86,45 @@ static void marked(void **state)
     bench_close(&b);
 }
 
+/* Too long a prompt loses its middle alone, and leaves room for the answer. */
+static void shortened(void **state)
+{
+    bench b;
+    mm__feed in;
+    mm__buf words;
+    mm_error err = {.size = sizeof err};
+    (void)state;
+    for (uint32_t max = 0; max <= 9; max += 9) {
+        bench_open(&b, "llama", 0, 1);
+        b.s->opt.n_ctx = 64;
+        b.s->opt.max_tokens = max;
+        mm__buf_init(&words, b.mem);
+        mm__buf_puts(&words, "First ");
+        for (int i = 0; i < 300; i++) mm__buf_puts(&words, "and more ");
+        mm__buf_puts(&words, "last?");
+        mm__feed_init(&in, &(mm__files){.mem = b.mem});
+        add_text(&in, mm__buf_str(&words));
+        assert_int_equal(mm__session_feed(b.s, &in, &err), MM_OK);
+        assert_int_equal(mm__prompt_rows(b.s, &err), MM_E_CONTEXT);
+        b.s->truncate = true;
+        assert_int_equal(mm__prompt_lay_out(b.s, &err), MM_OK);
+        const size_t whole = b.s->line.n_rows;
+        mm__row *rows = mm__calloc(b.mem, whole, sizeof *rows);
+        memcpy(rows, b.s->line.rows, whole * sizeof *rows);
+        assert_int_equal(mm__prompt_rows(b.s, &err), MM_OK);
+        const size_t n = b.s->line.n_rows, head = n / 4;
+        assert_int_equal(n, 64 - (max ? max : 16));
+        for (size_t i = 0; i < n; i++) assert_int_equal(b.s->line.rows[i].id, rows[i < head ? i : whole - n + i].id);
+        mm__free(b.mem, rows);
+        mm__feed_free(&in);
+        mm__buf_free(&words);
+        bench_close(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(chats), cmocka_unit_test(no_template), cmocka_unit_test(raw),
-                                       cmocka_unit_test(marked)};
+                                       cmocka_unit_test(marked), cmocka_unit_test(shortened)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
