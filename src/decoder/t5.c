@@ -5,6 +5,9 @@
 #include <math.h>
 #include <string.h>
 
+/* Relative positions have no end: n_positions tells how long the texts of the training were. This is as far as encoders go. */
+#define MAX_CONTEXT 8192
+
 #define BLK "dec.blk.%d."
 #define B0 "decoder.block.%d.layer.0."
 #define B1 "decoder.block.%d.layer.1."
@@ -43,7 +46,7 @@ static mm_status create(mm__loader *ld, mm__decoder **out, mm_error *err)
     s.n_head = mm__loader_int(ld, "num_heads", ".attention.head_count", json ? 8 : 0, 1, 65536);
     s.head_dim = mm__loader_int(ld, "d_kv", ".attention.key_length", json ? 64 : 0, 1, 65536);
     s.n_ff = mm__loader_int(ld, "d_ff", ".feed_forward_length", json ? 2048 : 0, 1, 1 << 20);
-    s.n_ctx = mm__loader_int(ld, "n_positions", ".context_length", 512, 1, 1 << 24);
+    s.n_ctx = MAX_CONTEXT;
     s.eps = mm__loader_num(ld, "layer_norm_epsilon", ".attention.layer_norm_rms_epsilon", 1e-6, 0, 1);
     s.n_head_kv = s.n_head;
     int32_t buckets = mm__loader_int(ld, "relative_attention_num_buckets", ".attention.relative_buckets_count", 32, 4, 4096);

@@ -54,7 +54,7 @@ static mm_status make_mel(mm__session *s, transcription *t, const float *samples
 {
     const mm__speech_policy *p = &s->a->audio;
     t->sound = n / p->hop + (n % p->hop != 0);
-    t->content = n > p->window_samples ? t->sound : p->window_frames;
+    t->content = n > p->window_samples ? n / p->hop : p->window_frames; /* the reference drops a frame that is not full */
     if (n > p->window_samples) return mm__mel_run(p->mel, s->mem, samples, n, &t->mel, &t->n_frames, err);
     float *padded = mm__calloc(s->mem, (size_t)p->window_samples, sizeof *padded);
     if (!padded) return mm__nomem(err, "samples");
