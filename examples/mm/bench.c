@@ -1,5 +1,5 @@
 /* mm bench: tokens a second on random ids, milliseconds an encode, load time and peak memory. Medians over the
- * repetitions, after one run that is not counted. */
+ * repetitions, after one run that is not counted; what a model does not do is left out. */
 #include "mm.h"
 
 #include <math.h>
@@ -55,24 +55,31 @@ static mm_status generate(host *h, uint32_t n, uint32_t vocab, mm_error *err)
     return st;
 }
 
-/* A gradient picture, with a word where the model takes text, or half a minute of a soft tone. */
+/* How long the last encode() took, all in all: of a model that makes vectors that is what its encoder takes. */
+static double vectors_ms;
+
+/* A gradient picture, with a word where the model takes text; or half a minute of a soft tone; or a sentence. */
 static mm_status encode(host *h, const char *takes, mm_error *err)
 {
-    const bool image = strstr(takes, "image") != NULL, text = strstr(takes, "text") != NULL;
+    static const char sentence[] = "The quick brown fox jumps over the lazy dog while the band plays on.";
+    const bool image = strstr(takes, "image") != NULL, text = strstr(takes, "text") != NULL, sound = strstr(takes, "audio") != NULL;
     const uint32_t side = 336, rate = 16000, frames = 30 * rate;
     mm_input *in = NULL;
     uint8_t *pixels = image ? malloc((size_t)side * side * 3) : NULL;
-    float *pcm = image ? NULL : malloc(frames * sizeof *pcm);
+    float *pcm = sound && !image ? malloc(frames * sizeof *pcm) : NULL;
     for (uint32_t i = 0; pixels && i < side * side * 3; i++) pixels[i] = (uint8_t)(i / 3 % side ^ i / (3 * side));
     for (uint32_t i = 0; pcm && i < frames; i++) pcm[i] = 0.1f * sinf((float)i * 0.05f);
     const mm_image im = {.size = sizeof im, .width = side, .height = side, .format = MM_PIXELS_RGB, .pixels = pixels};
     const mm_audio au = {.size = sizeof au, .rate = rate, .channels = 1, .format = MM_SAMPLES_F32, .frames = frames, .samples = pcm};
     mm_status st = mm_session_reset(h->session, err);
     if (st == MM_OK) st = mm_input_create(h->engine, &in, err);
-    if (st == MM_OK) st = image ? mm_input_image(in, &im, err) : mm_input_audio(in, &au, err);
-    if (st == MM_OK && image && text) st = mm_input_text(in, "a", 1, err);
+    if (st == MM_OK && image) st = mm_input_image(in, &im, err);
+    if (st == MM_OK && pcm) st = mm_input_audio(in, &au, err);
+    if (st == MM_OK && text && !sound) st = image ? mm_input_text(in, "a", 1, err) : mm_input_text(in, sentence, sizeof sentence - 1, err);
+    const double start = now_ms();
     if (st == MM_OK) st = mm_session_feed(h->session, in, err);
     if (st == MM_OK) st = drain(h->session, err);
+    vectors_ms = now_ms() - start;
     mm_input_release(in);
     free(pixels);
     free(pcm);
@@ -81,11 +88,11 @@ static mm_status encode(host *h, const char *takes, mm_error *err)
 
 typedef struct figures { double prefill, decode, encode; } figures;
 
-static mm_status bench_text(host *h, const options *o, uint32_t reps, figures *f, mm_error *err)
+static mm_status bench_text(host *h, uint32_t n, uint32_t reps, figures *f, mm_error *err)
 {
     static samples prefill, decode;
     char *vocab = info_text(h->model, "vocab");
-    const uint32_t n_vocab = (uint32_t)strtoul(vocab, NULL, 10), n = o->n_prompt ? o->n_prompt : 512;
+    const uint32_t n_vocab = (uint32_t)strtoul(vocab, NULL, 10);
     free(vocab);
     for (uint32_t i = 0; i <= reps; i++) {
         const mm_status st = generate(h, n, n_vocab ? n_vocab : 1, err);
@@ -106,26 +113,47 @@ static mm_status bench_encode(host *h, const char *takes, uint32_t reps, figures
     for (uint32_t i = 0; i <= reps; i++) {
         const mm_status st = encode(h, takes, err);
         if (st != MM_OK) return st;
-        if (i) encodes.v[encodes.n++] = stat(h->session, "encode_ms");
+        const double ms = stat(h->session, "encode_ms");
+        if (i) encodes.v[encodes.n++] = ms > 0 ? ms : vectors_ms;
     }
     f->encode = median(&encodes);
     return MM_OK;
+}
+
+/* "name" and value as JSON or as text; what was not measured is left out. */
+static void print_figure(bool json, const char *key, const char *label, double v, const char *unit)
+{
+    if (v > 0 && json) printf("\"%s\":%.2f,", key, v);
+    else if (v > 0) printf("%s %.1f %s   ", label, v, unit);
 }
 
 static void print(const host *h, const options *o, const figures *f)
 {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
-    const double peak = (double)u.ru_maxrss / 1024;
+    const bool json = o->json;
     const char *precision = o->precision == MM_PRECISION_EXACT ? "exact" : "fast";
-    if (o->json)
-        printf("{\"prefill_tps\":%.2f,\"decode_tps\":%.2f,\"encode_ms\":%.2f,\"load_ms\":%.2f,\"peak_mb\":%.1f,\"threads\":%u,"
-               "\"precision\":\"%s\",\"arena_mb\":%.2f,\"kv_mb\":%.2f}\n",
-               f->prefill, f->decode, f->encode, h->load_ms, peak, (unsigned)o->threads, precision,
+    if (json) putchar('{');
+    print_figure(json, "prefill_tps", "prefill", f->prefill, "tokens/s");
+    print_figure(json, "decode_tps", "decode", f->decode, "tokens/s");
+    print_figure(json, "encode_ms", "encode", f->encode, "ms");
+    print_figure(json, "load_ms", "load", h->load_ms, "ms");
+    print_figure(json, "peak_mb", "peak", (double)u.ru_maxrss / 1024, "MiB");
+    if (json)
+        printf("\"threads\":%u,\"precision\":\"%s\",\"arena_mb\":%.2f,\"kv_mb\":%.2f}\n", (unsigned)o->threads, precision,
                stat(h->session, "arena_bytes") / 1048576, stat(h->session, "kv_bytes") / 1048576);
-    else
-        printf("prefill %.1f tokens/s   decode %.1f tokens/s   encode %.1f ms   load %.1f ms   peak %.1f MiB   (%s)\n", f->prefill,
-               f->decode, f->encode, h->load_ms, peak, precision);
+    else printf("(%s)\n", precision);
+}
+
+/* The prompt's length: what was asked for, or 512, or what the model's context has room for. */
+static uint32_t prompt_length(const host *h, const options *o)
+{
+    char *context = info_text(h->model, "context");
+    const unsigned long most = context ? strtoul(context, NULL, 10) : 0;
+    free(context);
+    if (o->n_prompt || !most) return o->n_prompt ? o->n_prompt : 512;
+    const unsigned long room = most > 2ul * o->session.max_tokens ? most - o->session.max_tokens : most / 2 + !(most / 2);
+    return room < 512 ? (uint32_t)room : 512;
 }
 
 int cmd_bench(const options *given)
@@ -141,15 +169,20 @@ int cmd_bench(const options *given)
     const bool speech = strstr(tasks, "transcribe") != NULL, text = strstr(tasks, "generate") != NULL;
     const bool image = strstr(takes, "image") != NULL;
     const uint32_t reps = o.reps ? o.reps : 3;
+    if (text && o.encode && !image) {
+        fprintf(stderr, "mm: %s: the model takes no pictures, so it has no encoder to time; leave out --encode\n", o.model);
+        status = EXIT_UNSUPPORTED;
+    }
     o.json = false;
     o.raw = o.ignore_eos = true;
     o.session.max_tokens = o.n_gen ? o.n_gen : 64;
-    if (!o.session.n_ctx && text) o.session.n_ctx = (o.n_prompt ? o.n_prompt : 512) + o.session.max_tokens;
-    status = host_session(&h, &o, speech ? "transcribe" : text ? "generate" : "embed");
+    const uint32_t n = prompt_length(&h, &o);
+    if (!o.session.n_ctx && text) o.session.n_ctx = n + o.session.max_tokens;
+    if (!status) status = host_session(&h, &o, speech ? "transcribe" : text ? "generate" : "embed");
     mm_status st = MM_OK;
-    if (!status && text) st = bench_text(&h, &o, reps, &f, &err);
-    if (!status && st == MM_OK && (speech || (image && (o.encode || !text)))) st = bench_encode(&h, takes, reps, &f, &err);
-    if (!status && st != MM_OK) status = fail(&err, st);
+    if (!status && text) st = bench_text(&h, n, reps, &f, &err);
+    if (!status && st == MM_OK && (!text || (image && o.encode))) st = bench_encode(&h, takes, reps, &f, &err);
+    if (!status && st != MM_OK) status = fail_at(o.model, &err, st);
     o.json = given->json;
     if (!status) print(&h, &o, &f);
     free(tasks);

@@ -25,7 +25,7 @@ static int print_tokens(const host *h, const options *o, const char *text, size_
         putchar('\n');
     }
     free(ids);
-    return st == MM_OK ? 0 : fail(&err, st);
+    return st == MM_OK ? 0 : fail_at(o->model, &err, st);
 }
 
 int cmd_tokenize(const options *o)
@@ -35,13 +35,8 @@ int cmd_tokenize(const options *o)
     const char *text = o->prompt;
     size_t len = text ? strlen(text) : 0;
     if (o->file) {
-        FILE *f = fopen(o->file, "rb");
-        text = from_file = f ? read_all(f, &len) : NULL;
-        if (f) fclose(f);
-        if (!text) {
-            fprintf(stderr, "mm: %s: cannot be read; check the path\n", o->file);
-            return EXIT_RUN;
-        }
+        text = from_file = read_text(o->file, &len);
+        if (!text) return EXIT_RUN;
     }
     if (!text) {
         fputs("mm: tokenize needs a TEXT or --file; see mm --help\n", stderr);
@@ -61,6 +56,25 @@ static void print_key(const mm_model *m, const char *label, const char *key)
     free(text);
 }
 
+/* The lines of "tensors": name, type, shape and bytes, separated by tabs; the shape is a list as JSON writes it. */
+static void print_tensors(const mm_model *m, bool json)
+{
+    char *text = info_text(m, "tensors"), *rest = NULL;
+    if (!json) fputs(text ? text : "", stdout);
+    else fputs(",\"tensors\":[", stdout);
+    for (char *line = json && text ? strtok_r(text, "\n", &rest) : NULL, *first = line; line; line = strtok_r(NULL, "\n", &rest)) {
+        char *in = NULL, *name = strtok_r(line, "\t", &in), *type = strtok_r(NULL, "\t", &in), *shape = strtok_r(NULL, "\t", &in);
+        if (!name || !type || !shape) continue;
+        fputs(line == first ? "{\"name\":" : ",{\"name\":", stdout);
+        json_string(stdout, name, strlen(name));
+        fputs(",\"dtype\":", stdout);
+        json_string(stdout, type, strlen(type));
+        printf(",\"shape\":%s,\"bytes\":%s}", shape, in);
+    }
+    if (json) putchar(']');
+    free(text);
+}
+
 int cmd_info(const options *o)
 {
     static const char *const keys[][2] = {
@@ -73,25 +87,32 @@ int cmd_info(const options *o)
     if (o->json) {
         char *summary = info_text(h.model, "summary"), *plan = info_text(h.model, "plan:2048");
         const size_t n = strlen(summary);
-        printf("%.*s,\"memory_plan\":%s}\n", (int)(n ? n - 1 : 0), summary, plan[0] ? plan : "null");
+        printf("%.*s,\"memory_plan\":%s", (int)(n ? n - 1 : 0), summary, plan[0] ? plan : "null");
+        if (o->tensors) print_tensors(h.model, true);
+        puts("}");
         free(summary);
         free(plan);
     } else {
         for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) print_key(h.model, keys[i][0], keys[i][1]);
     }
-    if (o->tensors) {
-        char *tensors = info_text(h.model, "tensors");
-        fputs(tensors, stdout);
-        free(tensors);
-    }
+    if (o->tensors && !o->json) print_tensors(h.model, false);
     host_close(&h);
     return 0;
 }
 
 int cmd_devices(const options *o)
 {
+    static const char *const keys[] = {"id", "name", "kind", "features", "threads"};
     char line[512];
-    (void)o;
-    for (uint32_t i = 0; mm_device_info(i, "summary", line, sizeof line, NULL, NULL) == MM_OK; i++) puts(line);
+    for (uint32_t i = 0; mm_device_info(i, "summary", line, sizeof line, NULL, NULL) == MM_OK; i++) {
+        if (!o->json) puts(line);
+        for (size_t k = 0; o->json && k < sizeof keys / sizeof *keys; k++) {
+            if (mm_device_info(i, keys[k], line, sizeof line, NULL, NULL) != MM_OK) line[0] = 0;
+            printf("%s\"%s\":", k ? "," : "{", keys[k]);
+            if (line[0] && strspn(line, "0123456789") == strlen(line)) fputs(line, stdout);
+            else json_string(stdout, line, strlen(line));
+        }
+        if (o->json) puts("}");
+    }
     return 0;
 }

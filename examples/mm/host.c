@@ -1,6 +1,7 @@
 /* Engine, model and session of a command, and how errors become exit statuses. */
 #include "mm.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,8 +14,17 @@ double now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
+static bool progress_shown;
+
+static void clear_progress(void)
+{
+    if (progress_shown) fputs("\r\033[K", stderr);
+    progress_shown = false;
+}
+
 int fail(const mm_error *err, mm_status st)
 {
+    clear_progress();
     fprintf(stderr, "mm: %s\n", err->text[0] ? err->text : mm_status_name(st));
     if (st == MM_E_UNSUPPORTED) return EXIT_UNSUPPORTED;
     if (st == MM_E_FORMAT) return EXIT_DAMAGED;
@@ -22,19 +32,26 @@ int fail(const mm_error *err, mm_status st)
     return EXIT_RUN;
 }
 
-/* As fail, for what the model cannot do. */
-static int fail_model(const options *o, const mm_error *err, mm_status st)
+int fail_at(const char *where, const mm_error *err, mm_status st)
 {
     mm_error named = *err;
-    snprintf(named.text, sizeof named.text, "%.200s: %.280s", o->model, err->text);
-    const int status = fail(&named, st);
-    return st == MM_E_CONTEXT ? EXIT_USAGE : status; /* --ctx is too large for it */
+    snprintf(named.text, sizeof named.text, "%.200s: %.280s", where, err->text);
+    return fail(&named, st);
+}
+
+int finish_output(int status)
+{
+    const bool failed = fflush(stdout) != 0 || ferror(stdout);
+    if (!failed || status) return status;
+    fputs("mm: standard output: not all of it could be written; is the disk full, or the output closed?\n", stderr);
+    return EXIT_RUN;
 }
 
 static void log_line(void *user, int32_t level, const char *area, const char *line)
 {
     static const char *const names[] = {"", "error", "warning", "info", "debug"};
     (void)user;
+    clear_progress();
     fprintf(stderr, "mm: %s: %s: %s\n", names[level < 0 || level > 4 ? 0 : level], area, line);
 }
 
@@ -43,10 +60,10 @@ static int32_t progress(void *user, const char *stage, uint64_t done, uint64_t t
     static double last;
     (void)user;
     const double t = now_ms();
-    if (total && (done == total || t - last > 100)) {
-        last = t;
-        fprintf(stderr, "\rmm: %s %3.0f %%%s", stage, 100.0 * (double)done / (double)total, done == total ? "\r\033[K" : "");
-    }
+    if (!total || t - last < 100) return 0;
+    last = t;
+    progress_shown = true;
+    fprintf(stderr, "\rmm: %s %3.0f %%", stage, 100.0 * (double)done / (double)total);
     return 0;
 }
 
@@ -63,7 +80,7 @@ int host_open(host *h, const options *o)
     memset(h, 0, sizeof *h);
     mm_status st = mm_engine_create(&eo, &h->engine, &err);
     if (st == MM_E_DEVICE) {
-        fprintf(stderr, "mm: %s; see mm devices\n", err.text);
+        fprintf(stderr, "mm: --device %s: %s; see mm devices\n", o->device, err.text);
         return EXIT_USAGE;
     }
     if (st != MM_OK) return fail(&err, st);
@@ -74,6 +91,7 @@ int host_open(host *h, const options *o)
     if (show) mo.progress = progress;
     st = mm_model_load(h->engine, o->model, &mo, &h->model, &err);
     h->load_ms = now_ms() - start;
+    clear_progress();
     if (st != MM_OK) {
         host_close(h);
         return fail(&err, st);
@@ -81,9 +99,38 @@ int host_open(host *h, const options *o)
     return 0;
 }
 
-static mm_status set(mm_session *s, const char *key, const char *value, mm_error *err)
+/* A key of the session from an option of the command line. */
+static void set(mm_session *s, const char *option, const char *key, const char *value, int *status)
 {
-    return value ? mm_session_set(s, key, value, err) : MM_OK;
+    mm_error err = {.size = sizeof err};
+    if (*status || !value) return;
+    const mm_status st = mm_session_set(s, key, value, &err);
+    char where[128];
+    snprintf(where, sizeof where, "%s %.100s", option, value);
+    if (st != MM_OK) *status = fail_at(where, &err, st);
+}
+
+/* The command that does a task. */
+static const char *command_of(const char *task)
+{
+    return strcmp(task, "generate") == 0 ? "run" : task;
+}
+
+/* The model does the task, or it is said what it does; 0 or an exit status. */
+static int check_task(const host *h, const options *o, const char *task)
+{
+    char *tasks = info_text(h->model, "tasks"), *rest = NULL;
+    bool found = false;
+    for (const char *p = tasks; p && (p = strstr(p, task)); p += strlen(task))
+        found |= (p == tasks || p[-1] == ' ' || p[-1] == ',') && strchr(" ,", p[strlen(task)]);
+    if (!found) {
+        fprintf(stderr, "mm: %s: this model cannot %s; use", o->model, task);
+        for (char *t = tasks ? strtok_r(tasks, " ,", &rest) : NULL, *first = t; t; t = strtok_r(NULL, " ,", &rest))
+            fprintf(stderr, "%s mm %s", t == first ? "" : " or", command_of(t));
+        fputc('\n', stderr);
+    }
+    free(tasks);
+    return found ? 0 : EXIT_UNSUPPORTED;
 }
 
 /* Pictures and sound are given to a model that takes them; 0 or an exit status. */
@@ -109,16 +156,22 @@ int host_session(host *h, const options *o, const char *task)
     if (o->raw) so.flags |= MM_SESSION_RAW;
     if (o->ignore_eos) so.flags |= MM_SESSION_IGNORE_EOS;
     if (o->json) so.flags |= MM_SESSION_LOGPROBS;
-    mm_status st = mm_session_create(h->model, &so, &h->session, &err);
-    if (st == MM_OK) st = set(h->session, "task", task, &err);
-    if (st == MM_OK) st = set(h->session, "language", o->language, &err);
-    if (st == MM_OK) st = set(h->session, "translate", o->translate ? "1" : NULL, &err);
-    if (st == MM_OK) st = set(h->session, "truncate", o->truncate ? "1" : NULL, &err);
-    if (st == MM_OK) st = set(h->session, "force_ids", o->force_ids, &err);
-    if (st == MM_OK) st = set(h->session, "decoder_prompt", o->decoder_prompt, &err);
-    for (size_t i = 0; st == MM_OK && i < o->stops.n; i++) st = mm_session_set(h->session, "stop", o->stops.items[i], &err);
-    if (st != MM_OK) return fail_model(o, &err, st);
-    const int status = check_media(h, o);
+    int status = check_task(h, o, task);
+    if (!status) status = check_media(h, o);
+    if (status) return status;
+    const mm_status st = mm_session_create(h->model, &so, &h->session, &err);
+    if (st == MM_E_CONTEXT) {
+        fprintf(stderr, "mm: %s: %s; use a smaller --ctx\n", o->model, err.text);
+        return EXIT_USAGE;
+    }
+    if (st != MM_OK) return fail_at(o->model, &err, st);
+    set(h->session, "task", "task", task, &status);
+    set(h->session, "--language", "language", o->language, &status);
+    set(h->session, "--translate", "translate", o->translate ? "1" : NULL, &status);
+    set(h->session, "--truncate", "truncate", o->truncate ? "1" : NULL, &status);
+    set(h->session, "--force-ids", "force_ids", o->force_ids, &status);
+    set(h->session, "--decoder-prompt", "decoder_prompt", o->decoder_prompt, &status);
+    for (size_t i = 0; i < o->stops.n; i++) set(h->session, "--stop", "stop", o->stops.items[i], &status);
     return status ? status : dump_watch(h->session, o);
 }
 
@@ -139,7 +192,8 @@ char *info_text(const mm_model *m, const char *key)
     return buf;
 }
 
-char *read_all(FILE *f, size_t *len)
+/* The whole stream, NUL-terminated; NULL on failure. */
+static char *read_all(FILE *f, size_t *len)
 {
     size_t cap = 1 << 16;
     char *buf = malloc(cap);
@@ -151,6 +205,27 @@ char *read_all(FILE *f, size_t *len)
         if (!grown) free(buf);
         buf = grown;
     }
+    if (buf && ferror(f)) {
+        free(buf);
+        return NULL;
+    }
     if (buf) buf[*len] = 0;
     return buf;
+}
+
+char *read_text(const char *path, size_t *len)
+{
+    const char *name = path ? path : "standard input";
+    errno = 0;
+    FILE *f = path ? fopen(path, "rb") : stdin;
+    char *text = f ? read_all(f, len) : NULL;
+    const int reason = errno;
+    if (f && path) fclose(f);
+    if (!text) fprintf(stderr, "mm: %s: cannot be read: %s\n", name, strerror(reason ? reason : ENOMEM));
+    else if (memchr(text, 0, *len)) {
+        fprintf(stderr, "mm: %s: holds a NUL byte, so it is no text\n", name);
+        free(text);
+        text = NULL;
+    }
+    return text;
 }

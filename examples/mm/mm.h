@@ -29,17 +29,31 @@ typedef struct options {
 /* args.c: exits with EXIT_USAGE on a bad command line. */
 void parse_args(int argc, char **argv, options *o);
 void free_args(options *o);
+
+/* usage.c */
 void usage(FILE *to);
+void version(FILE *to);
 
 /* host.c */
 typedef struct host { mm_engine *engine; mm_model *model; mm_session *session; double load_ms; } host;
 int fail(const mm_error *err, mm_status st);           /* prints one line, returns the exit status */
+int fail_at(const char *where, const mm_error *err, mm_status st); /* the same with "WHERE: " in front */
+int finish_output(int status);                         /* at the end: whether standard output took all; the exit status */
 int host_open(host *h, const options *o);              /* engine and model; 0 or an exit status */
 int host_session(host *h, const options *o, const char *task); /* a session with the options applied */
 void host_close(host *h);
 char *info_text(const mm_model *m, const char *key);   /* free() it; "" on failure */
 double now_ms(void);
-char *read_all(FILE *f, size_t *len);                  /* whole stream, NUL-terminated; NULL on failure */
+char *read_text(const char *path, size_t *len);        /* a file, or with NULL standard input; NULL: it was said why not */
+
+/* run.c */
+int feed_and_answer(host *h, const options *o, mm_input *in, const char *remedy); /* `remedy`: for a full context */
+mm_status add_media(mm_input *in, const options *o, mm_error *err);
+void forget_interrupts(void);
+bool wait_for_line(void);                              /* false: control-C came first */
+
+/* chat.c */
+int chat(host *h, const options *o);
 
 /* json.c */
 void json_string(FILE *to, const char *s, size_t n);

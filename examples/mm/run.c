@@ -1,35 +1,86 @@
-/* mm run: one answer, or a chat on a terminal. Ctrl-C cancels the answer, not the program. */
+/* mm run: one answer, or a chat on a terminal (chat.c). Control-C cancels the answer, not the program. */
 #include "mm.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+static volatile sig_atomic_t interrupted, answering;
 static mm_session *cancel_target;
+static int wake[2] = {-1, -1};         /* a pipe: any thread may get the signal, and the one that waits for a line must know */
 
 static void on_interrupt(int sig)
 {
+    const int saved = errno;
     (void)sig;
-    mm_session_cancel(cancel_target);
+    interrupted = 1;
+    if (answering) mm_session_cancel(cancel_target);
+    const ssize_t n = write(wake[1], "", 1); /* when the pipe is full it wakes as well */
+    (void)n;
+    errno = saved;
 }
 
-/* Prints events until the answer ends. */
-static int answer(host *h, const options *o)
+static void catch_interrupts(mm_session *s)
+{
+    struct sigaction a = {.sa_handler = s ? on_interrupt : SIG_DFL, .sa_flags = SA_RESTART};
+    cancel_target = s;
+    sigemptyset(&a.sa_mask);
+    if (s && wake[0] < 0 && pipe2(wake, O_CLOEXEC | O_NONBLOCK) != 0) return;
+    sigaction(SIGINT, &a, NULL);
+}
+
+void forget_interrupts(void)
+{
+    char bytes[64];
+    interrupted = 0;
+    while (read(wake[0], bytes, sizeof bytes) > 0) {}
+}
+
+bool wait_for_line(void)
+{
+    struct pollfd either[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = wake[0], .events = POLLIN}};
+    while (poll(either, 2, -1) < 0 && errno == EINTR) {}
+    return !(either[1].revents & POLLIN);
+}
+
+static int fail_answer(const mm_error *err, mm_status st, const char *remedy)
+{
+    if (st == MM_E_CANCELLED && interrupted) {
+        fputs("(interrupted)\n", stderr);
+        return EXIT_RUN;
+    }
+    if (st != MM_E_CONTEXT) return fail(err, st);
+    mm_error said = *err;
+    char *end = strchr(said.text, ';'); /* the library's remedy is for programmers */
+    const size_t len = end ? (size_t)(end - said.text) : strlen(said.text);
+    snprintf(said.text + len, sizeof said.text - len, "; %s", remedy);
+    return fail(&said, st);
+}
+
+/* Prints events until the answer ends, or cannot be printed any more. */
+static int answer(host *h, const options *o, const char *remedy)
 {
     mm_error err = {.size = sizeof err};
     mm_event e = {.size = sizeof e};
-    mm_status st;
-    while ((st = mm_session_next(h->session, &e, &err)) == MM_OK) {
+    mm_status st = MM_OK;
+    bool printed = false;
+    while (!ferror(stdout) && (st = mm_session_next(h->session, &e, &err)) == MM_OK) {
         if (e.kind == MM_EVENT_TENSOR) dump_take(&e);
         else if (o->json) json_event(stdout, h->session, &e);
         else if (e.kind == MM_EVENT_TEXT) {
             fwrite(e.data, 1, e.len, stdout);
             fflush(stdout);
+            printed |= e.len > 0;
         }
     }
-    if (!o->json) putchar('\n');
-    return st == MM_END ? 0 : fail(&err, st);
+    if (!o->json && (printed || st == MM_END)) putchar('\n');
+    fflush(stdout);
+    if (st == MM_OK || st == MM_END) return 0;
+    return fail_answer(&err, st, remedy);
 }
 
 static void report_speed(host *h)
@@ -45,7 +96,7 @@ static void report_speed(host *h)
             decode > 0 ? (nd - 1) / decode * 1e3 : 0);
 }
 
-static mm_status add_media(mm_input *in, const options *o, mm_error *err)
+mm_status add_media(mm_input *in, const options *o, mm_error *err)
 {
     mm_status st = MM_OK;
     for (size_t i = 0; st == MM_OK && i < o->n_items; i++) {
@@ -57,114 +108,52 @@ static mm_status add_media(mm_input *in, const options *o, mm_error *err)
     return st;
 }
 
-static mm_status add_messages(mm_input *in, const char *path, mm_error *err)
-{
-    FILE *f = fopen(path, "rb");
-    size_t len;
-    char *json = f ? read_all(f, &len) : NULL, dir[4096];
-    if (f) fclose(f);
-    if (!json) {
-        snprintf(err->text, sizeof err->text, "%s: cannot be read; check the path", path);
-        return err->code = MM_E_IO;
-    }
-    const char *slash = strrchr(path, '/');
-    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-    mm_status st = mm_input_messages(in, json, len, dir, err);
-    free(json);
-    return st;
-}
-
-static int feed_and_answer(host *h, const options *o, mm_input *in)
+/* 0 or an exit status. */
+static int add_messages(mm_input *in, const char *path)
 {
     mm_error err = {.size = sizeof err};
+    char dir[4096];
+    size_t len = 0;
+    char *json = read_text(path, &len);
+    if (!json) return EXIT_RUN;
+    const char *slash = strrchr(path, '/');
+    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    const mm_status st = mm_input_messages(in, json, len, dir, &err);
+    free(json);
+    return st == MM_OK ? 0 : fail_at(path, &err, st);
+}
+
+int feed_and_answer(host *h, const options *o, mm_input *in, const char *remedy)
+{
+    mm_error err = {.size = sizeof err};
+    mm_event e = {.size = sizeof e};
+    forget_interrupts();
+    answering = 1;
     const mm_status st = mm_session_feed(h->session, in, &err);
-    return st == MM_OK ? answer(h, o) : fail(&err, st);
+    const int status = st == MM_OK ? answer(h, o, remedy) : fail(&err, st);
+    answering = 0;
+    if (interrupted && !status) mm_session_next(h->session, &e, NULL); /* it came too late: nothing is left to cancel */
+    return status;
 }
 
 static int one_answer(host *h, const options *o, const char *prompt, size_t len)
 {
     mm_error err = {.size = sizeof err};
     mm_input *in;
+    int status = 0;
     mm_status st = mm_input_create(h->engine, &in, &err);
     if (st == MM_OK && o->system) st = mm_input_role(in, "system", &err);
     if (st == MM_OK && o->system) st = mm_input_text(in, o->system, strlen(o->system), &err);
-    if (st == MM_OK && o->messages) st = add_messages(in, o->messages, &err);
-    if (st == MM_OK && (prompt || o->n_items)) {
+    if (st == MM_OK && o->messages) status = add_messages(in, o->messages);
+    if (st == MM_OK && !status && (len || o->n_items)) {
         if (o->system || o->messages) st = mm_input_role(in, "user", &err);
         if (st == MM_OK) st = add_media(in, o, &err);
-        if (st == MM_OK && prompt) st = mm_input_text(in, prompt, len, &err);
+        if (st == MM_OK && len) st = mm_input_text(in, prompt, len, &err);
     }
-    const int status = st == MM_OK ? feed_and_answer(h, o, in) : fail(&err, st);
+    if (st != MM_OK) status = fail(&err, st);
+    if (!status) status = feed_and_answer(h, o, in, o->truncate ? "use a larger --ctx N" : "use a larger --ctx N, or --truncate");
     mm_input_release(in);
     return status;
-}
-
-/* ---- chat ---- */
-
-typedef struct talk { host *h; const options *o; mm_input *in; bool answered; } talk;
-
-/* What stands before the first question: the system message and the pictures of the command line. */
-static mm_status open_talk(talk *t, mm_error *err)
-{
-    mm_status st = MM_OK;
-    mm_input_clear(t->in);
-    t->answered = false;
-    if (t->o->system) st = mm_input_role(t->in, "system", err);
-    if (st == MM_OK && t->o->system) st = mm_input_text(t->in, t->o->system, strlen(t->o->system), err);
-    if (st == MM_OK && t->o->system) st = mm_input_role(t->in, "user", err);
-    return st == MM_OK ? add_media(t->in, t->o, err) : st;
-}
-
-/* A question. When the very first one fails or is cancelled, what stood before it was taken back with it. */
-static mm_status ask(talk *t, const char *line, mm_error *err)
-{
-    mm_status st = mm_input_text(t->in, line, strlen(line), err);
-    if (st != MM_OK) return st;
-    const bool ok = feed_and_answer(t->h, t->o, t->in) == 0;
-    t->answered |= ok;
-    mm_input_clear(t->in);
-    return t->answered ? MM_OK : open_talk(t, err);
-}
-
-static void chat_line(talk *t, const char *line)
-{
-    mm_error err = {.size = sizeof err};
-    mm_status st = MM_OK;
-    if (strncmp(line, "/image ", 7) == 0) st = mm_input_image_file(t->in, line + 7, &err);
-    else if (strncmp(line, "/audio ", 7) == 0) st = mm_input_audio_file(t->in, line + 7, &err);
-    else if (strcmp(line, "/reset") == 0) {
-        st = mm_session_reset(t->h->session, &err);
-        if (st == MM_OK) st = open_talk(t, &err);
-    } else if (line[0] == '/') puts("/image FILE  /audio FILE  /reset  /quit");
-    else st = ask(t, line, &err);
-    if (st != MM_OK) fail(&err, st);
-}
-
-static int chat(host *h, const options *o)
-{
-    mm_error err = {.size = sizeof err};
-    talk t = {.h = h, .o = o};
-    char *line = NULL;
-    size_t cap = 0;
-    mm_status st = mm_input_create(h->engine, &t.in, &err);
-    if (st == MM_OK) st = open_talk(&t, &err);
-    if (st != MM_OK) {
-        mm_input_release(t.in);
-        return fail(&err, st);
-    }
-    for (;;) {
-        fputs("> ", stdout);
-        fflush(stdout);
-        const ssize_t n = getline(&line, &cap, stdin);
-        if (n < 0) break;
-        line[strcspn(line, "\r\n")] = 0;
-        if (strcmp(line, "/quit") == 0) break;
-        if (line[0]) chat_line(&t, line);
-    }
-    putchar('\n');
-    free(line);
-    mm_input_release(t.in);
-    return 0;
 }
 
 int cmd_run(const options *o)
@@ -175,17 +164,21 @@ int cmd_run(const options *o)
     const char *prompt = o->prompt;
     const bool interactive = !prompt && !o->messages && isatty(STDIN_FILENO);
     if ((prompt && strcmp(prompt, "-") == 0) || (!prompt && !o->messages && !interactive)) {
-        prompt = from_stdin = read_all(stdin, &len);
-        if (len && from_stdin[len - 1] == '\n' && !o->raw) from_stdin[--len] = 0;
-        if (!len) prompt = NULL;
+        if (!(from_stdin = read_text(NULL, &len))) return EXIT_RUN;
+        if (len && from_stdin[len - 1] == '\n' && !o->raw) len--;
+        prompt = from_stdin;
+    }
+    if (!len && !o->messages && !o->n_items && !interactive) {
+        fprintf(stderr, "mm: the prompt %s; see mm --help\n", from_stdin ? "on standard input is empty; write one after the model" : "is empty");
+        free(from_stdin);
+        return EXIT_USAGE;
     }
     int status = host_open(&h, o);
     if (!status) status = host_session(&h, o, "generate");
     if (!status) {
-        cancel_target = h.session;
-        signal(SIGINT, on_interrupt);
+        catch_interrupts(h.session);
         status = interactive ? chat(&h, o) : one_answer(&h, o, prompt, len);
-        signal(SIGINT, SIG_DFL);
+        catch_interrupts(NULL);
         if (o->verbose && !status) report_speed(&h);
         if (!status) status = dump_write(o);
     }

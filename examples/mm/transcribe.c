@@ -32,16 +32,19 @@ static int play(host *h, const options *o)
 {
     mm_error err = {.size = sizeof err};
     mm_event e = {.size = sizeof e};
-    mm_status st;
+    char where[128];
+    mm_status st = MM_OK;
     if (o->vtt) puts("WEBVTT\n");
-    while ((st = mm_session_next(h->session, &e, &err)) == MM_OK) {
+    while (!ferror(stdout) && (st = mm_session_next(h->session, &e, &err)) == MM_OK) {
         if (e.kind == MM_EVENT_TENSOR) dump_take(&e);
         else if (o->json) json_event(stdout, h->session, &e);
         else if (e.kind == MM_EVENT_SEGMENT) print_segment(o, &e);
         else if (e.kind == MM_EVENT_LANGUAGE && o->verbose)
             fprintf(stderr, "mm: language %.*s, probability %.3f\n", (int)e.len, e.data, e.value);
     }
-    return st == MM_END ? 0 : fail(&err, st);
+    if (st == MM_OK || st == MM_END) return 0;
+    snprintf(where, sizeof where, "--language %.100s", o->language ? o->language : "");
+    return st == MM_E_ARG && o->language ? fail_at(where, &err, st) : fail(&err, st);
 }
 
 int cmd_transcribe(const options *o)
@@ -49,9 +52,9 @@ int cmd_transcribe(const options *o)
     host h;
     mm_error err = {.size = sizeof err};
     mm_input *in = NULL;
-    const char *path = o->prompt ? o->prompt : o->n_items && o->items[0].kind == 'a' ? o->items[0].value : NULL;
-    if (!path) {
-        fputs("mm: transcribe needs an AUDIO file after the model; see mm --help\n", stderr);
+    const char *path = o->prompt ? o->prompt : o->n_items ? o->items[0].value : NULL;
+    if (!path || !!o->prompt + o->n_items > 1) {
+        fputs("mm: transcribe needs one AUDIO file after the model; see mm --help\n", stderr);
         return EXIT_USAGE;
     }
     int status = host_open(&h, o);

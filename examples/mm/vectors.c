@@ -45,7 +45,11 @@ static void print_cosines(const vectors *all, bool json)
 
 static void print_scores(const options *o, const mm_event *e)
 {
-    size_t k = 0;
+    size_t k = 0, images = 0;
+    const char *image = "";
+    for (size_t i = 0; i < o->n_items; i++)
+        if (o->items[i].kind == 'i' && images++ == e->index) image = o->items[i].value;
+    if (images > 1) printf("%s%s:\n", e->index ? "\n" : "", image);
     for (size_t i = 0; i < o->n_items; i++)
         if (o->items[i].kind == 't' && k < e->n_values) printf("%.4f  %s\n", (double)e->values[k++], o->items[i].value);
 }
@@ -55,8 +59,8 @@ static int play(host *h, const options *o)
     mm_error err = {.size = sizeof err};
     mm_event e = {.size = sizeof e};
     vectors all = {0};
-    mm_status st;
-    while ((st = mm_session_next(h->session, &e, &err)) == MM_OK) {
+    mm_status st = MM_OK;
+    while (!ferror(stdout) && (st = mm_session_next(h->session, &e, &err)) == MM_OK) {
         if (e.kind == MM_EVENT_TENSOR) dump_take(&e);
         else if (o->json) json_event(stdout, h->session, &e);
         else if (e.kind == MM_EVENT_SCORES) print_scores(o, &e);
@@ -69,7 +73,7 @@ static int play(host *h, const options *o)
     if (st == MM_END) print_cosines(&all, o->json);
     for (size_t i = 0; i < all.n; i++) free(all.v[i]);
     free(all.v);
-    return st == MM_END ? 0 : fail(&err, st);
+    return st == MM_OK || st == MM_END ? 0 : fail(&err, st);
 }
 
 static int encode(const options *o, const char *task)

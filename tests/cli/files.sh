@@ -52,6 +52,7 @@ refuses "a manifest with an absolute path" 4 "relative" info "$tmp/a.mm.json"
 echo '{"libmm": 1, "assembly": "gargoyle", "parts": {}}' >"$tmp/b.mm.json"
 refuses "a manifest of an unknown assembly" 3 "gargoyle" info "$tmp/b.mm.json"
 
+echo '[{"role"' >"$tmp/broken.json"
 refuses "missing picture" 1 "none.png" run $G/llava hello --image "$tmp/none.png"
 head -c 1000 $G/_inputs/rgba.png >"$tmp/cut.png"
 refuses "picture cut short" 1 "cut.png" run $G/llava hello --image "$tmp/cut.png"
@@ -61,4 +62,19 @@ refuses "missing recording" 1 "none.wav" transcribe $G/whisper "$tmp/none.wav"
 refuses "text as a recording" 1 "Makefile" transcribe $G/whisper Makefile
 refuses "sound for a picture model" 3 "speech_16k.wav: .*llava takes no sound" run $G/llava hello --audio $G/_inputs/speech_16k.wav
 refuses "transcribe with a text model" 3 "$G/llama: .*transcribe" transcribe $G/llama $G/_inputs/speech_16k.wav
+refuses "a conversation that is no JSON" 4 "broken.json: .*JSON" run $G/llama --messages "$tmp/broken.json"
+refuses "a directory as a text" 1 "$tmp/hf: .*directory" tokenize $G/llama --file "$tmp/hf"
+refuses "a text with a NUL byte" 1 "zero.gguf: .*NUL" tokenize $G/llama --file "$tmp/zero.gguf"
+refuses "run with a model of vectors" 3 "$G/bert: .*cannot generate; use mm embed" run $G/bert hello
+refuses "embed with a text model" 3 "$G/llama: .*cannot embed; use mm run" embed $G/llama --text hello
+refuses "... score" 3 "$G/whisper: .*cannot score; use mm transcribe" score $G/whisper --image x --text y
+
+# Half a recording: what there is, and a line that says so.
+half() { # NAME FILE
+    size=$(stat -c %s "$2")
+    head -c $((size / 2)) "$2" >"$tmp/half.${2##*.}"
+    run_mm transcribe $G/whisper "$tmp/half.${2##*.}"
+    verdict "$1" "$([ $status -eq 0 ] && [ "$(wc -l <"$tmp/err")" -eq 1 ] && grep -q "half.*ends early" "$tmp/err" || echo "status $status: $(head -c 300 "$tmp/err")")"
+}
+half "half a WAV file" $G/_inputs/speech_16k.wav
 exit $bad

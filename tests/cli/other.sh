@@ -11,6 +11,14 @@ verdict "... the same from a file" "$(diff "$tmp/first" "$tmp/out")"
 matches "info names the parts" "llama" info $G/llama
 run_mm info $G/llama --json
 json_lines "info --json is one document" parts
+run_mm info $G/llama --json --tensors
+json_lines "... and stays one with --tensors" tensors
+verdict "... that holds each" "$("${PYTHON:-python3}" -c '
+import json, sys
+tensors = json.load(open(sys.argv[1]))["tensors"]
+if len(tensors) < 10 or not all(t["name"] and t["dtype"] == "F32" and t["shape"] and t["bytes"] > 0 for t in tensors): print(tensors)' "$tmp/out")"
+run_mm devices --json
+json_lines "devices --json" features
 matches "info --tensors lists tensors" "embed_tokens|token_embd" info $G/llama --tensors
 matches "info of a picture model" "image" info $G/llava
 
@@ -20,6 +28,9 @@ matches "an encoder's picture features" '"kind":"vector"' embed $G/dinov2 --imag
 run_mm score $G/clip --image $G/_inputs/photo.jpg --text one --text two
 verdict "score: probabilities of the texts" "$([ $status -eq 0 ] && [ "$(grep -c . "$tmp/out")" -ge 2 ] || echo "status $status: $(cat "$tmp/err" "$tmp/out" | head -c 300)")"
 
+matches "... and of which picture, where there are two" '^tests.*small.png:$' \
+    score $G/clip --image $G/_inputs/photo.jpg --image $G/_inputs/small.png --text one --text two
+
 run_mm transcribe $G/whisper $G/_inputs/speech_16k.wav --json
 verdict "transcribe ends well" "$([ $status -eq 0 ] || echo "status $status: $(head -c 300 "$tmp/err")")"
 json_lines "... JSON lines" kind
@@ -28,6 +39,24 @@ verdict "transcribe --vtt begins with WEBVTT" "$(head -1 "$tmp/out" | grep -qx W
 
 run_mm run $G/llama hello --raw --max-tokens 2 --dump "logits=$tmp/l.safetensors"
 verdict "--dump writes a safetensors file" "$([ $status -eq 0 ] && head -c 400 "$tmp/l.safetensors" | grep -q -a '"dtype":"F32"' || echo "status $status: $(head -c 300 "$tmp/err")")"
-matches "bench reports every figure" '"prefill_tps":[0-9.]+,"decode_tps":[0-9.]+,"encode_ms":[0-9.]+,"load_ms":[0-9.]+,"peak_mb":[0-9.]+,"threads":[0-9]+,"precision":"fast"' \
+matches "bench reports what it measured" '"prefill_tps":[0-9.]+,"decode_tps":[0-9.]+,"load_ms":[0-9.]+,"peak_mb":[0-9.]+,"threads":[0-9]+,"precision":"fast"' \
     bench $G/llama --prompt 16 --gen 8 --reps 1 --json
+for model in t5 dinov2 bert; do
+    matches "bench of $model needs no options" '"load_ms"' bench $G/$model --reps 1 --json
+    verdict "... and says nothing of what it did not measure" "$(grep -E -o '"[a-z_]+":0\.00,"|(encode|prefill)_[a-z]+.*(encode|prefill)_' "$tmp/out")"
+done
+
+# Where standard output takes nothing: one line, status 1.
+lost() { # NAME PROBLEM-FILE
+    verdict "$1" "$([ $status -eq 1 ] && [ "$(wc -l <"$tmp/err")" -eq 1 ] && grep -q "standard output" "$tmp/err" || echo "status $status: $(head -c 300 "$tmp/err")")"
+}
+for command in "run $G/llama hello" "info $G/llama" "tokenize $G/llama hello" "embed $G/bert --text hello" "devices" "--help" \
+    "transcribe $G/whisper $G/_inputs/speech_16k.wav --json" "bench $G/llama --reps 1" "score $G/clip --image $G/_inputs/small.png --text a"; do
+    "$MM" $command </dev/null >/dev/full 2>"$tmp/err"; status=$?
+    lost "a full disk: mm ${command%% *}"
+    "$MM" $command </dev/null >&- 2>"$tmp/err"; status=$?
+    lost "a closed output: mm ${command%% *}"
+done
+"$MM" info $G/llama --tensors 2>"$tmp/err" | head -1 >/dev/null
+verdict "a reader that leaves" "$(cat "$tmp/err")"
 exit $bad

@@ -10,10 +10,11 @@ for command in run transcribe embed score tokenize info bench; do
 done
 refuses "unknown command" 2 "unknown command fly" fly model
 refuses "unknown option" 2 "option" run model --fly 3
-refuses "option without its value" 2 "value is missing: --seed" run model --seed
+refuses "option without its value" 2 "value is missing after --seed" run model --seed
 refuses "number that is none" 2 "whole number.*--max-tokens" run model x --max-tokens many
 refuses "negative number" 2 "whole number.*--ctx" run model x --ctx -1
 refuses "number with a tail" 2 "number.*--temp" run model x --temp 0.5x
+refuses "a number that is too small, after =" 2 "from 0 up.*--temp.*-1" run model x --temp=-1
 refuses "infinite temperature" 2 "number.*--temp" run model x --temp inf
 refuses "negative temperature" 2 "number from 0 up.*--temp.*-1" run model x --temp -1
 refuses "top-p of nothing" 2 "above 0 and up to 1.*--top-p" run model x --top-p 0
@@ -24,13 +25,37 @@ refuses "too many alternatives" 2 "0 to 20.*--top-logprobs.*21" run model x --to
 refuses "more threads than there can be" 2 "0 to 1024.*--threads" run model x --threads 5000
 refuses "a seed beyond 64 bits" 2 "whole number.*--seed" run model x --seed 18446744073709551616
 refuses "a context larger than the model's" 2 "$G/llama: .*context of 1000000" run $G/llama x --ctx 1000000
-refuses "a device there is not" 2 "gpu9.*mm devices" run $G/llama x --device gpu9
-refuses "ids that are none" 2 "token ids" run $G/llama x --force-ids one
+refuses "a device there is not" 2 "--device gpu9: .*mm devices" run $G/llama x --device gpu9
+refuses "ids that are none" 2 "--force-ids one: .*token ids" run $G/llama x --force-ids one
 refuses "an empty stop string" 2 "empty string" run $G/llama x --stop ""
-refuses "a language there is not" 2 "language.*ISO code" transcribe $G/whisper $G/_inputs/speech_16k.wav --language kl
+refuses "a language there is not" 2 "--language kl: .*ISO code" transcribe $G/whisper $G/_inputs/speech_16k.wav --language kl
 refuses "precision of another name" 2 "exact or fast" run model x --precision double
 refuses "dump without a file" 2 "STAGE=FILE" run model x --dump logits
-refuses "one argument too many" 2 "too many" run model prompt again
+refuses "one argument too many" 2 "too many: again" run model prompt again
+refuses "info takes no second argument" 2 "too many: extra" info $G/llama extra
+refuses "devices takes none" 2 "too many: foo" devices foo
+refuses "an option of another command" 2 "info has no use for --temp" info $G/llama --temp 1
+refuses "... run and --translate" 2 "run has no use for --translate" run $G/llama x --translate
+refuses "a flag with a value" 2 "--json takes no value" info $G/llama --json=yes
+refuses "no repetitions" 2 "from 1 to 10000.*--reps.*\"0\"" bench $G/llama --reps 0
+refuses "a text and a file" 2 "TEXT or --file" tokenize $G/llama hi --file Makefile
+refuses "two forms of output" 2 "only one of --json, --srt and --vtt" transcribe $G/whisper x --srt --vtt
+refuses "... of JSON as well" 2 "only one of --json, --srt and --vtt" transcribe $G/whisper x --vtt --json
+refuses "two recordings" 2 "one AUDIO" transcribe $G/whisper x --audio y
+refuses "alternatives without JSON" 2 "--top-logprobs needs --json" run $G/llama x --top-logprobs 3
+refuses "an empty model path" 2 "MODEL.*empty" info ""
+refuses "an empty prompt" 2 "prompt is empty" run $G/llama ""
+refuses "nothing on standard input" 2 "standard input is empty" run $G/llama
+refuses "an encoder a text model lacks" 3 "llama: .*no pictures" bench $G/llama --encode
 refuses "transcribe without a recording" 2 "AUDIO" transcribe $G/whisper
+for word in --version version; do matches "$word" '^mm [0-9]+\.[0-9]+\.[0-9]+$' $word; done
+matches "help is a command" '^  run MODEL' help
+matches "--option=value" '^\{"ids":' tokenize $G/llama --json --precision=exact "a=b"
+run_mm --help
+for option in $(grep -o -E -- '(^|[ (|[])--?[a-z][a-z-]*' "$tmp/out" | tr -d ' (|[' | sort -u); do
+    verdict "the manual page names $option" "$(sed 's/\\-/-/g' examples/mm/mm.1 | grep -q -E -- "Fl (${option#-})( |\$)" || echo missing)"
+done
+verdict "every option of the source is in the help or known to be short for one" "$(for option in $(sed -n 's/^    {"\(--[a-z-]*\)", .*/\1/p' examples/mm/args.c); do
+    grep -q -e "$option" "$tmp/out" || [ "$option" = --verbose ] || echo "$option"; done)"
 matches "devices lists the processor" "^(0 +)?cpu" devices
 exit $bad
