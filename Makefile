@@ -250,6 +250,7 @@ install: $(STATIC) $(SHARED) $(BUILD)/mm
 	install -m 755 $(BUILD)/mm '$(DESTDIR)$(BINDIR)/mm'
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 	    -e 's|@PRIVATE@|$(LDLIBS)|' pkgconfig/libmm.pc.in > '$(DESTDIR)$(PKGDIR)/libmm.pc'
+	@test -n '$(DESTDIR)' || echo "If programs do not find $(SONAME): run ldconfig, or add $(LIBDIR) to /etc/ld.so.conf.d first where it is not a system folder."
 uninstall:
 	rm -f $(HEADERS:%='$(DESTDIR)$(INCLUDEDIR)/%') '$(DESTDIR)$(MANDIR)/man1/mm.1' '$(DESTDIR)$(LIBDIR)/libmm.a' '$(DESTDIR)$(LIBDIR)/$(notdir $(SHARED))' \
 	    '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libmm.so' '$(DESTDIR)$(BINDIR)/mm' '$(DESTDIR)$(PKGDIR)/libmm.pc'

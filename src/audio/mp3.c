@@ -1,7 +1,7 @@
 /* MP3 through libmpg123 itself. libsndfile reads MP3 with the same library, so nothing new is linked, but it opens it
  * without the switch that keeps it from writing its opinions of damaged files to stderr, and a library inside somebody's
  * process must not print. Besides that the settings are libsndfile's: float samples, no resampling, the encoder's padding
- * taken off where the file states it.
+ * taken off where the file states it, and the search for the next frame behind damage never given up.
  *
  * The bytes are read through callbacks, so nothing is copied. Tags in front (ID3v2) are skipped unread. Whether a file is
  * complete is known only from the header that encoders of variable rate, and LAME always, put into the first frame: "Xing"
@@ -76,6 +76,7 @@ mm_status mm__mp3_open(mm__mem *mem, const uint8_t *bytes, size_t len, const cha
     const long flags = MPG123_QUIET | MPG123_FORCE_FLOAT | MPG123_GAPLESS | MPG123_SKIP_ID3V2;
     const bool opened = mpg123_param(m->handle, MPG123_ADD_FLAGS, flags, 0) == MPG123_OK &&
                         mpg123_param(m->handle, MPG123_REMOVE_FLAGS, MPG123_AUTO_RESAMPLE, 0) == MPG123_OK &&
+                        mpg123_param(m->handle, MPG123_RESYNC_LIMIT, -1, 0) == MPG123_OK &&
                         mpg123_replace_reader_handle(m->handle, read_bytes, seek_bytes, NULL) == MPG123_OK &&
                         mpg123_open_handle(m->handle, m) == MPG123_OK &&
                         mpg123_getformat(m->handle, &m->rate, &m->channels, &encoding) == MPG123_OK;

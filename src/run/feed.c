@@ -100,7 +100,7 @@ mm_status mm__feed_add_media(mm__feed *in, mm__item_kind kind, const void *bytes
     mm__samples *s;
     if ((st = mm__audio_decode(in->mem, bytes, len, what, 0, &s, err)) != MM_OK) return st;
     if (s->cut)
-        mm__logf(in->log, MM_LOG_WARN, "media", "%s: the sound file ends early, after %.1f s; what there is of it is used", what,
+        mm__logf(in->log, MM_LOG_WARN, "media", "%s: the sound file ends early or is damaged; the %.1f s that can be read are used", what,
                  (double)s->n / s->rate);
     return mm__feed_add_samples(in, s, err);
 }

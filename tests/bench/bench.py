@@ -5,6 +5,7 @@ llama-bench) its runs alternate with ours on the same file, and ratios (ours / i
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -40,6 +41,8 @@ def main():
     o = parser.parse_args()
     if not os.path.exists(TEXT):
         sys.exit("bench: models/ is not there; make models fetches it")
+    if o.peer and not shutil.which(o.peer):
+        sys.exit("bench: %s: no such program; give PEER the path of llama-bench" % o.peer)
     own, other = [], []
     for _ in range(o.reps):
         own.append(ours(o, TEXT, "--prompt", "512", "--gen", "64"))

@@ -8,6 +8,10 @@ cp "$tmp/out" "$tmp/first"
 run_mm tokenize $G/llama --json --file "$tmp/t.txt"
 verdict "... the same from a file" "$(diff "$tmp/first" "$tmp/out")"
 
+up=../..$PWD/$G/blip2_opt
+echo "{\"libmm\": 1, \"name\": \"stitched\", \"assembly\": \"blip2\", \"image\": \"$up/preprocessor_config.json\", \"parts\": {
+    \"vision\": {\"path\": \"$up\"}, \"bridge\": {\"path\": \"$up\"}, \"text\": {\"path\": \"$up\"}}}" >"$tmp/file.mm.json"
+matches "a manifest's name is the one it gives itself" '^name +stitched$' info "$tmp/file.mm.json"
 matches "info names the parts" "llama" info $G/llama
 run_mm info $G/llama --json
 json_lines "info --json is one document" parts
