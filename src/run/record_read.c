@@ -186,20 +186,21 @@ static mm_status read_samples(mm__session *s, cursor *c, mm__medium *m, mm_error
 }
 
 /* Rows have the form that the model's encoder would give. */
-static mm_status read_rows(mm__session *s, cursor *c, mm__medium *m, mm_error *err)
+static bool rows_fit(const mm__session *s, const mm__medium *m, uint32_t n_rows, uint32_t width, size_t n)
 {
     const mm__prompt_policy *p = &s->a->prompt;
+    if (!n_rows) return n == 0;
+    if (m->kind != MM__ITEM_IMAGE || !s->a->decoder || n_rows > 1u << 20 || n != (size_t)n_rows * width) return false;
+    return width == (uint32_t)mm__assembly_media_width(s->a) && (p->media == MM__MEDIA_CROSS || n_rows == (uint32_t)p->rows_per_image);
+}
+
+static mm_status read_rows(mm__session *s, cursor *c, mm__medium *m, mm_error *err)
+{
     const uint32_t n_rows = get_u32(c), width = get_u32(c);
     float *rows = NULL;
-    size_t n;
+    size_t n = 0;
     mm_status st = read_floats(s->mem, c, &rows, &n, err);
-    if (st == MM_OK && n_rows) {
-        const bool fits = width == (uint32_t)mm__assembly_media_width(s->a) && n_rows <= 1u << 20 && n == (size_t)n_rows * width &&
-                          (p->media == MM__MEDIA_CROSS || n_rows == (uint32_t)p->rows_per_image);
-        if (m->kind != MM__ITEM_IMAGE || !fits) st = damaged(err, "an encoded medium");
-    } else if (st == MM_OK && n) {
-        st = damaged(err, "an encoded medium");
-    }
+    if (st == MM_OK && !rows_fit(s, m, n_rows, width, n)) st = damaged(err, "an encoded medium");
     if (st == MM_OK && n_rows) {
         m->rows = rows;
         m->n_rows = (int32_t)n_rows;
@@ -222,17 +223,34 @@ static mm_status read_medium(mm__session *s, cursor *c, mm_error *err)
     return st == MM_OK ? read_rows(s, c, m, err) : st;
 }
 
-/* Media are named in order, each once. */
-static bool media_fit(const mm__timeline *t)
+/* The media of a message lie side by side, in some order, behind those of the messages before it; each is named once. */
+static bool media_fit(const mm__timeline *t, unsigned char *named)
 {
-    size_t next = 0;
-    for (size_t i = 0; i < t->n_messages; i++)
-        for (size_t j = 0; j < t->messages[i].n; j++) {
-            const mm__piece *p = &t->messages[i].pieces[j];
-            if (p->kind == MM__PIECE_MEDIUM && (p->medium < 0 || (size_t)p->medium >= t->n_media)) return false;
-            next += p->kind == MM__PIECE_MEDIUM;
+    size_t first = 0, fed = 0;
+    for (size_t i = 0; i < t->n_messages; i++) {
+        const mm__message *m = &t->messages[i];
+        size_t n = 0;
+        for (size_t j = 0; j < m->n; j++) n += m->pieces[j].kind == MM__PIECE_MEDIUM;
+        if (n > t->n_media - first) return false;
+        for (size_t j = 0; j < m->n; j++) {
+            const mm__piece *p = &m->pieces[j];
+            if (p->kind != MM__PIECE_MEDIUM) continue;
+            if (p->medium < 0 || (size_t)p->medium < first || (size_t)p->medium >= first + n || named[p->medium]) return false;
+            named[p->medium] = 1;
         }
-    return next == t->n_media && t->fed_messages <= t->n_messages && t->fed_media <= t->n_media;
+        first += n;
+        if (i + 1 == t->fed_messages) fed = first;
+    }
+    return first == t->n_media && t->fed_messages <= t->n_messages && t->fed_media == fed;
+}
+
+static mm_status check_media(const mm__session *s, mm_error *err)
+{
+    unsigned char *named = mm__zalloc(s->mem, s->line.n_media);
+    if (!named) return mm__nomem(err, "a timeline");
+    const bool fits = media_fit(&s->line, named);
+    mm__free(s->mem, named);
+    return fits ? MM_OK : damaged(err, "the timeline");
 }
 
 /* ---- what the cache holds ---- */
@@ -269,28 +287,45 @@ static mm_status read_timeline(mm__session *s, cursor *c, mm_error *err)
     s->line.fed_media = (size_t)get_u64(c);
     n = st == MM_OK ? get_count(c, 20) : 0;
     for (size_t i = 0; st == MM_OK && i < n; i++) st = read_medium(s, c, err);
-    if (st == MM_OK && (c->bad || !media_fit(&s->line))) st = damaged(err, "the timeline");
+    if (st == MM_OK && c->bad) st = damaged(err, "the timeline");
+    if (st == MM_OK) st = check_media(s, err);
     if (st == MM_OK) st = read_held(s, c, err);
     return st == MM_OK && (c->bad || c->left) ? damaged(err, "its end") : st;
+}
+
+static mm_status read_all(mm__mem *mem, const mm__log *log, mm__assembly *a, cursor *c, mm__session **out, mm_error *err)
+{
+    mm__session_options o = {0};
+    get_options(c, &o);
+    if (c->bad) return damaged(err, "its beginning");
+    mm__session *s;
+    mm_status st = mm__session_create(mem, log, a, &o, &s, err);
+    if (st != MM_OK) return st;
+    st = read_keys(s, c, err);
+    const uint32_t state = get_u32(c);
+    if (st == MM_OK && (c->bad || (state != MM__IDLE && state != MM__FED && state != MM__DONE))) st = damaged(err, "the list of options");
+    if (st == MM_OK) st = read_timeline(s, c, err);
+    if (st == MM_OK && state == MM__FED && s->line.fed_messages == s->line.n_messages) st = damaged(err, "its state");
+    if (st == MM_OK) s->state = (mm__state)state;
+    if (st == MM_OK) *out = s;
+    else mm__session_destroy(s);
+    return st;
+}
+
+/* What a host would be told of its own options is here said of the bytes: an option of a later library is unsupported, all else
+ * that does not fit is damage. */
+static mm_status judge(mm_status st, mm_error *err)
+{
+    if (st == MM_OK || st == MM_E_NOMEM || st == MM_E_LIMIT || st == MM_E_UNSUPPORTED || st == MM_E_FORMAT || st == MM_E_INTERNAL) return st;
+    const mm_status told = st == MM_E_KEY ? MM_E_UNSUPPORTED : MM_E_FORMAT;
+    if (err) err->code = told;
+    return mm__fail_prefix(err, told, "snapshot");
 }
 
 mm_status mm__record_read(mm__mem *mem, const mm__log *log, mm__assembly *a, const void *bytes, size_t len, mm__session **out,
                           mm_error *err)
 {
     cursor c = {bytes, len, false};
-    mm__session_options o = {0};
     *out = NULL;
-    get_options(&c, &o);
-    if (c.bad) return damaged(err, "its beginning");
-    mm__session *s;
-    mm_status st = mm__session_create(mem, log, a, &o, &s, err);
-    if (st != MM_OK) return st;
-    st = read_keys(s, &c, err);
-    const uint32_t state = get_u32(&c);
-    if (st == MM_OK && (c.bad || (state != MM__IDLE && state != MM__FED && state != MM__DONE))) st = damaged(err, "the list of options");
-    if (st == MM_OK) st = read_timeline(s, &c, err);
-    if (st == MM_OK) s->state = (mm__state)state;
-    if (st == MM_OK) *out = s;
-    else mm__session_destroy(s);
-    return st;
+    return judge(read_all(mem, log, a, &c, out, err), err);
 }

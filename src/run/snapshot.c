@@ -11,11 +11,14 @@
 
 #include "../base/error.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <zstd.h>
 
 #define VERSION 1
 #define MAX_RECORD ((uint64_t)4 << 30)
+#define FREE_RECORD ((uint64_t)64 << 20) /* what a record may take whatever its compressed size; beyond it ... */
+#define MAX_RATIO 1024                  /* ... it may be so many times as large: photographs, not bombs */
 #define LEVEL 1            /* states hardly shrink; speed matters more */
 #define WINDOW_LOG_MAX 27  /* memory a foreign frame may ask for: 128 MiB */
 
@@ -154,7 +157,7 @@ static mm_status expect_end(loader *l, mm_error *err)
     return mm__fail(err, MM_E_FORMAT, "snapshot: it does not end where it should; it is damaged");
 }
 
-static mm_status check_header(const mm__assembly *a, const header *h, mm_error *err)
+static mm_status check_header(const mm__assembly *a, const header *h, size_t len, mm_error *err)
 {
     if (memcmp(h->magic, magic, sizeof magic) != 0) return mm__fail(err, MM_E_FORMAT, "snapshot: these bytes are no saved session");
     if (h->version != VERSION)
@@ -163,7 +166,8 @@ static mm_status check_header(const mm__assembly *a, const header *h, mm_error *
         return mm__fail(err, MM_E_UNSUPPORTED, "snapshot: it was saved on another model; load it on the one it came from");
     if (h->exact != a->backend->exact)
         return mm__fail(err, MM_E_UNSUPPORTED, "snapshot: it was saved in precision %s; open an engine with that", h->exact ? "\"exact\"" : "\"fast\"");
-    if (h->record_bytes > MAX_RECORD) return mm__fail(err, MM_E_LIMIT, "snapshot: a record of more than 4 GiB is refused");
+    if (h->record_bytes > MAX_RECORD || h->record_bytes > FREE_RECORD + MAX_RATIO * (uint64_t)len)
+        return mm__fail(err, MM_E_LIMIT, "snapshot: %zu bytes that claim to hold %" PRIu64 " are refused", len, h->record_bytes);
     return MM_OK;
 }
 
@@ -205,7 +209,7 @@ mm_status mm__session_load(mm__mem *mem, const mm__log *log, mm__assembly *a, co
     *out = NULL;
     if (len < sizeof h) return mm__fail(err, MM_E_FORMAT, "snapshot: %zu bytes are no saved session", len);
     memcpy(&h, bytes, sizeof h);
-    mm_status st = check_header(a, &h, err);
+    mm_status st = check_header(a, &h, len, err);
     if (st != MM_OK) return st;
     loader l = {.z = ZSTD_createDCtx(), .in = {(const char *)bytes + sizeof h, len - sizeof h, 0}, .left = 1};
     if (!l.z) return mm__nomem(err, "a snapshot");

@@ -290,7 +290,7 @@ static void lying_records(void **state)
             size_t computed;
             s->line.n_held = 0; /* its cache was not filled in */
             made++;
-            if (s->state != MM__FED && s->opt.n_ctx > 200 && !s->opt.flags) {
+            if (s->state != MM__FED && s->opt.n_ctx > 200 && !s->opt.flags) { /* tests/unit/api/snapshot.c plays the others */
                 s->opt.max_tokens = 1;
                 continue_with(&b, s, "And now?", &ids, &computed);
                 mm__ids_free(&ids);
@@ -302,6 +302,37 @@ static void lying_records(void **state)
         record.data[at] = (char)was;
     }
     assert_true(made > 10); /* pixels and numbers may be anything */
+    mm__buf_free(&record);
+    bench_close(&b);
+}
+
+/* More positions than the context has, media and rows that are not there: refused, whatever the cache would hold. */
+static void impossible_positions(void **state)
+{
+    static const mm__row bad[] = {{-2, -1, 0, -1}, {1 << 30, -1, 0, -1}, {1, 1, 0, -1}, {1, 0, 1 << 20, -1}, {1, 0, -1, -1}, {1, -1, 0, 1}};
+    bench b;
+    mm__buf record;
+    mm__session *s;
+    mm__log log = {0};
+    (void)state;
+    bench_open(&b, "llava", MM_SESSION_IGNORE_EOS, 2);
+    talk(&b, true);
+    mm__buf_init(&record, b.mem);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const mm__row was = b.s->line.held[3];
+        b.s->line.held[3] = bad[i];
+        mm__buf_clear(&record);
+        assert_int_equal(mm__record_write(b.s, &record, NULL), MM_OK);
+        assert_int_equal(mm__record_read(b.mem, &log, b.a, record.data, record.len, &s, NULL), MM_E_FORMAT);
+        b.s->line.held[3] = was;
+    }
+    while (b.s->line.n_held <= b.s->opt.n_ctx) {
+        assert_true(mm__grow(b.mem, &b.s->line.held, b.s->line.n_held, &b.s->line.cap_held, sizeof *b.s->line.held));
+        b.s->line.held[b.s->line.n_held++] = (mm__row){1, -1, 0, -1};
+    }
+    mm__buf_clear(&record);
+    assert_int_equal(mm__record_write(b.s, &record, NULL), MM_OK);
+    assert_int_equal(mm__record_read(b.mem, &log, b.a, record.data, record.len, &s, NULL), MM_E_FORMAT);
     mm__buf_free(&record);
     bench_close(&b);
 }
@@ -343,7 +374,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forks),     cmocka_unit_test(loads),         cmocka_unit_test(forks_before_the_answer),
         cmocka_unit_test(counts),    cmocka_unit_test(truncates),     cmocka_unit_test(refuses_in_an_answer),
-        cmocka_unit_test(damaged),   cmocka_unit_test(lying_records), cmocka_unit_test(stopped),
+        cmocka_unit_test(damaged),   cmocka_unit_test(lying_records), cmocka_unit_test(impossible_positions), cmocka_unit_test(stopped),
         cmocka_unit_test(another_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
