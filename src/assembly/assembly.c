@@ -47,7 +47,7 @@ static mm_status find_product(const mm__source *s, const mm__assembly_ops **out,
             *out = registry[i];
             return MM_OK;
         }
-    return mm__fail(err, MM_E_UNSUPPORTED, "%s: no model is known for these files", s->path);
+    return mm__fail(err, MM_E_UNSUPPORTED, "%s: no model is known for these files; check model_type and architectures in config.json", s->path);
 }
 
 mm_status mm__assembly_load(const mm__files *files, mm__backend *backend, const char *path, mm_progress_fn progress, void *user,

@@ -64,7 +64,7 @@ static mm_status open_system(mm__io *io, mm_error *err)
     io->fd = mm__os_open(io->name);
     if (io->fd < 0) return mm__fail_os(err, MM_E_IO, errno, "%s: cannot be opened; check the path and its permissions", io->name);
     if ((size = mm__os_size(io->fd)) < 0)
-        return mm__fail_os(err, MM_E_IO, errno, "%s: is not a regular file; give the path of a file", io->name);
+        return mm__fail(err, MM_E_IO, "%s: is not a regular file; give the path of a file", io->name);
     io->size = (uint64_t)size;
     return MM_OK;
 }
@@ -76,6 +76,7 @@ mm_status mm__io_open_path(const mm__files *files, const char *path, mm__io **ou
         if (strcmp(path, files->name) == 0) return mm__io_open_memory(files->mem, files->bytes, files->n, path, out, err);
         return mm__fail(err, MM_E_IO, "%s: is not in memory; only %s is", path, files->name);
     }
+    if (!path[0]) return mm__fail(err, MM_E_IO, "an empty text is no path; give the path of a file");
     mm__io *io = make(files->mem, path);
     if (!io) return mm__nomem(err, "a file handle");
     const mm_status st = files->host.open ? open_host(io, &files->host, err) : open_system(io, err);

@@ -37,7 +37,7 @@ static const char *identifier(const mm__loader *ld)
 static mm_status unknown(const mm__loader *ld, const char *what, const char *id, mm_error *err)
 {
     const char *source = ld->config.source ? ld->config.source : "model";
-    if (!id) return mm__fail(err, MM_E_FORMAT, "%s: no model_type or general.architecture says which %s this is", source, what);
+    if (!id || !id[0]) return mm__fail(err, MM_E_FORMAT, "%s: no model_type or general.architecture says which %s this is; write it into the configuration", source, what);
     return mm__fail(err, MM_E_UNSUPPORTED, "%s: '%s' is not among the %ss this build knows", source, id, what);
 }
 

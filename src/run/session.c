@@ -112,7 +112,7 @@ mm_status mm__session_feed(mm__session *s, const mm__feed *in, mm_error *err)
 {
     if (s->state == MM__ANSWERING)
         return mm__fail(err, MM_E_STATE, "an answer is being given; take its events, or cancel it, before feeding");
-    if (!in->n) return mm__fail(err, MM_E_ARG, "the input is empty");
+    if (!in->n) return mm__fail(err, MM_E_ARG, "the input is empty; append a text or media before feeding it");
     /* Only a chat looks back; other tasks are done with what they were fed. */
     if (s->state == MM__DONE && s->task != MM__TASK_GENERATE) mm__conversation_clear(s);
     mm_status st = mm__conversation_add(s, in, err);

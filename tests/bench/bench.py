@@ -39,10 +39,10 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--reps", type=int, default=5)
     o = parser.parse_args()
-    if not os.path.exists(TEXT):
-        sys.exit("bench: models/ is not there; make models fetches it")
     if o.peer and not shutil.which(o.peer):
         sys.exit("bench: %s: no such program; give PEER the path of llama-bench" % o.peer)
+    if not os.path.exists(TEXT):
+        sys.exit("bench: models/ is not there; make models fetches it")
     own, other = [], []
     for _ in range(o.reps):
         own.append(ours(o, TEXT, "--prompt", "512", "--gen", "64"))

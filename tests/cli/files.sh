@@ -38,6 +38,13 @@ refuses "unknown architecture of a gguf is named" 3 "zebra" run "$tmp/arch.gguf"
 "${PYTHON:-python3}" - $G/llama/config.json "$tmp/hf/config.json" <<'PY'
 import json, sys
 config = json.load(open(sys.argv[1]))
+del config["model_type"], config["architectures"]
+json.dump(config, open(sys.argv[2], "w"))
+PY
+refuses "a configuration without a type" 4 "hf: .*model_type.*; " info "$tmp/hf"
+"${PYTHON:-python3}" - $G/llama/config.json "$tmp/hf/config.json" <<'PY'
+import json, sys
+config = json.load(open(sys.argv[1]))
 config["hidden_size"] = 2 * config["hidden_size"]
 json.dump(config, open(sys.argv[2], "w"))
 PY
@@ -58,6 +65,7 @@ head -c 1000 $G/_inputs/rgba.png >"$tmp/cut.png"
 refuses "picture cut short" 1 "cut.png" run $G/llava hello --image "$tmp/cut.png"
 refuses "text as a picture" 1 "Makefile" run $G/llava hello --image Makefile
 refuses "picture for a text model" 3 "small.png: .*llama takes no pictures, only text; .*mm info" run $G/llama hello --image $G/_inputs/small.png
+refuses "an empty path of a picture" 1 "empty text is no path" run $G/llava hello --image ""
 refuses "missing recording" 1 "none.wav" transcribe $G/whisper "$tmp/none.wav"
 refuses "text as a recording" 1 "Makefile" transcribe $G/whisper Makefile
 refuses "sound for a picture model" 3 "speech_16k.wav: .*llava takes no sound" run $G/llava hello --audio $G/_inputs/speech_16k.wav

