@@ -248,7 +248,7 @@ static void liars(void **state)
                                        {GOLDEN "clip", "embed", GOLDEN "_inputs/small.png", false},
                                        {GOLDEN "bert", "embed", NULL, true}};
     (void)state;
-    for (size_t i = 0; i < sizeof subjects / sizeof *subjects; i++) lie(&subjects[i], 300);
+    for (size_t i = 0; i < sizeof subjects / sizeof *subjects; i++) lie(&subjects[i], 120);
 }
 
 /* Few bytes that claim to be many are refused before memory is taken for them. */
