@@ -4,7 +4,8 @@
 Reads include/libmm.h and writes, once for each minor release,
   tests/abi/layout_0_1.c       sizes, offsets and constants as compile-time assertions
   tests/abi/old/0.1/libmm.h    the header as it was released
-tests/abi/old/0.1/program.c is written by hand. A frozen file is never edited again; tests/abi/run.sh uses them all.
+  tests/abi/old/0.1/program.txt  what program.c beside it prints
+program.c is written by hand. A frozen file is never edited again; tests/abi/run.sh uses them all.
 """
 import re
 import shutil
@@ -64,6 +65,16 @@ def layout(version, text):
     return "\n".join(lines) + "\n"
 
 
+def record_program(old):
+    """Runs the host of the release on the library as it is now, and keeps what it says."""
+    with tempfile.TemporaryDirectory() as tmp:
+        program = Path(tmp) / "program"
+        subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-I", old, "-o", program, old / "program.c", "-L", ROOT / "lib", "-lmm",
+                        f"-Wl,-rpath,{ROOT / 'lib'}"], check=True)
+        said = subprocess.run([program, "tests/golden/llama"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    (old / "program.txt").write_text(said)
+
+
 def main():
     version = sys.argv[1]
     text = without_comments(HEADER.read_text())
@@ -71,6 +82,8 @@ def main():
     old.mkdir(parents=True, exist_ok=True)
     (ROOT / "tests" / "abi" / f"layout_{version.replace('.', '_')}.c").write_text(layout(version, text))
     shutil.copyfile(HEADER, old / "libmm.h")
+    if (old / "program.c").exists():
+        record_program(old)
 
 
 main()

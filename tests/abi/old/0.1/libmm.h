@@ -38,7 +38,8 @@
  *   [handle]  one thread at a time for each handle; a second one gets MM_E_STATE, not a race.
  *   From inside a callback of the host (allocator, log, files, executor, progress, write) only mm_session_cancel(),
  *   mm_status_name(), mm_version() and the *_release functions may be called; other calls return MM_E_STATE.
- *   After fork() the child may only release handles; every other call with a handle of the parent returns MM_E_STATE.
+ *   After fork() the child may only release handles, which frees nothing there; every other call with a handle of the parent
+ *   returns MM_E_STATE. An engine of the child's own works.
  */
 #ifndef LIBMM_H
 #define LIBMM_H
@@ -117,7 +118,8 @@ MM_API uint32_t mm_version(void);
 MM_API mm_status mm_build_info(const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
 /* Facts about device `index` (from 0), by key, as text:
- *   "id" (what mm_engine_options.device takes: "cpu") "name" "kind" ("cpu", "gpu") "features" "threads" "summary" (one line)
+ *   "id" (what mm_engine_options.device takes: "cpu") "name" "kind" ("cpu", "gpu") "features" "threads"
+ *   "summary" (one line) "keys"
  * MM_END past the last device, MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_device_info(uint32_t index, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
@@ -143,7 +145,12 @@ typedef struct mm_allocator {
 #define MM_LOG_DEBUG 4
 
 /* `area` names the part of the library; `line` is UTF-8 without newline; both are valid during the call only. May be
- * called from any thread, also from several at once. */
+ * called from any thread, also from several at once. What is told, by `area`:
+ *   "backend"   INFO: processor, kernels, threads, precision of an engine. WARN: fewer threads than asked for
+ *   "assembly"  INFO: a model that was opened: path, format, parts, size, time. WARN: what was guessed or ignored
+ *   "media"     WARN: a sound file that ends before its headers say
+ *   "run"       DEBUG: a session that was created, and its memory plan
+ * Errors are returned, not logged; nothing is logged while an answer is given. */
 typedef void (*mm_log_fn)(void *user, int32_t level, const char *area, const char *line);
 
 #define MM_FILE_NONE 0
@@ -151,8 +158,9 @@ typedef void (*mm_log_fn)(void *user, int32_t level, const char *area, const cha
 #define MM_FILE_DIRECTORY 2
 
 /* The host's files in place of the operating system's: an archive, a database, a network store. Paths are the ones the host
- * gave, or these with "/name" appended. Functions may be called from any thread, also several at once; a status other than
- * MM_OK becomes MM_E_IO (MM_E_CANCELLED stays what it is) with mm_error.os_code set to it. */
+ * gave, or these, or their directory ("." when there is none), with "/name" appended. Functions may be called from any
+ * thread, also several at once; a status other than MM_OK becomes MM_E_IO (MM_E_CANCELLED stays what it is) with
+ * mm_error.os_code set to it. */
 typedef struct mm_files {
     uint32_t size, reserved;
     void *user;
@@ -231,6 +239,9 @@ MM_API void mm_model_options_init(mm_model_options *options, size_t size);
 
 /* Opens a GGUF file (an mmproj file beside it is found by name), a Hugging Face directory, a whisper.cpp .bin file, a
  * faster-whisper directory or a *.mm.json manifest, and makes it ready to run; files are closed again on return.
+ * A manifest names the files of its parts, and may name any the process can read: its paths are relative to its own folder
+ * and may climb out of it by "../" at their front (elsewhere, and absolute paths, they are refused with MM_E_FORMAT). All
+ * other kinds read files of the given folder only. A host that takes models from others looks at a manifest's paths first.
  * `options` may be NULL. *out is owned by the caller. MM_E_IO, MM_E_FORMAT, MM_E_UNSUPPORTED (the architecture or tensor type
  * is named), MM_E_LIMIT, MM_E_CANCELLED. [any] since 0.1 */
 MM_API mm_status mm_model_load(mm_engine *engine, const char *path, const mm_model_options *options, mm_model **out,
@@ -243,7 +254,11 @@ MM_API void mm_model_release(mm_model *model);
  *   "name" "assembly" "format" "modalities_in" "modalities_out" "tasks" "context" "vocab" "parameters"
  *   "weights_bytes" "kv_bytes_per_token" "parts" "dtypes" "chat_template" "chat_template_sha256" "prompt_layout"
  *   "placeholder" "sample_rate" "fingerprint" (what a saved session checks) "tensors" (one line each: name, dtype, shape,
- *   bytes) "summary" (the whole as JSON) "keys" "plan:N" (JSON memory plan for a session of N positions, in bytes)
+ *   bytes) "summary" (the whole as JSON) "keys"
+ *   "plan:N" (JSON memory plan, in bytes, computed without taking the memory, for a session of N positions, 0: all the
+ *            model was made for: weights; kv and cross, the caches; encoder_arena and decoder_arena, work memory; total.
+ *            It holds for a full context with one picture or window of sound and plain options; decoded media, the
+ *            conversation's text, events, watched stages and "history" come on top)
  * MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_model_info(const mm_model *model, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
@@ -263,8 +278,8 @@ MM_API mm_status mm_model_detokenize(const mm_model *model, const int32_t *ids, 
 /* Renders a chat with the model's own template. `json` is an array of messages in the OpenAI layout, or an object with
  * "messages" and, if wanted, "tools" (an array of definitions) and further variables of the template
  * ("enable_thinking": false). `add_generation_prompt`: non-zero opens the assistant's turn at the end.
- * MM_E_FORMAT: the JSON is damaged; MM_E_UNSUPPORTED: no template, or it refuses these messages (its own words are in the
- * error); MM_E_LIMIT, MM_E_SPACE. [any] since 0.1 */
+ * MM_E_FORMAT: the JSON is damaged; MM_E_ARG: the template refuses these messages (its own words are in the error);
+ * MM_E_UNSUPPORTED: the model has no template; MM_E_LIMIT, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_model_apply_template(const mm_model *model, const char *json, size_t len, int32_t add_generation_prompt,
                                          char *buf, size_t cap, size_t *need, mm_error *err);
 
@@ -293,7 +308,7 @@ typedef struct mm_audio {
     uint32_t channels;          /* 1..8, interleaved */
     uint32_t format;            /* MM_SAMPLES_* */
     uint64_t frames;            /* samples of one channel */
-    const void *samples;        /* F32 in -1..1, or I16; borrowed during the call */
+    const void *samples;        /* F32 in -1..1, finite, or I16; borrowed during the call */
 } mm_audio;
 
 /* An empty input in *out, owned by the caller. [any] since 0.1 */
@@ -307,17 +322,18 @@ MM_API void mm_input_clear(mm_input *input);
  * are copied, media decoded and checked at once. All are [handle] since 0.1; a failed one leaves the input as it was. */
 
 /* Text, at most 64 MiB without NUL bytes. It may hold "<image>" and "<audio>": each takes the next medium of that kind of
- * the same message at that place; media without a place come first. MM_E_LIMIT */
+ * the same message at that place; media without a place come first. Where the message has no medium left they are text, as are
+ * special tokens that a text spells, except in raw sessions. MM_E_LIMIT */
 MM_API mm_status mm_input_text(mm_input *input, const char *text, size_t len, mm_error *err);
 /* Pixels in memory. MM_E_LIMIT: too large */
 MM_API mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err);
-/* A PNG, JPEG or BMP file. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
+/* A PNG, JPEG or BMP file; turned upright where its Exif orientation says how. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_image_file(mm_input *input, const char *path, mm_error *err);
 /* The bytes of such a file. MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_image_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);
 /* Samples in memory. MM_E_LIMIT: too long */
 MM_API mm_status mm_input_audio(mm_input *input, const mm_audio *audio, mm_error *err);
-/* A WAV, FLAC, OGG or MP3 file. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
+/* A WAV, FLAC, OGG or MP3 file; of one that was cut off, what there is is used, and the log told. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_audio_file(mm_input *input, const char *path, mm_error *err);
 /* The bytes of such a file. MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_audio_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);
@@ -331,7 +347,9 @@ MM_API mm_status mm_input_role(mm_input *input, const char *role, mm_error *err)
  * MM_E_UNSUPPORTED: a remote URL or unknown part */
 MM_API mm_status mm_input_messages(mm_input *input, const char *json, size_t len, const char *base_dir, mm_error *err);
 
-/* Appends `n` token ids as they are. Only raw sessions take them. */
+/* Appends `n` token ids as they are, in their place between texts and media. Only raw sessions that generate take them. Such
+ * a session then keeps its answers as ids, too, and puts nothing around texts but the begin-of-text token where a text comes
+ * first. */
 MM_API mm_status mm_input_tokens(mm_input *input, const int32_t *ids, size_t n, mm_error *err);
 
 /* ---- session ----------------------------------------------------------------------------------------------- */
@@ -350,7 +368,8 @@ typedef struct mm_session_options {
     uint32_t flags;             /* MM_SESSION_* */
 } mm_session_options;
 
-#define MM_SESSION_RAW 1u        /* text is used as it is: no template; special tokens and placeholders recognised */
+#define MM_SESSION_RAW 1u        /* text is used as it is: no template; special tokens are recognised, and the model's
+                                  * placeholder stands for "<image>"; never for untrusted text */
 #define MM_SESSION_IGNORE_EOS 2u /* go on after the end-of-text token */
 #define MM_SESSION_LOGPROBS 4u   /* report the log-probability of each token */
 
@@ -365,7 +384,8 @@ MM_API mm_status mm_session_create(mm_model *model, const mm_session_options *op
 MM_API void mm_session_release(mm_session *session);
 
 /* Rare options by key; a value is text:
- *   "task"      "generate" "embed" "score" "transcribe"; default: the model's first task
+ *   "task"      "generate" "embed" "score" "transcribe"; default: the model's first task. For embed and score a text
+ *               longer than the encoder's positions is cut at its end, as the models' reference programs do
  *   "stop"      adds a stop string
  *   "tools"     JSON array of tool definitions for the chat template; "" for none
  *   "variables" JSON object of further variables for the chat template; "" for none
@@ -377,7 +397,8 @@ MM_API void mm_session_release(mm_session *session);
  *   "watch"     adds a stage name: its tensor is delivered as MM_EVENT_TENSOR ("*" for all)
  *   "decoder_prompt"  encoder-decoder models: text the answer starts with
  *   "force_ids" space-separated ids the answer starts with, after the prompt
- *   "truncate"  "1": a too long text prompt loses its middle instead of failing
+ *   "truncate"  "1": a text prompt that leaves no room for an answer of max_tokens (0: of a quarter of the context; of
+ *               half of it at most) loses its middle instead of failing
  * MM_E_KEY for another key, MM_E_ARG for a bad value, MM_E_STATE while an answer is due or being given. [handle] since 0.1 */
 MM_API mm_status mm_session_set(mm_session *session, const char *key, const char *value, mm_error *err);
 
@@ -398,7 +419,9 @@ MM_API mm_status mm_session_count(mm_session *session, const mm_input *input, ui
 #define MM_EVENT_VECTOR 4       /* values: float32 vector of length 1 */
 #define MM_EVENT_SCORES 5       /* values: one probability for each text, for image `index` */
 #define MM_EVENT_TENSOR 6       /* data: stage name; values: float32, shape dims[0..n_dims) */
-#define MM_EVENT_END 7          /* data: reason: "stop" "length" "done"; ids: every token of the answer */
+#define MM_EVENT_END 7          /* data: reason: "stop" "length" (max_tokens or the context; speech: in some window)
+                                   "done"; ids: every token of the answer, forced ones too (speech: window by window, no
+                                   end tokens) */
 
 typedef struct mm_logprob {
     int32_t id;
@@ -438,7 +461,7 @@ MM_API void mm_session_cancel(mm_session *session);
  * [handle] since 0.1 */
 MM_API mm_status mm_session_reset(mm_session *session, mm_error *err);
 
-/* The timeline is a list of entries: each fed message (raw session: each feed) and each answer is one; the stat "entries"
+/* The timeline is a list of entries: each fed message and each answer is one; the stat "entries"
  * counts them. Keeps the first `entries` of them. MM_E_ARG: there are fewer; MM_E_STATE: an answer is due or being given.
  * [handle] since 0.1 */
 MM_API mm_status mm_session_truncate(mm_session *session, uint64_t entries, mm_error *err);
