@@ -182,7 +182,7 @@ static mm_status read_samples(mm__session *s, cursor *c, mm__medium *m, mm_error
     mm_status st = read_floats(s->mem, c, &data, &n, err);
     if (st == MM_OK) st = mm__audio_from_pcm(s->mem, data, NULL, (int64_t)n, 1, (int32_t)rate, 0, &m->samples, err);
     mm__free(s->mem, data);
-    return st;
+    return st == MM_E_MEDIA || st == MM_E_ARG ? damaged(err, "a recording") : st;
 }
 
 /* Rows have the form that the model's encoder would give. */

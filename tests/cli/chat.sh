@@ -3,7 +3,7 @@
 MM=$MM "${PYTHON:-python3}" - <<'PY'
 import os, pty, re, select, sys, time
 
-SLOW = int(os.environ.get("MM_TEST_SLOW", "1"))
+SLOW = int(os.environ.get("MM_TEST_SLOW") or 1)
 MODEL = "tests/golden/llama"
 bad = 0
 
