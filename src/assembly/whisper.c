@@ -13,7 +13,7 @@
 #define N_FFT 400
 #define HOP 160
 #define MAX_WINDOW (1 << 24) /* samples: 17 minutes at 16 kHz */
-#define SECONDS_PER_TIMESTAMP 0.02
+#define HUNDREDTHS_PER_TIMESTAMP 2 /* of a second */
 
 /* Language order of the released vocabularies: id = start of transcript + 1 + index. */
 static const char language_order[][4] = {
@@ -161,7 +161,8 @@ static const char *special_name(const special_ids *r, int32_t id, char buf[32])
                                        "<|startofprev|>", "<|nospeech|>",   "<|notimestamps|>"};
     const int32_t t = id - r->translate;
     if (t >= 0 && t < 6) return tail[t];
-    snprintf(buf, 32, "<|%.2f|>", (id - r->timestamps) * SECONDS_PER_TIMESTAMP);
+    const int32_t hundredths = (id - r->timestamps) * HUNDREDTHS_PER_TIMESTAMP; /* %f would write the host's decimal comma */
+    snprintf(buf, 32, "<|%d.%02d|>", hundredths / 100, hundredths % 100);
     return buf;
 }
 
@@ -247,7 +248,7 @@ static mm_status find_specials(mm__assembly *a, const mm__source *s, mm_error *e
     p->multilingual = mm__json_bool(mm__json_get(s->generation.root, "is_multilingual"), n_vocab != 51864 && p->transcribe >= 0);
     /* A generation configuration that states no bound sets none. */
     const int64_t first = mm__json_int(mm__json_get(s->generation.root, "max_initial_timestamp_index"),
-                                       s->generation.root ? -1 : (int64_t)(1.0 / SECONDS_PER_TIMESTAMP));
+                                       s->generation.root ? -1 : 100 / HUNDREDTHS_PER_TIMESTAMP);
     p->max_initial_timestamp = (int32_t)(first < 0 ? -1 : first > n_vocab ? n_vocab : first);
     return find_languages(a, err);
 }

@@ -51,10 +51,20 @@ void mm__conversation_keep(mm__session *s, size_t n_messages)
     s->line.fed_media = s->line.n_media;
 }
 
-void mm__conversation_clear(mm__session *s)
+void mm__conversation_forget(mm__session *s, size_t n_messages, size_t n_media)
 {
-    drop(s, 0, 0);
-    s->line.fed_messages = s->line.fed_media = 0;
+    mm__timeline *t = &s->line;
+    for (size_t i = 0; i < n_messages; i++) message_free(s->mem, &t->messages[i]);
+    for (size_t i = 0; i < n_media; i++) medium_free(s->mem, &t->media[i]);
+    t->n_messages -= n_messages;
+    t->n_media -= n_media;
+    if (t->n_messages) memmove(t->messages, t->messages + n_messages, t->n_messages * sizeof *t->messages);
+    if (t->n_media) memmove(t->media, t->media + n_media, t->n_media * sizeof *t->media);
+    for (size_t i = 0; i < t->n_messages; i++)
+        for (size_t j = 0; j < t->messages[i].n; j++)
+            if (t->messages[i].pieces[j].kind == MM__PIECE_MEDIUM) t->messages[i].pieces[j].medium -= (int32_t)n_media;
+    t->fed_messages -= n_messages;
+    t->fed_media -= n_media;
 }
 
 void mm__conversation_free(mm__session *s)
@@ -232,6 +242,7 @@ static mm_status add_pieces(mm__session *s, mm__message *m, const mm__feed *in, 
 
 mm_status mm__conversation_add(mm__session *s, const mm__feed *in, mm_error *err)
 {
+    const size_t fed_messages = s->line.fed_messages, fed_media = s->line.fed_media;
     mm_status st = MM_OK;
     s->line.fed_messages = s->line.n_messages;
     s->line.fed_media = s->line.n_media;
@@ -243,7 +254,10 @@ mm_status mm__conversation_add(mm__session *s, const mm__feed *in, mm_error *err
         st = m ? add_pieces(s, m, in, i, end, err) : mm__nomem(err, "a message");
         i = end;
     }
-    if (st != MM_OK) mm__conversation_rollback(s);
+    if (st == MM_OK) return MM_OK;
+    mm__conversation_rollback(s);
+    s->line.fed_messages = fed_messages;
+    s->line.fed_media = fed_media;
     return st;
 }
 

@@ -191,7 +191,7 @@ static mm_status advance(mm__session *s, mm_error *err)
     const int32_t sees = s->line.n_held ? s->line.held[s->line.n_held - 1].sees : -1;
     const mm__row row = {s->last_id, -1, 0, sees};
     s->last_id = -1;
-    return st == MM_OK ? hold(s, &row, 1, err) : st;
+    return st == MM_OK && !s->a->memory ? hold(s, &row, 1, err) : st;
 }
 
 mm_status mm__generate_next(mm__session *s, mm_error *err)

@@ -5,7 +5,6 @@
 #include "../base/error.h"
 #include "../base/json.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static void strings_free(mm__mem *mem, char **list, size_t n)
@@ -52,18 +51,32 @@ static mm_status set_task(mm__session *s, const char *value, mm_error *err)
     return mm__fail(err, MM_E_ARG, "\"%s\" is no task; use generate, embed, score or transcribe", value);
 }
 
+static mm_status read_ids(const char *value, mm__ids *ids, mm_error *err)
+{
+    for (const char *p = value; *p;) {
+        int64_t v = 0;
+        size_t n = 0;
+        for (; p[n] >= '0' && p[n] <= '9' && v <= INT32_MAX; n++) v = 10 * v + (p[n] - '0');
+        if (!n || v > INT32_MAX || (p[n] && p[n] != ' '))
+            return mm__fail(err, MM_E_ARG, "\"%s\" is no list of token ids; write numbers with spaces between them", value);
+        if (!mm__ids_push(ids, (int32_t)v)) return mm__nomem(err, "token ids");
+        for (p += n; *p == ' '; p++) {}
+    }
+    return MM_OK;
+}
+
 static mm_status set_ids(mm__session *s, mm__ids *ids, const char *value, mm_error *err)
 {
-    mm__ids_clear(ids);
-    for (const char *p = value; *p;) {
-        char *end;
-        const long v = strtol(p, &end, 10);
-        if (end == p || v < 0 || v > INT32_MAX) return mm__fail(err, MM_E_ARG, "\"%s\" is no list of token ids", value);
-        if (!mm__ids_push(ids, (int32_t)v)) return mm__nomem(err, "token ids");
-        for (p = end; *p == ' ' || *p == ','; p++) {}
+    mm__ids fresh;
+    mm__ids_init(&fresh, s->mem);
+    mm_status st = read_ids(value + strspn(value, " "), &fresh, err);
+    if (st == MM_OK) st = mm__session_check_ids(s, fresh.data, fresh.len, err);
+    if (st == MM_OK) {
+        const mm__ids old = *ids;
+        *ids = fresh;
+        fresh = old;
     }
-    mm_status st = mm__session_check_ids(s, ids->data, ids->len, err);
-    if (st != MM_OK) mm__ids_clear(ids);
+    mm__ids_free(&fresh);
     return st;
 }
 
@@ -92,6 +105,16 @@ static mm_status set_language(mm__session *s, const char *value, mm_error *err)
     return MM_OK;
 }
 
+/* What the session itself gives the template cannot be given twice. */
+static mm_status check_variables(const mm__json *root, mm_error *err)
+{
+    static const char *const own[] = {"messages", "tools", "add_generation_prompt", "bos_token", "eos_token"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (mm__json_get(root, own[i]))
+            return mm__fail(err, MM_E_ARG, "\"%s\" is no further variable of the chat template: the session sets it; leave it out", own[i]);
+    return MM_OK;
+}
+
 /* A JSON document of one kind, as text: an array whole, an object as its members. */
 static mm_status read_json(mm__session *s, int kind, const char *key, const char *value, mm__buf *out, mm_error *err)
 {
@@ -106,7 +129,7 @@ static mm_status read_json(mm__session *s, int kind, const char *key, const char
     if (mm__json_kind(root) != kind)
         st = mm__fail(err, MM_E_ARG, "\"%s\" takes a JSON %s", key, kind == MM__JSON_ARRAY ? "array" : "object");
     else if (kind == MM__JSON_ARRAY) mm__json_write(root, out);
-    else mm__json_write_members(root, out);
+    else if ((st = check_variables(root, err)) == MM_OK) mm__json_write_members(root, out);
     mm__json_free(doc);
     return st == MM_OK && out->failed ? mm__nomem(err, "an option") : st;
 }
@@ -163,7 +186,7 @@ static size_t place_of(const mm__session *s, const char *key)
 /* Room and copies first, so that nothing can fail once the option is set. */
 mm_status mm__session_set(mm__session *s, const char *key, const char *value, mm_error *err)
 {
-    if (s->state == MM__ANSWERING || s->state == MM__FED)
+    if (mm__session_answering(s) || s->state == MM__FED)
         return mm__fail(err, MM_E_STATE, "option \"%s\" cannot change while an answer is being given", key);
     const size_t at = place_of(s, key);
     char *k = mm__strdup(s->mem, key), *v = mm__strdup(s->mem, value);

@@ -89,51 +89,38 @@ static size_t longest_run(const mm__lm *lm, int32_t n)
     return most;
 }
 
+/* The first n positions, run by run: read from one cache, shown to the mover, written to the other; each may be NULL. */
+static mm_status walk(const mm__lm *from, mm__lm *to, int32_t n, mm__mover move, void *user, mm_error *err)
+{
+    const mm__lm *any = from ? from : to;
+    mm__backend *b = any->a->backend;
+    mm_status st = MM_OK;
+    void *host = mm__alloc(any->mem, longest_run(any, n));
+    if (!host) return mm__nomem(err, "a copy of the cache");
+    for (size_t i = 0; st == MM_OK && i < mm__kv_runs(any->kv); i++) {
+        const size_t bytes = mm__kv_run_at(any->kv, i, n).bytes;
+        if (from) st = b->ops->read(b, mm__kv_run_at(from->kv, i, n).at, host, bytes, err);
+        if (st == MM_OK && move) st = move(user, host, bytes, err);
+        if (st == MM_OK && to) st = b->ops->write(b, mm__kv_run_at(to->kv, i, n).at, host, bytes, err);
+    }
+    mm__free(any->mem, host);
+    if (to) to->n_past = st == MM_OK ? n : 0;
+    return st;
+}
+
 mm_status mm__lm_save(const mm__lm *lm, int32_t n, mm__mover take, void *user, mm_error *err)
 {
-    mm__backend *b = lm->a->backend;
-    mm_status st = MM_OK;
-    void *host = mm__alloc(lm->mem, longest_run(lm, n));
-    if (!host) return mm__nomem(err, "a copy of the cache");
-    for (size_t i = 0; st == MM_OK && i < mm__kv_runs(lm->kv); i++) {
-        const mm__kv_run r = mm__kv_run_at(lm->kv, i, n);
-        st = b->ops->read(b, r.at, host, r.bytes, err);
-        if (st == MM_OK) st = take(user, host, r.bytes, err);
-    }
-    mm__free(lm->mem, host);
-    return st;
+    return walk(lm, NULL, n, take, user, err);
 }
 
 mm_status mm__lm_restore(mm__lm *lm, int32_t n, mm__mover fill, void *user, mm_error *err)
 {
-    mm__backend *b = lm->a->backend;
-    mm_status st = MM_OK;
-    void *host = mm__alloc(lm->mem, longest_run(lm, n));
-    if (!host) return mm__nomem(err, "a copy of the cache");
-    for (size_t i = 0; st == MM_OK && i < mm__kv_runs(lm->kv); i++) {
-        const mm__kv_run r = mm__kv_run_at(lm->kv, i, n);
-        st = fill(user, host, r.bytes, err);
-        if (st == MM_OK) st = b->ops->write(b, r.at, host, r.bytes, err);
-    }
-    mm__free(lm->mem, host);
-    lm->n_past = st == MM_OK ? n : 0;
-    return st;
+    return walk(NULL, lm, n, fill, user, err);
 }
 
 mm_status mm__lm_copy(mm__lm *lm, const mm__lm *from, int32_t n, mm_error *err)
 {
-    mm__backend *b = lm->a->backend;
-    mm_status st = MM_OK;
-    void *host = mm__alloc(lm->mem, longest_run(lm, n));
-    if (!host) return mm__nomem(err, "a copy of the cache");
-    for (size_t i = 0; st == MM_OK && i < mm__kv_runs(lm->kv); i++) {
-        const mm__kv_run to = mm__kv_run_at(lm->kv, i, n), at = mm__kv_run_at(from->kv, i, n);
-        st = b->ops->read(b, at.at, host, at.bytes, err);
-        if (st == MM_OK) st = b->ops->write(b, to.at, host, to.bytes, err);
-    }
-    mm__free(lm->mem, host);
-    lm->n_past = st == MM_OK ? n : 0;
-    return st;
+    return walk(from, lm, n, NULL, NULL, err);
 }
 
 /* ---- building ---- */

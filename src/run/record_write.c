@@ -111,7 +111,7 @@ static void put_timeline(mm__buf *b, const mm__timeline *t)
 
 mm_status mm__record_write(const mm__session *s, mm__buf *out, mm_error *err)
 {
-    if (s->state == MM__ANSWERING)
+    if (mm__session_answering(s))
         return mm__fail(err, MM_E_STATE, "an answer is being given; take its events, or cancel it, before copying or saving the session");
     put_options(out, s);
     put_timeline(out, &s->line);

@@ -3,7 +3,7 @@
  *
  * Templates come in two kinds: those that walk over content parts get parts, the others get one string with the model's
  * placeholder written into it. Either way a placeholder in the result is a medium's place, and a special token is the
- * template's: what the host's texts spell is hidden behind stand-ins (text/plain.h).
+ * template's: what the host's texts spell, those in JSON too, is hidden behind stand-ins (text/plain.h).
  *
  * The values go to the template as JSON text, the form in which mm_model_apply_template() gets them from the host: one way
  * in, with one place that repairs and limits what comes. */
@@ -54,13 +54,20 @@ static mm_status hide_message(mm__session *s, const mm__message *m, mm__plain *p
     return st;
 }
 
+static void note_text(mm__plain *plain, const char *text)
+{
+    if (text) mm__plain_note(plain, text, strlen(text));
+}
+
 static void note_texts(const mm__session *s, mm__plain *plain)
 {
-    if (s->a->chat_text) mm__plain_note(plain, s->a->chat_text, strlen(s->a->chat_text));
+    note_text(plain, s->a->chat_text);
+    note_text(plain, s->tools);
+    note_text(plain, s->variables);
     for (size_t i = 0; i < s->line.n_messages; i++) {
         const mm__message *m = &s->line.messages[i];
-        mm__plain_note(plain, m->role, strlen(m->role));
-        if (m->extra) mm__plain_note(plain, m->extra, strlen(m->extra));
+        note_text(plain, m->role);
+        note_text(plain, m->extra);
         for (size_t j = 0; j < m->n; j++)
             if (m->pieces[j].kind == MM__PIECE_TEXT) mm__plain_note(plain, m->pieces[j].text, m->pieces[j].len);
     }
@@ -93,6 +100,82 @@ static void write_string(mm__buf *b, const mm__plain *hide, const char *text, si
     mm__buf_free(&hidden);
 }
 
+/* The strings of a JSON value and the keys in it, a line each. No deeper than JSON may be nested. */
+static void gather_strings(const mm__json *v, mm__buf *out)
+{
+    const bool object = mm__json_kind(v) == MM__JSON_OBJECT;
+    const char *text;
+    size_t len;
+    for (size_t i = 0; i < mm__json_count(v); i++) {
+        const mm__json *kid = object ? mm__json_member(v, i, &text, &len) : mm__json_at(v, i);
+        if (object) {
+            mm__buf_put(out, text, len);
+            mm__buf_putc(out, '\n');
+        }
+        gather_strings(kid, out);
+    }
+    if (!(text = mm__json_str(v, &len, NULL))) return;
+    mm__buf_put(out, text, len);
+    mm__buf_putc(out, '\n');
+}
+
+/* The value with its strings and keys hidden, and nothing but these: what opens a special token may be JSON's own bracket. */
+static void write_value(mm__buf *b, const mm__plain *hide, const mm__json *v)
+{
+    const int kind = mm__json_kind(v);
+    const char *text;
+    size_t len;
+    if ((text = mm__json_str(v, &len, NULL))) {
+        write_string(b, hide, text, len);
+        return;
+    }
+    if (kind != MM__JSON_ARRAY && kind != MM__JSON_OBJECT) {
+        mm__json_write(v, b);
+        return;
+    }
+    mm__buf_putc(b, kind == MM__JSON_ARRAY ? '[' : '{');
+    for (size_t i = 0; i < mm__json_count(v); i++) {
+        const mm__json *kid = kind == MM__JSON_OBJECT ? mm__json_member(v, i, &text, &len) : mm__json_at(v, i);
+        if (i) mm__buf_putc(b, ',');
+        if (kind == MM__JSON_OBJECT) {
+            write_string(b, hide, text, len);
+            mm__buf_putc(b, ':');
+        }
+        write_value(b, hide, kid);
+    }
+    mm__buf_putc(b, kind == MM__JSON_ARRAY ? ']' : '}');
+}
+
+/* Appends what the host gave as JSON, behind a comma: the members of an object, or one value by `name`. */
+static mm_status write_json(mm__session *s, const char *name, const char *json, mm__plain *plain, mm__buf *b, mm_error *err)
+{
+    const mm__plain *hide;
+    mm__json_doc *doc = NULL;
+    mm__buf whole, strings;
+    if (!json) return MM_OK;
+    mm__buf_init(&whole, s->mem);
+    mm__buf_init(&strings, s->mem);
+    if (name) mm__buf_printf(&whole, "{\"%s\":%s}", name, json);
+    else mm__buf_printf(&whole, "{%s}", json);
+    mm_status st = whole.failed ? mm__nomem(err, "a conversation") : mm__json_parse(s->mem, whole.data, whole.len, "messages", &doc, err);
+    if (st == MM_OK) gather_strings(mm__json_root(doc), &strings);
+    if (st == MM_OK && strings.failed) st = mm__nomem(err, "a conversation");
+    if (st == MM_OK) st = choose_hiding(s, mm__buf_str(&strings), strings.len, plain, &hide, err);
+    if (st == MM_OK) {
+        mm__buf_clear(&whole);
+        write_value(&whole, hide, mm__json_root(doc));
+        if (whole.len > 2) {
+            mm__buf_putc(b, ',');
+            mm__buf_put(b, whole.data + 1, whole.len - 2);
+        }
+        b->failed |= whole.failed;
+    }
+    mm__json_free(doc);
+    mm__buf_free(&strings);
+    mm__buf_free(&whole);
+    return st;
+}
+
 /* Pieces as text, media as the placeholder. */
 static void put_flat(const mm__message *m, const mm__plain *hide, const char *placeholder, mm__buf *out)
 {
@@ -120,9 +203,8 @@ static void write_parts(const mm__session *s, const mm__message *m, const mm__pl
 
 static mm_status write_message(mm__session *s, const mm__message *m, mm__plain *plain, bool parts, mm__buf *b, mm_error *err)
 {
-    const mm__plain *role, *extra = NULL, *hide = NULL;
+    const mm__plain *role, *hide = NULL;
     mm_status st = choose_hiding(s, m->role, strlen(m->role), plain, &role, err);
-    if (st == MM_OK && m->extra) st = choose_hiding(s, m->extra, strlen(m->extra), plain, &extra, err);
     if (st == MM_OK) st = hide_message(s, m, plain, &hide, err);
     if (st != MM_OK) return st;
     mm__buf flat;
@@ -135,14 +217,11 @@ static mm_status write_message(mm__session *s, const mm__message *m, mm__plain *
         put_flat(m, hide, s->a->prompt.placeholder ? s->a->prompt.placeholder : "", &flat);
         mm__buf_json_string(b, mm__buf_str(&flat), flat.len);
     }
-    if (m->extra) {
-        mm__buf_putc(b, ',');
-        put_text(extra, m->extra, strlen(m->extra), b);
-    }
+    st = write_json(s, NULL, m->extra, plain, b, err);
     mm__buf_putc(b, '}');
     b->failed |= flat.failed;
     mm__buf_free(&flat);
-    return MM_OK;
+    return st;
 }
 
 static void write_named(mm__buf *b, const char *name, const char *value)
@@ -208,8 +287,8 @@ static mm_status render_chat(mm__session *s, mm__plain *plain, mm__buf *out, mm_
         st = write_message(s, &s->line.messages[i], plain, parts, &b, err);
     }
     mm__buf_putc(&b, ']');
-    if (s->tools) mm__buf_printf(&b, ",\"tools\":%s", s->tools);
-    if (s->variables) mm__buf_printf(&b, ",%s", s->variables);
+    if (st == MM_OK) st = write_json(s, "tools", s->tools, plain, &b, err);
+    if (st == MM_OK) st = write_json(s, NULL, s->variables, plain, &b, err);
     if (st == MM_OK && b.failed) st = mm__nomem(err, "a conversation");
     if (st == MM_OK) st = render(s->mem, s->a, mm__buf_str(&b), b.len, true, out, err);
     mm__buf_free(&b);

@@ -108,16 +108,23 @@ mm_status mm__session_check_ids(const mm__session *s, const int32_t *ids, size_t
 
 /* ---- feed and next ---- */
 
+/* Only a chat looks back; other tasks are done with what they were fed once they have answered. */
+static bool starts_anew(const mm__session *s)
+{
+    return s->state == MM__DONE && s->task != MM__TASK_GENERATE;
+}
+
 mm_status mm__session_feed(mm__session *s, const mm__feed *in, mm_error *err)
 {
-    if (s->state == MM__ANSWERING)
-        return mm__fail(err, MM_E_STATE, "an answer is being given; take its events, or cancel it, before feeding");
+    const size_t n_messages = s->line.n_messages, n_media = s->line.n_media;
+    if (mm__session_answering(s))
+        return mm__fail(err, MM_E_STATE, "an answer is being given; take its events up to the last, or reset the session, before feeding");
     if (!in->n) return mm__fail(err, MM_E_ARG, "the input is empty; append a text or media before feeding it");
-    /* Only a chat looks back; other tasks are done with what they were fed. */
-    if (s->state == MM__DONE && s->task != MM__TASK_GENERATE) mm__conversation_clear(s);
     mm_status st = mm__conversation_add(s, in, err);
-    if (st == MM_OK) s->state = MM__FED;
-    return st;
+    if (st != MM_OK) return st;
+    if (starts_anew(s)) mm__conversation_forget(s, n_messages, n_media);
+    s->state = MM__FED;
+    return MM_OK;
 }
 
 static mm_status play(mm__session *s, mm_error *err)
@@ -178,7 +185,7 @@ void mm__session_reset(mm__session *s)
 
 mm_status mm__session_truncate(mm__session *s, uint64_t entries, mm_error *err)
 {
-    if (s->state == MM__ANSWERING || s->state == MM__FED)
+    if (mm__session_answering(s) || s->state == MM__FED)
         return mm__fail(err, MM_E_STATE, "an answer is due; take it, or reset the session, before cutting the timeline");
     if (entries > s->line.n_messages)
         return mm__fail(err, MM_E_ARG, "the timeline has %zu entries, fewer than the %llu to keep", s->line.n_messages, (unsigned long long)entries);
@@ -190,12 +197,12 @@ mm_status mm__session_truncate(mm__session *s, uint64_t entries, mm_error *err)
 /* ---- counting ---- */
 
 /* Positions of the texts of tasks whose timeline is no prompt: what the tokenizer makes of each. */
-static mm_status count_texts(mm__session *s, uint64_t *positions, mm_error *err)
+static mm_status count_texts(mm__session *s, size_t first, uint64_t *positions, mm_error *err)
 {
     mm_status st = MM_OK;
     mm__ids ids;
     mm__ids_init(&ids, s->mem);
-    for (size_t i = 0; st == MM_OK && i < s->line.n_messages; i++)
+    for (size_t i = first; st == MM_OK && i < s->line.n_messages; i++)
         for (size_t j = 0; st == MM_OK && j < s->line.messages[i].n; j++) {
             const mm__piece *p = &s->line.messages[i].pieces[j];
             if (p->kind == MM__PIECE_TEXT) st = mm__tokenize(s->a->tokenizer, p->text, p->len, MM__TOKENIZE_AROUND, &ids, err);
@@ -205,11 +212,12 @@ static mm_status count_texts(mm__session *s, uint64_t *positions, mm_error *err)
     return st;
 }
 
-static mm_status count(mm__session *s, uint64_t *positions, mm_error *err)
+/* Of the messages from `first` on. */
+static mm_status count(mm__session *s, size_t first, uint64_t *positions, mm_error *err)
 {
     if (s->task == MM__TASK_TRANSCRIBE) return mm__fail(err, MM_E_UNSUPPORTED, "a recording takes no positions of a timeline");
     if (!s->line.n_messages) return MM_OK;
-    if (s->task != MM__TASK_GENERATE) return s->a->tokenizer ? count_texts(s, positions, err) : MM_OK;
+    if (s->task != MM__TASK_GENERATE) return s->a->tokenizer ? count_texts(s, first, positions, err) : MM_OK;
     const mm_status st = mm__prompt_lay_out(s, err);
     *positions = s->line.n_rows;
     return st;
@@ -218,11 +226,13 @@ static mm_status count(mm__session *s, uint64_t *positions, mm_error *err)
 mm_status mm__session_count(mm__session *s, const mm__feed *in, uint64_t *positions, mm_error *err)
 {
     const size_t fed_messages = s->line.fed_messages, fed_media = s->line.fed_media;
+    const size_t first = in && starts_anew(s) ? s->line.n_messages : 0;
     *positions = 0;
-    if (s->state == MM__ANSWERING) return mm__fail(err, MM_E_STATE, "an answer is being given; take its events before counting");
+    if (mm__session_answering(s))
+        return mm__fail(err, MM_E_STATE, "an answer is being given; take its events up to the last before counting");
     mm_status st = in ? mm__conversation_add(s, in, err) : MM_OK;
     if (st == MM_OK) {
-        st = count(s, positions, err);
+        st = count(s, first, positions, err);
         if (in) mm__conversation_rollback(s);
     }
     s->line.fed_messages = fed_messages;

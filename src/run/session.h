@@ -7,7 +7,8 @@
  *                       again from it. `fed_*` mark where the last feed began; a failed answer takes back what lies behind.
  *   where it stands     rows: one for each position of the prompt (a token, or one row of a medium), laid out by prompt.c
  *                       from the pieces. held: the positions whose keys and values the decoder's cache holds now, the rows
- *                       of the last prompt and the tokens of its answer; held[i] stands at position i.
+ *                       of the last prompt and the tokens of its answer; held[i] stands at position i. An encoder-decoder
+ *                       model's cache begins with every answer anew and holds nothing of the rows: held is empty.
  *
  * A new prompt keeps the longest prefix that rows and held share and computes the rest. Media are compared by index, so what
  * is taken from `media` must go from `held` as well. An answer joins the messages as text, or as ids where ids were fed.
@@ -103,6 +104,12 @@ struct mm__session {
     size_t prefill_rows, prompt_rows;
 };
 
+/* Whether the host has not taken all of an answer yet: tokens, or events that wait. */
+static inline bool mm__session_answering(const mm__session *s)
+{
+    return s->state == MM__ANSWERING || s->events.first != s->events.n;
+}
+
 /* plan.c: tells the log, where it listens to MM_LOG_DEBUG, what the session is going to take */
 void mm__plan_log(const mm__session *s);
 
@@ -112,7 +119,8 @@ void mm__keys_free(mm__session *s);
 /* conversation.c */
 mm_status mm__conversation_add(mm__session *s, const mm__feed *in, mm_error *err);
 void mm__conversation_rollback(mm__session *s);
-void mm__conversation_clear(mm__session *s);
+/* Forgets the first messages and media, which no other message speaks of. */
+void mm__conversation_forget(mm__session *s, size_t n_messages, size_t n_media);
 void mm__conversation_free(mm__session *s);
 /* Appends the answer that was given: its text, or its ids where the host feeds ids. */
 mm_status mm__conversation_answer(mm__session *s, mm_error *err);

@@ -250,6 +250,7 @@ static void keys(void)
     EXPECT(MM_E_ARG, mm_session_set(s, "stop", "", &err));
     EXPECT(MM_E_ARG, mm_session_set(s, "truncate", "yes", &err));
     EXPECT(MM_E_ARG, mm_session_set(s, "translate", "2", &err));
+    EXPECT(MM_E_ARG, mm_session_set(s, "force_ids", "5, 6", &err));
     EXPECT(MM_E_ARG, mm_session_set(s, "force_ids", "1 2 x", &err));
     EXPECT(MM_E_ARG, mm_session_set(s, "force_ids", "-1", &err));
     EXPECT(MM_E_ARG, mm_session_set(s, "force_ids", "99999999999999999999", &err));

@@ -193,7 +193,7 @@ static void raw_ids(void)
         EXPECT(MM_OK, mm_input_text(in, "x", 1, &err));
         EXPECT(MM_OK, mm_session_feed(s, in, &err));
         EXPECT(MM_OK, take_events(s, &hash, &err));
-        EXPECT(MM_OK, mm_session_set(s, "force_ids", "5, 6", &err));
+        EXPECT(MM_OK, mm_session_set(s, "force_ids", "5 6", &err));
         EXPECT(MM_OK, ask(s, "the dog", NULL, &hash));
         mm_input_release(in);
         mm_session_release(s);
