@@ -56,6 +56,22 @@ static void print_key(const mm_model *m, const char *label, const char *key)
     free(text);
 }
 
+/* A plan's JSON for people: {"weights":1048576,"kv":0,...} as "weights 1.0 MiB, ...", what is nothing left out. */
+static void print_plan(const mm_model *m)
+{
+    char *text = info_text(m, "plan:2048"), *p = text, *end;
+    const char *sep = "";
+    printf("%-14s ", "memory");
+    while (p && (p = strchr(p, '"')) && (end = strchr(p + 1, '"')) && end[1] == ':') {
+        const double bytes = strtod(end + 2, NULL);
+        if (bytes > 0) printf("%s%.*s %.1f MiB", sep, (int)(end - p - 1), p + 1, bytes / (1 << 20));
+        if (bytes > 0) sep = ", ";
+        p = end + 1;
+    }
+    puts(" (a session of 2048 positions)");
+    free(text);
+}
+
 /* The lines of "tensors": name, type, shape and bytes, separated by tabs; the shape is a list as JSON writes it. */
 static void print_tensors(const mm_model *m, bool json)
 {
@@ -80,7 +96,7 @@ int cmd_info(const options *o)
     static const char *const keys[][2] = {
         {"name", "name"}, {"assembly", "assembly"}, {"format", "format"}, {"parts", "parts"}, {"tasks", "tasks"},
         {"takes", "modalities_in"}, {"gives", "modalities_out"}, {"context", "context"}, {"vocabulary", "vocab"},
-        {"parameters", "parameters"}, {"dtypes", "dtypes"}, {"prompt", "prompt_layout"}, {"memory", "plan:2048"}};
+        {"parameters", "parameters"}, {"dtypes", "dtypes"}, {"prompt", "prompt_layout"}};
     host h;
     const int status = host_open(&h, o);
     if (status) return status;
@@ -94,6 +110,7 @@ int cmd_info(const options *o)
         free(plan);
     } else {
         for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) print_key(h.model, keys[i][0], keys[i][1]);
+        print_plan(h.model);
     }
     if (o->tensors && !o->json) print_tensors(h.model, false);
     host_close(&h);

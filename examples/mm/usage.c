@@ -25,7 +25,7 @@ void usage(FILE *to)
           "      --translate                   into English\n"
           "      --json | --srt | --vtt        other forms of output\n"
           "      --max-tokens N                for each window of 30 s\n"
-          "  embed MODEL (--text TEXT | --image FILE)...\n"
+          "  embed MODEL (--text TEXT | --image FILE | --audio FILE)...\n"
           "                            a vector of each and their cosines [--json]\n"
           "  score MODEL --image FILE... --text TEXT...\n"
           "                            how likely each text goes with each picture [--json]\n"
