@@ -3,7 +3,7 @@
  *
  * Unit layout (Darts-clone): bit 31 set = leaf, value in the low 31 bits; else label in bits 0-7, bit 8 = a leaf hangs
  * below, offset in bits 10-30 shifted left by 8 when bit 9 is set. Every index is checked, so a damaged array only
- * yields "no match". */
+ * yields "no match". The pool is UTF-8, and keys and values begin and end with characters: valid text stays valid. */
 #include "tokenizer_impl.h"
 #include <utf8proc.h>
 
@@ -23,6 +23,8 @@ mm_status mm__charsmap_init(mm__charsmap *m, mm__mem *mem, const uint8_t *bytes,
     size_t size = (size_t)bytes[0] | (size_t)bytes[1] << 8 | (size_t)bytes[2] << 16 | (size_t)bytes[3] << 24;
     if (size > len - 4 || size < 4 || size % 4)
         return mm__fail(err, MM_E_FORMAT, "%s: the character map of %zu bytes claims an index of %zu", what, len, size);
+    if (!mm__utf8_valid((const char *)bytes + 4 + size, len - 4 - size))
+        return mm__fail(err, MM_E_FORMAT, "%s: the character map replaces characters by bytes that are not UTF-8", what);
     m->bytes = mm__alloc(mem, len + 1);
     if (!m->bytes) return mm__nomem(err, "a character map");
     memcpy(m->bytes, bytes, len);
@@ -40,6 +42,8 @@ void mm__charsmap_free(mm__charsmap *m, mm__mem *mem)
     memset(m, 0, sizeof *m);
 }
 
+static bool inside_char(char c) { return ((unsigned char)c & 0xC0) == 0x80; }
+
 const char *mm__charsmap_find(const mm__charsmap *m, const char *s, size_t n, bool longest, size_t *used)
 {
     const char *hit = NULL;
@@ -54,7 +58,8 @@ const char *mm__charsmap_find(const mm__charsmap *m, const char *s, size_t n, bo
         if (!(unit & 0x100u)) continue;
         if (at >= m->n_units) break;
         size_t value = unit_at(m, at) & 0x7FFFFFFFu;
-        if (value >= m->text_len) break;
+        if (value >= m->text_len || inside_char(m->text[value])) break;
+        if (i + 1 < n && inside_char(s[i + 1])) continue;
         hit = m->text + value;
         *used = i + 1;
         if (!longest) break;

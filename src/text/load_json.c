@@ -165,6 +165,8 @@ static mm_status load_unigram(const loader *l)
     size_t n = mm__json_count(vocab);
     double min = 0;
     t->kind = MM__MODEL_UNIGRAM;
+    if (mm__json_kind(vocab) != MM__JSON_ARRAY || n > t->tokens.n) /* places in the list are ids */
+        return mm__fail(l->err, MM_E_FORMAT, "%s: the vocabulary of a Unigram model must be a list of [piece, score]", l->what);
     u->unk = (int32_t)mm__json_int(mm__json_get(l->model, "unk_id"), -1);
     if (u->unk < -1 || u->unk >= (int64_t)n) return mm__fail(l->err, MM_E_FORMAT, "%s: unk_id lies outside the vocabulary", l->what);
     t->unk = u->unk;

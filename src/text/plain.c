@@ -22,18 +22,23 @@ void mm__plain_note(mm__plain *p, const char *text, size_t len)
 
 mm_status mm__plain_spells(const mm__tokenizer *t, const char *also, const char *text, size_t len, bool *yes, mm_error *err)
 {
-    *yes = mm__added_spelled(t, &t->raw, text, len) || (also && memmem(text, len, also, strlen(also)));
-    if (*yes || !t->has_normal) return MM_OK;
-    mm_status st = MM_OK;
-    mm__buf norm, spare;
+    mm__buf fixed, norm, spare;
+    *yes = false;
+    mm__buf_init(&fixed, t->mem);
     mm__buf_init(&norm, t->mem);
     mm__buf_init(&spare, t->mem);
+    mm_status st = mm__text_repair(t, &text, &len, &fixed, err);
+    if (st != MM_OK) goto done;
+    *yes = mm__added_spelled(t, &t->raw, text, len) || (also && memmem(text, len, also, strlen(also)));
+    if (*yes || !t->has_normal) goto done;
     if (t->n_norm) {
         st = mm__normalize(t->mem, t->norm, t->n_norm, text, len, &norm, &spare, err);
         text = mm__buf_str(&norm);
         len = norm.len;
     }
     if (st == MM_OK) *yes = mm__added_spelled(t, &t->normal, text, len);
+done:
+    mm__buf_free(&fixed);
     mm__buf_free(&norm);
     mm__buf_free(&spare);
     return st;

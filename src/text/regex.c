@@ -87,12 +87,15 @@ mm_status mm__regex_next(const mm__regex *r, mm__regex_run *run, const char *tex
                          size_t *start, size_t *end, mm_error *err)
 {
     *found = false;
+    if (from == 0 && !mm__utf8_valid(text, len)) /* looked at once a text: matching relies on it */
+        return mm__fail(err, MM_E_FORMAT, "a regular expression of the tokenizer meets text that is not UTF-8");
     for (size_t at = from; at <= len;) {
         int rc = pcre2_match(r->code, (PCRE2_SPTR)text, len, at, PCRE2_NO_UTF_CHECK, run->data, r->limits);
         if (rc == PCRE2_ERROR_NOMATCH) return MM_OK;
         if (rc == PCRE2_ERROR_NOMEMORY) return mm__nomem(err, "matching a regular expression");
         if (rc < 0) return mm__fail(err, MM_E_LIMIT, "a pre-tokenizer expression gave up on this text (PCRE2 error %d)", rc);
         const PCRE2_SIZE *v = pcre2_get_ovector_pointer(run->data);
+        if (v[1] > len) return mm__fail(err, MM_E_INTERNAL, "a regular expression matched behind the end of the text");
         if (v[1] > v[0] && v[0] >= at) {
             *found = true;
             *start = v[0];

@@ -135,17 +135,22 @@ static void encode_free(mm__encode *e)
     }
 }
 
-/* One text, repaired first when the model cannot hold stray bytes. */
+mm_status mm__text_repair(const mm__tokenizer *t, const char **s, size_t *n, mm__buf *fixed, mm_error *err)
+{
+    if (*n > MM__TEXT_MAX) return mm__fail(err, MM_E_LIMIT, "a text of %zu bytes exceeds %zu", *n, (size_t)MM__TEXT_MAX);
+    if (!*n || t->keeps_bytes || mm__utf8_valid(*s, *n)) return MM_OK;
+    mm__utf8_repair(*s, *n, fixed);
+    *s = mm__buf_str(fixed);
+    *n = fixed->len;
+    return fixed->failed ? mm__nomem(err, "repairing text") : MM_OK;
+}
+
 static mm_status encode_one(mm__encode *e, const char *s, size_t n)
 {
     mm__buf fixed;
-    mm_status st;
-    if (n > MM__TEXT_MAX) return mm__fail(e->err, MM_E_LIMIT, "a text of %zu bytes exceeds %zu", n, (size_t)MM__TEXT_MAX);
-    if (!n) return MM_OK;
-    if (e->t->keeps_bytes || mm__utf8_valid(s, n)) return encode_text(e, s, n);
     mm__buf_init(&fixed, e->mem);
-    mm__utf8_repair(s, n, &fixed);
-    st = fixed.failed ? mm__nomem(e->err, "repairing text") : encode_text(e, mm__buf_str(&fixed), fixed.len);
+    mm_status st = mm__text_repair(e->t, &s, &n, &fixed, e->err);
+    if (st == MM_OK && n) st = encode_text(e, s, n);
     mm__buf_free(&fixed);
     return st;
 }

@@ -124,7 +124,7 @@ void mm__regex_free(mm__regex *r);
 typedef struct mm__regex_run mm__regex_run; /* match state of one call */
 mm__regex_run *mm__regex_run_create(const mm__regex *r);
 void mm__regex_run_free(mm__regex_run *run);
-/* First match at or behind `from`; `text` must be valid UTF-8. *found false when there is none. */
+/* First match at or behind `from`, which is 0 for the first search in a text; that one refuses text that is not UTF-8. *found false when there is none. */
 mm_status mm__regex_next(const mm__regex *r, mm__regex_run *run, const char *text, size_t len, size_t from, bool *found,
                          size_t *start, size_t *end, mm_error *err);
 
@@ -334,6 +334,9 @@ mm_status mm__wordpiece_encode(mm__encode *e, const char *s, size_t n);
 /* Cuts one normalised segment and hands the pieces to the model. `first`: it starts where the text starts. */
 mm_status mm__pretok_run(mm__encode *e, const char *s, size_t n, bool first);
 mm_status mm__model_encode(mm__encode *e, const char *s, size_t n);
+/* Points s at what every stage may rely on: a text of at most MM__TEXT_MAX bytes, in UTF-8 unless the model can hold stray
+ * bytes. `fixed`, empty, holds the repaired text where one is needed. */
+mm_status mm__text_repair(const mm__tokenizer *t, const char **s, size_t *n, mm__buf *fixed, mm_error *err);
 
 /* Whether byte tokens can spell s; whether there is one for every byte of a multi-byte character. */
 bool mm__bytes_known(const int32_t *byte_id, const char *s, size_t n);
