@@ -180,6 +180,7 @@ static void new_pictures(void **state)
         mm__feed_free(&in);
         assert_int_equal(b.s->line.n_messages, 1);
         assert_int_equal(b.s->line.n_media, 1 + i);
+        assert_int_equal(b.s->line.messages[0].pieces[0].medium, 0);
         assert_int_equal(b.s->line.fed_messages, 0);
         assert_int_equal(b.s->line.fed_media, 0);
         assert_int_equal(mm__session_next(b.s, &e, NULL), MM_OK);
