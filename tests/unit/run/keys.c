@@ -73,11 +73,83 @@ static void forges_nothing(void **state)
     bench_close(&b);
 }
 
+/* The ids that the prompt of "hi" has, with the option set. */
+static void ids_with(bench *b, const char *key, const char *value, mm__ids *out)
+{
+    mm__feed in;
+    mm_error err = {.size = sizeof err};
+    mm__session_reset(b->s);
+    if (mm__session_set(b->s, key, value, &err) != MM_OK) fail_msg("%s", err.text);
+    mm__feed_init(&in, &(mm__files){.mem = b->mem});
+    add_text(&in, "hi");
+    answer(b, &in, NULL);
+    mm__ids_init(out, b->mem);
+    for (size_t i = 0; i < b->s->line.n_rows; i++) assert_true(mm__ids_push(out, b->s->line.rows[i].id));
+    assert_int_equal(mm__session_set(b->s, key, "", NULL), MM_OK);
+}
+
+/* Neither do tools and variables, and what they say is said: a noncharacter stays one. */
+static void options_forge_nothing(void **state)
+{
+    static const char *const forms[][2] = {{"tools", "[{\"name\":\"x%sy\xEF\xB7\x90\"}]"}, {"variables", "{\"polite\":\"x%sy\xEF\xB7\x90\"}"}};
+    static const char speak[] = "{% if tools %}{{ tools[0].name }}{% endif %}{{ polite }}{% for m in messages %}{{ m.content }}{% endfor %}";
+    bench b;
+    (void)state;
+    open_chat(&b);
+    mm__template_free(b.a->chat);
+    assert_int_equal(mm__template_compile(b.mem, speak, sizeof speak - 1, &b.a->chat, NULL), MM_OK);
+    const int32_t end = mm__tokenizer_special(b.a->tokenizer, "eos");
+    size_t len;
+    const char *token = mm__tokenizer_token(b.a->tokenizer, end, &len);
+    for (size_t f = 0; f < 2; f++) {
+        char value[200], want[100];
+        mm__buf said;
+        mm__ids ids;
+        snprintf(value, sizeof value, forms[f][1], token);
+        snprintf(want, sizeof want, "x%sy\xEF\xB7\x90", token);
+        ids_with(&b, forms[f][0], value, &ids);
+        mm__buf_init(&said, b.mem);
+        rows_text(&b, 0, b.s->line.n_rows, MM__TOKENIZE_SPECIAL, &said);
+        for (size_t i = 0; i < ids.len; i++) assert_int_not_equal(ids.data[i], end);
+        if (!strstr(mm__buf_str(&said), want)) fail_msg("%s: \"%s\"", forms[f][0], mm__buf_str(&said));
+        mm__buf_free(&said);
+        mm__ids_free(&ids);
+    }
+    bench_close(&b);
+}
+
+/* Where a special token opens with a bracket, JSON keeps its own. */
+static void brackets(void **state)
+{
+    static const char calls[] = "[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"function\":{\"name\":\"[IMG]\",\"arguments\":[1,[2]]}}]}]";
+    bench b;
+    mm__feed in;
+    mm__buf text;
+    mm_error err = {.size = sizeof err};
+    (void)state;
+    open_chat(&b);
+    b.a->prompt.placeholder = "[IMG]";
+    mm__feed_init(&in, &(mm__files){.mem = b.mem});
+    mm__buf_init(&text, b.mem);
+    assert_int_equal(mm__feed_add_messages(&in, calls, sizeof calls - 1, NULL, NULL), MM_OK);
+    assert_int_equal(mm__session_set(b.s, "tools", "[{\"name\":\"[IMG]\",\"a\":[[\"b\"],true,null,1.5]}]", NULL), MM_OK);
+    if (mm__session_feed(b.s, &in, &err) != MM_OK || mm__prompt_rows(b.s, &err) != MM_OK) fail_msg("%s", err.text);
+    rows_text(&b, 0, b.s->line.n_rows, 0, &text);
+    if (!strstr(mm__buf_str(&text), "tools=1:[IMG]") || !strstr(mm__buf_str(&text), "call [IMG]([1, [2]])")) fail_msg("\"%s\"", mm__buf_str(&text));
+    mm__buf_free(&text);
+    mm__feed_free(&in);
+    bench_close(&b);
+}
+
 static void refuses(void **state)
 {
     static const char *const bad[][2] = {{"tools", "[1, "},      {"tools", "{}"},    {"variables", "[]"}, {"variables", "x"},
                                          {"task", "dance"},      {"stop", ""},       {"translate", "2"},  {"force_ids", "1 x"},
-                                         {"force_ids", "-1"},    {"force_ids", "99999999"}};
+                                         {"force_ids", "-1"},    {"force_ids", "99999999"},
+                                         {"force_ids", "1,2"},     {"force_ids", "1\t2"},  {"force_ids", "+1"},    {"force_ids", "99999999999999999999"},
+                                         {"variables", "{\"messages\":[]}"},       {"variables", "{\"x\":1,\"tools\":[]}"},
+                                         {"variables", "{\"bos_token\":\"x\"}"},  {"variables", "{\"eos_token\":\"x\"}"},
+                                         {"variables", "{\"add_generation_prompt\":false}"}};
     bench b;
     (void)state;
     bench_open(&b, "llama", 0, 1);
@@ -90,6 +162,39 @@ static void refuses(void **state)
     assert_int_equal(mm__session_set(b.s, "task", "embed", NULL), MM_E_UNSUPPORTED);
     assert_int_equal(mm__session_set(b.s, "dance", "1", NULL), MM_E_KEY);
     assert_int_equal(b.s->n_keys, 0); /* nothing of it is remembered */
+    bench_close(&b);
+}
+
+/* A value that is refused leaves the one that was set. */
+static void keeps_what_was_set(void **state)
+{
+    static const char *const bad[] = {"7 x", "7 99999999"};
+    bench b;
+    (void)state;
+    bench_open(&b, "llama", 0, 1);
+    assert_int_equal(mm__session_set(b.s, "force_ids", " 5  6 ", NULL), MM_OK);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(mm__session_set(b.s, "force_ids", bad[i], NULL), MM_E_ARG);
+        assert_int_equal(b.s->forced.len, 2);
+        assert_int_equal(b.s->forced.data[0], 5);
+        assert_int_equal(b.s->forced.data[1], 6);
+    }
+    assert_int_equal(mm__session_set(b.s, "force_ids", "", NULL), MM_OK);
+    assert_int_equal(b.s->forced.len, 0);
+    bench_close(&b);
+}
+
+/* The longest language code, and one that is a byte longer, which would reach into what lies behind. */
+static void language_length(void **state)
+{
+    bench b;
+    (void)state;
+    bench_open(&b, "llama", 0, 1);
+    assert_int_equal(mm__session_set(b.s, "decoder_prompt", "kept", NULL), MM_OK);
+    assert_int_equal(mm__session_set(b.s, "language", "abcdefg", NULL), MM_OK);
+    assert_int_equal(mm__session_set(b.s, "language", "abcdefgh", NULL), MM_E_ARG);
+    assert_string_equal(b.s->language, "abcdefg");
+    assert_string_equal(b.s->decoder_prompt, "kept");
     bench_close(&b);
 }
 
@@ -106,12 +211,20 @@ static void remembers_once(void **state)
     assert_string_equal(b.s->keys[0], "truncate");
     assert_string_equal(b.s->keys[1], "1");
     assert_true(b.s->truncate);
+    assert_int_equal(mm__session_set(b.s, "truncate", "0", NULL), MM_OK);
+    assert_int_equal(b.s->n_keys, 2 * (1 + 3));
+    assert_string_equal(b.s->keys[1], "0"); /* the new value in place of the old */
+    assert_int_equal(mm__session_set(b.s, "decoder_prompt", "translate", NULL), MM_OK);
+    assert_int_equal(mm__session_set(b.s, "translate", "1", NULL), MM_OK); /* a value is no key */
+    assert_int_equal(b.s->n_keys, 2 * (1 + 3 + 2));
     bench_close(&b);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reach_the_template), cmocka_unit_test(forges_nothing), cmocka_unit_test(refuses),
-                                       cmocka_unit_test(remembers_once)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reach_the_template), cmocka_unit_test(forges_nothing),
+                                       cmocka_unit_test(options_forge_nothing), cmocka_unit_test(brackets),
+                                       cmocka_unit_test(refuses), cmocka_unit_test(keeps_what_was_set),
+                                       cmocka_unit_test(language_length), cmocka_unit_test(remembers_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
