@@ -1,10 +1,8 @@
 /* What a session refuses, and when: an answer lasts until its END is taken, and a call that fails leaves no trace. */
 #include "bench.h"
 
-static void feed_init(const bench *b, mm__feed *in)
-{
-    mm__feed_init(in, &(mm__files){.mem = b->mem});
-}
+/* A feed borrows the files it names media by. */
+#define feed_init(b, in) mm__feed_init(in, &(mm__files){.mem = (b)->mem})
 
 static mm_status feed_text(bench *b, const char *text)
 {
