@@ -78,8 +78,9 @@ static mm_status prefill_decoder_only(mm__session *s, const mm__lm_media *media,
         mm_status st = write_cross(s, err);
         if (st != MM_OK) return st;
     }
-    const size_t keep = common_prefix(s);
+    size_t keep = common_prefix(s);
     mm__lm_truncate(s->lm, (int32_t)keep);
+    if (mm__lm_must_restart(s->lm, s->line.n_rows - keep)) mm__lm_truncate(s->lm, (int32_t)(keep = 0));
     s->line.n_held = keep;
     s->prefill_rows = s->line.n_rows - keep;
     mm_status st = mm__lm_prefill(s->lm, s->line.rows + keep, s->line.n_rows - keep, media, mm__watch_lm(s, &w), "", &s->cancel, s->logits, err);
@@ -182,16 +183,35 @@ static mm_status report(mm__session *s, int32_t id, mm_error *err)
     return mm__event_top(&s->events, e, top, n_top) ? MM_OK : mm__nomem(err, "an event");
 }
 
+/* Computes all that is held, whose last row is new, once more. */
+static mm_status recompute(mm__session *s, mm_error *err)
+{
+    mm__lm_media media;
+    mm_status st = collect_media(s, &media, err);
+    mm__lm_truncate(s->lm, 0);
+    if (st == MM_OK) st = mm__lm_prefill(s->lm, s->line.held, s->line.n_held, &media, NULL, "", &s->cancel, s->logits, err);
+    s->line.n_held = (size_t)mm__lm_past(s->lm);
+    mm__free(s->mem, media.data);
+    mm__free(s->mem, media.spans);
+    return st;
+}
+
 static mm_status advance(mm__session *s, mm_error *err)
 {
     if (s->last_id < 0) return MM_OK;
     const double t = mm__os_now();
-    mm_status st = mm__lm_step(s->lm, s->last_id, &s->cancel, s->logits, err);
-    s->decode_s += mm__os_now() - t;
     const int32_t sees = s->line.n_held ? s->line.held[s->line.n_held - 1].sees : -1;
     const mm__row row = {s->last_id, -1, 0, sees};
+    mm_status st;
+    if (!s->a->memory && mm__lm_must_restart(s->lm, 1)) {
+        if ((st = hold(s, &row, 1, err)) == MM_OK) st = recompute(s, err);
+    } else {
+        st = mm__lm_step(s->lm, s->last_id, &s->cancel, s->logits, err);
+        if (st == MM_OK && !s->a->memory) st = hold(s, &row, 1, err);
+    }
     s->last_id = -1;
-    return st == MM_OK && !s->a->memory ? hold(s, &row, 1, err) : st;
+    s->decode_s += mm__os_now() - t;
+    return st;
 }
 
 mm_status mm__generate_next(mm__session *s, mm_error *err)

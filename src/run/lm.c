@@ -29,6 +29,7 @@ struct mm__lm {
     size_t n_scratch;
     int32_t seen[2];          /* memory the last prompt row attends to; tokens that follow see the same */
     bool has_seen;
+    bool is_long;             /* held positions were computed as a long context */
 };
 
 void mm__lm_destroy(mm__lm *lm)
@@ -72,6 +73,25 @@ void mm__lm_truncate(mm__lm *lm, int32_t n_past)
     if (n_past < lm->n_past) lm->n_past = n_past;
 }
 
+/* ---- short and long contexts ---- */
+
+/* A model whose rotary factors depend on the length chooses once for a whole sequence: keys of both kinds do not mix. */
+static bool is_long(const mm__lm *lm, size_t n_positions)
+{
+    const int32_t original = lm->d->info.ctx_original;
+    return original > 0 && n_positions > (size_t)original;
+}
+
+bool mm__lm_must_restart(const mm__lm *lm, size_t n)
+{
+    return lm->n_past > 0 && is_long(lm, (size_t)lm->n_past + n) != lm->is_long;
+}
+
+bool mm__lm_keeps(const mm__lm *lm, size_t n)
+{
+    return is_long(lm, n) == lm->is_long;
+}
+
 /* ---- saving ---- */
 
 size_t mm__lm_state_bytes(const mm__lm *lm, int32_t n)
@@ -104,7 +124,10 @@ static mm_status walk(const mm__lm *from, mm__lm *to, int32_t n, mm__mover move,
         if (st == MM_OK && to) st = b->ops->write(b, mm__kv_run_at(to->kv, i, n).at, host, bytes, err);
     }
     mm__free(any->mem, host);
-    if (to) to->n_past = st == MM_OK ? n : 0;
+    if (to) {
+        to->n_past = st == MM_OK ? n : 0;
+        to->is_long = from ? from->is_long : is_long(to, (size_t)n);
+    }
     return st;
 }
 
@@ -125,19 +148,13 @@ mm_status mm__lm_copy(mm__lm *lm, const mm__lm *from, int32_t n, mm_error *err)
 
 /* ---- building ---- */
 
-static bool is_long(const mm__lm *lm, int32_t n_rows)
-{
-    const int32_t original = lm->d->info.ctx_original;
-    return original > 0 && lm->n_past + n_rows > original;
-}
-
 static mm_status emit(mm__lm *lm, forward *f, bool all_logits, const char *scope, mm_error *err)
 {
     mm__graph *g = f->g;
     const mm__lm_info *info = &lm->d->info;
     mm_status st = mm__step_emit(g, lm->kv, lm->cross, f->n_rows, info->window > 0, &f->step, err);
     if (st != MM_OK) return st;
-    f->step.long_context = is_long(lm, f->n_rows);
+    f->step.long_context = lm->is_long;
     mm__scope_push(g, "%s", scope);
     f->ids = mm__input(g, MM__I32, mm__shape1(f->n_rows), "input_ids");
     mm__node *x = lm->d->ops->embed(lm->d, g, f->ids);
@@ -229,7 +246,8 @@ static mm_status run(mm__lm *lm, forward *f, const mm__row *rows, const mm__lm_m
     if (st != MM_OK) return st;
     const int32_t n_vocab = lm->d->info.n_vocab;
     for (int32_t i = 0; i < f->n_rows; i++) {
-        lm->scratch[i] = rows[i].id < 0 || rows[i].medium >= 0 ? 0 : rows[i].id;
+        lm->scratch[i] = rows[i].medium >= 0 ? 0 : rows[i].id;
+        if (lm->scratch[i] < 0) return mm__fail(err, MM_E_INTERNAL, "decoder: position %d has neither a token nor a medium", lm->n_past + i);
         if (lm->scratch[i] >= n_vocab)
             return mm__fail(err, MM_E_ARG, "token id %d is outside the model's vocabulary of %d", rows[i].id, n_vocab);
     }
@@ -255,11 +273,17 @@ static mm_status read_logits(const mm__lm *lm, const forward *f, int64_t row, fl
     return st;
 }
 
-static mm_status room(const mm__lm *lm, size_t n, mm_error *err)
+/* Room for n positions more, and their kind of context. */
+static mm_status make_room(mm__lm *lm, size_t n, mm_error *err)
 {
-    if (n <= (size_t)(lm->n_ctx - lm->n_past)) return MM_OK;
-    return mm__fail(err, MM_E_CONTEXT, "the context of %d positions is full (%d held, %zu more needed); open a session with a larger one",
-                    lm->n_ctx, lm->n_past, n);
+    if (n > (size_t)(lm->n_ctx - lm->n_past))
+        return mm__fail(err, MM_E_CONTEXT,
+                        "the context of %d positions is full (%d held, %zu more needed); open a session with a larger one", lm->n_ctx,
+                        lm->n_past, n);
+    if (mm__lm_must_restart(lm, n))
+        return mm__fail(err, MM_E_INTERNAL, "decoder: %d positions of another kind of context are held", lm->n_past);
+    lm->is_long = is_long(lm, (size_t)lm->n_past + n);
+    return MM_OK;
 }
 
 static bool watches_logits(const mm__lm_watch *w)
@@ -272,7 +296,7 @@ static bool watches_logits(const mm__lm_watch *w)
 mm_status mm__lm_prefill(mm__lm *lm, const mm__row *rows, size_t n, const mm__lm_media *media, const mm__lm_watch *watch,
                          const char *scope, const atomic_int *cancel, float *logits, mm_error *err)
 {
-    mm_status st = room(lm, n, err);
+    mm_status st = make_room(lm, n, err);
     const size_t chunk = watch ? n : CHUNK; /* a watched stage is one tensor over the whole prompt */
     for (size_t at = 0; st == MM_OK && at < n; at += chunk) {
         const int32_t t = (int32_t)(n - at < chunk ? n - at : chunk);
@@ -290,9 +314,9 @@ mm_status mm__lm_prefill(mm__lm *lm, const mm__row *rows, size_t n, const mm__lm
 
 mm_status mm__lm_step(mm__lm *lm, int32_t id, const atomic_int *cancel, float *logits, mm_error *err)
 {
-    mm_status st = room(lm, 1, err);
+    mm_status st = make_room(lm, 1, err);
     if (st != MM_OK) return st;
-    if (lm->one.g && lm->one.step.long_context != is_long(lm, 1)) {
+    if (lm->one.g && lm->one.step.long_context != lm->is_long) {
         mm__graph_destroy(lm->one.g);
         lm->one.g = NULL;
     }
@@ -305,7 +329,7 @@ mm_status mm__lm_step(mm__lm *lm, int32_t id, const atomic_int *cancel, float *l
 mm_status mm__lm_logits_all(mm__lm *lm, const int32_t *ids, size_t n, const mm__lm_watch *watch, const char *scope,
                             const atomic_int *cancel, float *logits, mm_error *err)
 {
-    mm_status st = room(lm, n, err);
+    mm_status st = make_room(lm, n, err);
     if (st != MM_OK) return st;
     mm__row *rows = mm__calloc(lm->mem, n, sizeof *rows);
     if (!rows) return mm__nomem(err, "rows");

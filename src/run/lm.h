@@ -22,8 +22,14 @@ int32_t mm__lm_context(const mm__lm *lm);
 void mm__lm_truncate(mm__lm *lm, int32_t n_past);
 size_t mm__lm_kv_bytes(const mm__lm *lm);
 
+/* Some models rotate a sequence longer than they were first trained for by other angles, all of it. Whether n positions more
+ * make the sequence one of the other kind: what is held is of no use then; truncate to 0 and append everything again. */
+bool mm__lm_must_restart(const mm__lm *lm, size_t n);
+/* Whether the first n positions held are what a sequence of that length has. */
+bool mm__lm_keeps(const mm__lm *lm, size_t n);
+
 /* What the cache holds of the first n positions, as bytes in a fixed order. A mover gets them piece by piece: to take them
- * (save), or to fill them in (restore, which leaves n positions held). */
+ * (save), or to fill them in (restore, which leaves n positions held). Save only what mm__lm_keeps(). */
 typedef mm_status (*mm__mover)(void *user, void *bytes, size_t n, mm_error *err);
 size_t mm__lm_state_bytes(const mm__lm *lm, int32_t n);
 mm_status mm__lm_save(const mm__lm *lm, int32_t n, mm__mover take, void *user, mm_error *err);

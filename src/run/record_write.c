@@ -93,7 +93,7 @@ static void put_medium(mm__buf *b, const mm__medium *m)
     put_floats(b, m->rows, m->rows ? (size_t)m->n_rows * (size_t)m->width : 0);
 }
 
-static void put_timeline(mm__buf *b, const mm__timeline *t)
+static void put_timeline(mm__buf *b, const mm__timeline *t, size_t n_held)
 {
     put_u64(b, t->n_messages);
     for (size_t i = 0; i < t->n_messages; i++) put_message(b, &t->messages[i]);
@@ -101,8 +101,8 @@ static void put_timeline(mm__buf *b, const mm__timeline *t)
     put_u64(b, t->fed_media);
     put_u64(b, t->n_media);
     for (size_t i = 0; i < t->n_media; i++) put_medium(b, &t->media[i]);
-    put_u64(b, t->n_held);
-    for (size_t i = 0; i < t->n_held; i++) {
+    put_u64(b, n_held);
+    for (size_t i = 0; i < n_held; i++) {
         const mm__row *r = &t->held[i];
         const int32_t fields[] = {r->id, r->medium, r->media_row, r->sees};
         for (size_t k = 0; k < 4; k++) put_u32(b, (uint32_t)fields[k]);
@@ -114,6 +114,6 @@ mm_status mm__record_write(const mm__session *s, mm__buf *out, mm_error *err)
     if (mm__session_answering(s))
         return mm__fail(err, MM_E_STATE, "an answer is being given; take its events, or cancel it, before copying or saving the session");
     put_options(out, s);
-    put_timeline(out, &s->line);
+    put_timeline(out, &s->line, mm__session_held(s));
     return out->failed ? mm__nomem(err, "a copy of the session") : MM_OK;
 }

@@ -142,6 +142,8 @@ bool mm__session_is_chat(const mm__session *s);
 mm_status mm__session_open_decoder(mm__session *s, mm_error *err);
 /* Takes out of what the cache holds everything that speaks of media which are gone. */
 void mm__session_forget_media(mm__session *s);
+/* snapshot.c: how many of the positions held are worth keeping in a copy */
+size_t mm__session_held(const mm__session *s);
 /* session.c: ids the decoder knows */
 mm_status mm__session_check_ids(const mm__session *s, const int32_t *ids, size_t n, mm_error *err);
 

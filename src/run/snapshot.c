@@ -31,10 +31,14 @@ typedef struct header {
 
 static const char magic[8] = {'l', 'i', 'b', 'm', 'm', 's', 'e', 's'};
 
-/* What of the cache is worth keeping. */
+size_t mm__session_held(const mm__session *s)
+{
+    return s->lm && mm__lm_keeps(s->lm, s->line.n_held) ? s->line.n_held : 0;
+}
+
 static int32_t held(const mm__session *s)
 {
-    return s->lm ? (int32_t)s->line.n_held : 0;
+    return (int32_t)mm__session_held(s);
 }
 
 /* ---- fork ---- */
@@ -193,9 +197,10 @@ static mm_status load(loader *l, mm__mem *mem, const mm__log *log, mm__assembly 
     mm_status st = expand_record(l, h->record_bytes, &record, err);
     if (st == MM_OK) st = mm__record_read(mem, log, a, record.data, record.len, &s, err);
     mm__buf_free(&record);
-    if (st == MM_OK && h->state_bytes != (held(s) ? mm__lm_state_bytes(s->lm, held(s)) : 0))
+    const int32_t n = st == MM_OK ? (int32_t)s->line.n_held : 0;
+    if (st == MM_OK && h->state_bytes != (n ? mm__lm_state_bytes(s->lm, n) : 0))
         st = mm__fail(err, MM_E_FORMAT, "snapshot: its state does not have the size of its positions; it is damaged");
-    if (st == MM_OK && held(s)) st = mm__lm_restore(s->lm, held(s), fill_state, l, err);
+    if (st == MM_OK && n) st = mm__lm_restore(s->lm, n, fill_state, l, err);
     if (st == MM_OK) st = expect_end(l, err);
     if (st == MM_OK) *out = s;
     else mm__session_destroy(s);
