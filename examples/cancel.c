@@ -25,8 +25,8 @@ static void *ring(void *arg)
 static mm_status answer(mm_session *session, mm_input *input, const char *prompt, mm_error *err)
 {
     mm_event event = {.size = sizeof event};
-    mm_input_clear(input);
-    mm_status st = mm_input_text(input, prompt, strlen(prompt), err);
+    mm_status st = mm_input_clear(input, err);
+    if (st == MM_OK) st = mm_input_text(input, prompt, strlen(prompt), err);
     if (st == MM_OK) st = mm_session_feed(session, input, err);
     while (st == MM_OK && (st = mm_session_next(session, &event, err)) == MM_OK)
         if (event.kind == MM_EVENT_TEXT) fwrite(event.data, 1, event.len, stdout);

@@ -8,8 +8,7 @@
 static mm_status ask(mm_session *session, mm_input *input, const char *question, char **pictures, mm_error *err)
 {
     mm_event event = {.size = sizeof event};
-    mm_status st = MM_OK;
-    mm_input_clear(input);
+    mm_status st = mm_input_clear(input, err);
     for (char **p = pictures; p && *p && st == MM_OK; p++) st = mm_input_image_file(input, *p, err);
     if (st == MM_OK) st = mm_input_text(input, question, strlen(question), err);
     if (st == MM_OK) st = mm_session_feed(session, input, err);

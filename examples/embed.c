@@ -8,8 +8,8 @@
 static mm_status embed(mm_session *session, mm_input *input, const char *text, float **out, size_t *n, mm_error *err)
 {
     mm_event e = {.size = sizeof e};
-    mm_input_clear(input);
-    mm_status st = mm_input_text(input, text, strlen(text), err);
+    mm_status st = mm_input_clear(input, err);
+    if (st == MM_OK) st = mm_input_text(input, text, strlen(text), err);
     if (st == MM_OK) st = mm_session_reset(session, err);
     if (st == MM_OK) st = mm_session_feed(session, input, err);
     while (st == MM_OK && (st = mm_session_next(session, &e, err)) == MM_OK) {

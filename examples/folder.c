@@ -16,8 +16,8 @@ static int is_picture(const struct dirent *entry)
 static mm_status describe(mm_session *session, mm_input *input, const char *path, const char *question, mm_error *err)
 {
     mm_event event = {.size = sizeof event};
-    mm_input_clear(input);
-    mm_status st = mm_input_image_file(input, path, err);
+    mm_status st = mm_input_clear(input, err);
+    if (st == MM_OK) st = mm_input_image_file(input, path, err);
     if (st != MM_OK) {
         printf("%s: %s\n", path, mm_status_name(st));
         return st == MM_E_NOMEM ? st : MM_OK;

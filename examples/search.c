@@ -58,8 +58,8 @@ int main(int argc, char **argv)
     if (st == MM_OK) st = embed(session, input, &query, &n, &err);
     for (size_t i = 0; st == MM_OK && i < n_pictures; i++) {
         all[i].name = argv[3 + i];
-        mm_input_clear(input);
-        st = mm_input_image_file(input, all[i].name, &err);
+        st = mm_input_clear(input, &err);
+        if (st == MM_OK) st = mm_input_image_file(input, all[i].name, &err);
         if (st == MM_OK) st = embed(session, input, &all[i].vector, &n, &err);
         for (size_t j = 0; st == MM_OK && query && all[i].vector && j < n; j++) all[i].score += query[j] * all[i].vector[j];
     }

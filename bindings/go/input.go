@@ -151,9 +151,8 @@ func (in *Input) Add(parts ...Part) error {
 
 // Clear empties the input for another use.
 func (in *Input) Clear() error {
-	return in.call(func(*C.mm_error) C.mm_status {
-		C.mm_input_clear(in.p)
-		return C.MM_OK
+	return in.call(func(e *C.mm_error) C.mm_status {
+		return C.mm_input_clear(in.p, e)
 	})
 }
 

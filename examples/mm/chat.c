@@ -13,7 +13,7 @@ static const char commands[] = "/image FILE and /audio FILE add to the next ques
 static mm_status open_talk(talk *t, mm_error *err)
 {
     mm_status st = MM_OK;
-    mm_input_clear(t->in);
+    mm_input_clear(t->in, NULL);
     t->answered = false;
     if (t->o->system) st = mm_input_role(t->in, "system", err);
     if (st == MM_OK && t->o->system) st = mm_input_text(t->in, t->o->system, strlen(t->o->system), err);
@@ -37,7 +37,7 @@ static mm_status ask(talk *t, const char *line, mm_error *err)
     const bool ok = feed_and_answer(t->h, t->o, t->in, "/reset forgets; or start with --ctx N or --truncate") == 0;
     t->answered |= ok;
     if (ok && !t->o->truncate) say_if_full(t);
-    mm_input_clear(t->in);
+    mm_input_clear(t->in, NULL);
     return t->answered ? MM_OK : open_talk(t, err);
 }
 

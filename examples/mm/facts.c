@@ -7,7 +7,7 @@
 static int print_tokens(const host *h, const options *o, const char *text, size_t len)
 {
     mm_error err = {.size = sizeof err};
-    const uint32_t flags = MM_TOKENIZE_BOS | (o->special ? MM_TOKENIZE_SPECIAL : 0);
+    const uint32_t flags = MM_TOKENIZE_AROUND | (o->special ? MM_TOKENIZE_SPECIAL : 0);
     size_t n = 0;
     mm_status st = mm_model_tokenize(h->model, text, len, flags, NULL, 0, &n, &err);
     int32_t *ids = calloc(n + 1, sizeof *ids);

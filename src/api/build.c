@@ -105,6 +105,7 @@ static mm_status write_key(const char *name, mm__buf *b, mm_error *err)
 
 mm_status mm_build_info(const char *key, char *buf, size_t cap, size_t *need, mm_error *err)
 {
+    if (need) *need = 0;
     mm__buf b;
     mm_status st = mm__enter(key != NULL, "key", &err);
     if (st != MM_OK) return st;
@@ -135,6 +136,7 @@ static mm_status device_info(const mm__device *d, const char *key, char *buf, si
 
 mm_status mm_device_info(uint32_t index, const char *key, char *buf, size_t cap, size_t *need, mm_error *err)
 {
+    if (need) *need = 0;
     mm__device d;
     const mm_status st = mm__enter(key != NULL, "key", &err);
     if (st != MM_OK) return st;

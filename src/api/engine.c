@@ -28,6 +28,8 @@ static mm_status check_tables(const mm_engine_options *o, tables *t, mm_error *e
     if (st == MM_OK && o->files) st = mm__options_copy(&t->files, sizeof t->files, MM__FIRST_FILES, o->files, "mm_files", err);
     if (st == MM_OK && o->executor)
         st = mm__options_copy(&t->executor, sizeof t->executor, MM__FIRST_EXECUTOR, o->executor, "mm_executor", err);
+    if (st == MM_OK) st = mm__check_reserved(t->allocator.reserved, "mm_allocator", err);
+    if (st == MM_OK) st = mm__check_reserved(t->files.reserved, "mm_files", err);
     if (st != MM_OK) return st;
     if (o->allocator && (!t->allocator.alloc || !t->allocator.release))
         return mm__fail(err, MM_E_ARG, "mm_allocator lacks alloc or release");
@@ -131,6 +133,7 @@ mm_status mm_model_load(mm_engine *engine, const char *path, const mm_model_opti
     if (st != MM_OK) return st;
     mm_model_options_init(&o, sizeof o);
     if (options) st = mm__options_copy(&o, sizeof o, MM__FIRST_MODEL_OPTIONS, options, "mm_model_options", err);
+    if (st == MM_OK) st = mm__check_reserved(o.reserved, "mm_model_options", err);
     if (st == MM_OK && !o.bytes && o.n_bytes)
         st = mm__fail(err, MM_E_ARG, "mm_model_options.bytes is NULL but n_bytes is %zu", o.n_bytes);
     return mm__leave_engine(engine, st == MM_OK ? load(engine, path, &o, out, err) : st);
@@ -176,11 +179,10 @@ void mm_input_release(mm_input *input)
     mm_engine_release(engine);
 }
 
-/* Nothing can be reported; where other functions would refuse, nothing is done. */
-void mm_input_clear(mm_input *input)
+mm_status mm_input_clear(mm_input *input, mm_error *err)
 {
-    mm_error *none = NULL;
-    if (mm__enter_input(input, true, "input", &none) != MM_OK) return;
+    const mm_status st = mm__enter_input(input, true, "input", &err);
+    if (st != MM_OK) return st;
     mm__feed_drop(&input->feed, 0);
-    mm__leave_input(input, MM_OK);
+    return mm__leave_input(input, MM_OK);
 }

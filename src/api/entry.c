@@ -6,7 +6,7 @@
 /* The caller's error, emptied; NULL when it is too small to be written. */
 static mm_error *usable(mm_error *err)
 {
-    if (!err || err->size < MM__FIRST_ERROR) return NULL;
+    if (!err || err->size < MM__FIRST_ERROR || err->size > MM__MAX_STRUCT) return NULL;
     err->code = MM_OK;
     err->os_code = 0;
     err->text[0] = 0;

@@ -134,6 +134,8 @@ mm_status mm__session_wrap(mm_model *model, mm__session *run, mm_session **out, 
 
 /* Bytes of a struct up to and including a member: what it measured in the release whose last member that was. */
 #define MM__THROUGH(type, member) (offsetof(type, member) + sizeof((type *)0)->member)
+/* Of any release; more is a size that was never set. */
+#define MM__MAX_STRUCT 4096u
 /* Of the first release: the least a caller's struct measures. */
 #define MM__FIRST_ERROR MM__THROUGH(mm_error, text)
 #define MM__FIRST_EVENT MM__THROUGH(mm_event, prompt_tokens)
@@ -148,6 +150,8 @@ mm_status mm__session_wrap(mm_model *model, mm__session *run, mm_session **out, 
 
 /* Copies a caller's size-first struct over defaults: `known` bytes at most; a larger struct must be zero behind them. */
 mm_status mm__options_copy(void *dst, size_t known, size_t first_release, const void *src, const char *what, mm_error *err);
+/* A field that is kept for later releases. */
+mm_status mm__check_reserved(uint32_t reserved, const char *what, mm_error *err);
 /* The (buf, cap, need) convention. */
 mm_status mm__give_text(const char *text, size_t len, char *buf, size_t cap, size_t *need, mm_error *err);
 /* The same for what a buffer holds, which is freed. `st` is how the writing went. */

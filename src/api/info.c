@@ -278,9 +278,9 @@ static mm_status write_summary(const mm_model *m, mm__buf *b, mm_error *err)
 static mm_status write_key(const mm_model *m, const char *key, mm__buf *b, mm_error *err)
 {
     if (strncmp(key, "plan:", 5) == 0) {
-        char *end;
-        const unsigned long n = strtoul(key + 5, &end, 10);
-        if (end != key + 5 && !*end && n <= MAX_PLAN) return write_plan(m, (uint32_t)n, b, err);
+        const size_t digits = strspn(key + 5, "0123456789");
+        const unsigned long n = digits && digits < 10 ? strtoul(key + 5, NULL, 10) : MAX_PLAN + 1;
+        if (!key[5 + digits] && n <= MAX_PLAN) return write_plan(m, (uint32_t)n, b, err);
     }
     for (size_t i = 0; i < sizeof info_keys / sizeof *info_keys; i++)
         if (strcmp(info_keys[i].key, key) == 0) return info_keys[i].write(m, b, err);
@@ -296,6 +296,7 @@ static mm_status model_info(const mm_model *m, const char *key, char *buf, size_
 
 mm_status mm_model_info(const mm_model *model, const char *key, char *buf, size_t cap, size_t *need, mm_error *err)
 {
+    if (need) *need = 0;
     const mm_status st = mm__enter_model(model, key != NULL, "model and key", &err);
     return st == MM_OK ? mm__leave_model(model, model_info(model, key, buf, cap, need, err)) : st;
 }
@@ -326,6 +327,7 @@ static mm_status engine_info(const mm_engine *e, const char *key, char *buf, siz
 
 mm_status mm_engine_info(const mm_engine *engine, const char *key, char *buf, size_t cap, size_t *need, mm_error *err)
 {
+    if (need) *need = 0;
     const mm_status st = mm__enter_engine(engine, key != NULL, "engine and key", &err);
     return st == MM_OK ? mm__leave_engine(engine, engine_info(engine, key, buf, cap, need, err)) : st;
 }

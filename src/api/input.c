@@ -88,9 +88,11 @@ static mm_status add_image(mm_input *input, const mm_image *image, mm_error *err
     static const uint32_t channels_of[] = {[MM_PIXELS_RGB] = 3, [MM_PIXELS_RGBA] = 4, [MM_PIXELS_BGR] = 3, [MM_PIXELS_GREY] = 1};
     mm_image im = {0};
     mm_status st = mm__options_copy(&im, sizeof im, MM__FIRST_IMAGE, image, "mm_image", err);
+    if (st == MM_OK) st = mm__check_reserved(im.reserved, "mm_image", err);
     if (st != MM_OK) return st;
     if (!im.pixels || im.format > MM_PIXELS_GREY) return mm__fail(err, MM_E_ARG, "mm_image: pixels is NULL or format %u is unknown", im.format);
-    if (!im.width || !im.height || im.width > MAX_SIDE || im.height > MAX_SIDE)
+    if (!im.width || !im.height) return mm__fail(err, MM_E_ARG, "mm_image: a picture of %u x %u pixels is empty", im.width, im.height);
+    if (im.width > MAX_SIDE || im.height > MAX_SIDE)
         return mm__fail(err, MM_E_LIMIT, "a picture of %u x %u pixels is outside 1..%u a side", im.width, im.height, MAX_SIDE);
     const uint32_t channels = channels_of[im.format], packed = im.width * channels;
     if (im.stride && im.stride < packed) return mm__fail(err, MM_E_ARG, "mm_image.stride %u is below a row of %u bytes", im.stride, packed);

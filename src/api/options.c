@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define MAX_STRUCT_SIZE 4096u /* of any version; more is a size that was never set */
-
 static const struct status {
     mm_status number;
     const char *name, *meaning;
@@ -42,7 +40,7 @@ mm_status mm__options_copy(void *dst, size_t known, size_t first_release, const 
 {
     uint32_t size;
     memcpy(&size, src, sizeof size);
-    if (size < first_release || size > MAX_STRUCT_SIZE)
+    if (size < first_release || size > MM__MAX_STRUCT)
         return mm__fail(err, MM_E_ARG, "%s.size is %u; set it to sizeof(%s), or with the init function", what, size, what);
     for (size_t i = known; i < size; i++)
         if (((const unsigned char *)src)[i])
@@ -51,8 +49,14 @@ mm_status mm__options_copy(void *dst, size_t known, size_t first_release, const 
     return MM_OK;
 }
 
+mm_status mm__check_reserved(uint32_t reserved, const char *what, mm_error *err)
+{
+    return reserved ? mm__fail(err, MM_E_UNSUPPORTED, "%s.reserved is %u; it must be 0 for this library", what, reserved) : MM_OK;
+}
+
 mm_status mm__give_text(const char *text, size_t len, char *buf, size_t cap, size_t *need, mm_error *err)
 {
+    if (need) *need = 0;
     if (need) *need = len;
     if (!buf && !cap) return MM_OK;
     if (!buf) return mm__fail(err, MM_E_ARG, "buf is NULL but cap is %zu", cap);
@@ -64,6 +68,7 @@ mm_status mm__give_text(const char *text, size_t len, char *buf, size_t cap, siz
 
 mm_status mm__give_buf(mm__buf *b, mm_status st, char *buf, size_t cap, size_t *need, mm_error *err)
 {
+    if (need) *need = 0;
     if (st == MM_OK && b->failed) st = mm__nomem(err, "a text");
     if (st == MM_OK) st = mm__give_text(mm__buf_str(b), b->len, buf, cap, need, err);
     mm__buf_free(b);

@@ -69,11 +69,12 @@ mm_status mm_session_feed(mm_session *session, const mm_input *input, mm_error *
     return st == MM_OK ? mm__leave_feed(session, input, mm__session_feed(session->run, &input->feed, err)) : st;
 }
 
-/* An event may be larger than this library knows; what it does not know stays as it is. */
+/* An event may be larger than this library knows; what it does not know becomes zero, the default of every field. */
 static mm_status next(mm_session *s, mm_event *event, mm_error *err)
 {
-    if (event->size < MM__FIRST_EVENT)
+    if (event->size < MM__FIRST_EVENT || event->size > MM__MAX_STRUCT)
         return mm__fail(err, MM_E_ARG, "mm_event.size is %u; set it to sizeof(mm_event)", event->size);
+    if (event->size > sizeof *event) memset((char *)event + sizeof *event, 0, event->size - sizeof *event);
     return mm__session_next(s->run, event, err);
 }
 

@@ -193,6 +193,7 @@ int mm__path_kind(const mm__files *files, const char *path)
         mm__host_enter();
         const int32_t kind = files->host.kind(files->host.user, path);
         mm__host_leave();
+        if (kind < 0) return MM__PATH_FILE; /* what cannot be looked at is there: opening it tells why */
         return kind == MM_FILE_REGULAR || kind == MM_FILE_DIRECTORY ? kind : MM__PATH_NONE;
     }
     const int dir = mm__os_is_dir(path);

@@ -49,9 +49,12 @@ mm_status mm__store_advance(mm__store *s, size_t bytes, mm_error *err)
     s->done += bytes;
     if (s->done > s->total) s->total = s->done;
     mm__host_enter();
-    const bool stop = s->progress && s->progress(s->user, "weights", s->done, s->total) != 0;
+    const int32_t code = s->progress ? s->progress(s->user, "weights", s->done, s->total) : 0;
     mm__host_leave();
-    return stop ? mm__fail(err, MM_E_CANCELLED, "loading was stopped by the progress callback") : MM_OK;
+    if (code == 0) return MM_OK;
+    const mm_status st = mm__fail(err, MM_E_CANCELLED, "loading was stopped by the progress callback with %d", code);
+    if (err) err->os_code = code;
+    return st;
 }
 
 void mm__source_free(mm__source *s)

@@ -162,6 +162,7 @@ static mm_status add_base64(mm__feed *in, mm__item_kind kind, const char *s, siz
 /* A local path, "file://" path, or data URL. */
 static mm_status add_url(mm__feed *in, mm__item_kind kind, const char *url, size_t len, const char *base_dir, mm_error *err)
 {
+    if (memchr(url, 0, len)) return mm__fail(err, MM_E_FORMAT, "messages: the name of a file holds a NUL character");
     if (len > 5 && memcmp(url, "data:", 5) == 0) {
         const char *comma = memchr(url, ',', len);
         if (!comma) return mm__fail(err, MM_E_FORMAT, "messages: a data URL lacks its comma");
@@ -235,7 +236,7 @@ static mm_status add_message(mm__feed *in, const mm__json *m, const char *base_d
 {
     size_t len;
     const char *role = mm__json_str(mm__json_get(m, "role"), &len, NULL);
-    if (!role) return mm__fail(err, MM_E_FORMAT, "messages: every message needs a \"role\"");
+    if (!role || !len) return mm__fail(err, MM_E_FORMAT, "messages: every message needs a \"role\"");
     mm_status st = add_string(in, MM__ITEM_ROLE, role, len, err);
     if (st == MM_OK) st = add_extra(in, m, err);
     const mm__json *content = mm__json_get(m, "content");

@@ -52,6 +52,8 @@ static mm_status check_options(const mm__session_options *o, mm_error *err)
     if (!(o->repeat_penalty > 0) || !isfinite(o->repeat_penalty))
         return mm__fail(err, MM_E_ARG, "repeat_penalty %g is not a number above 0", (double)o->repeat_penalty);
     if (o->top_logprobs > 20) return mm__fail(err, MM_E_ARG, "top_logprobs %u is above 20", o->top_logprobs);
+    const uint32_t unknown = o->flags & ~(MM_SESSION_RAW | MM_SESSION_IGNORE_EOS | MM_SESSION_LOGPROBS);
+    if (unknown) return mm__fail(err, MM_E_UNSUPPORTED, "session flags 0x%x are not known to this library", unknown);
     if (o->n_ctx > 1u << 24) return mm__fail(err, MM_E_LIMIT, "n_ctx %u is above 2^24", o->n_ctx);
     return MM_OK;
 }
@@ -123,6 +125,7 @@ mm_status mm__session_feed(mm__session *s, const mm__feed *in, mm_error *err)
     mm_status st = mm__conversation_add(s, in, err);
     if (st != MM_OK) return st;
     if (starts_anew(s)) mm__conversation_forget(s, n_messages, n_media);
+    if (s->state != MM__FED) atomic_store(&s->cancel, 0); /* a cancel of earlier had no answer to end */
     s->state = MM__FED;
     return MM_OK;
 }

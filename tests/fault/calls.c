@@ -82,7 +82,7 @@ static void nulls(void)
     mm_model_release(NULL);
     mm_session_release(NULL);
     mm_input_release(NULL);
-    mm_input_clear(NULL);
+    mm_input_clear(NULL, NULL);
     mm_session_cancel(NULL);
     /* Errors are optional. */
     check(mm_model_load(engine, "nowhere", NULL, &(mm_model *){0}, NULL) == MM_E_IO, "no error struct");
@@ -223,7 +223,7 @@ static void sampling(void)
             o.top_k = i & 1 ? UINT32_MAX : 1;
             o.seed = UINT64_MAX;
             o.top_logprobs = 20;
-            o.flags = UINT32_MAX & ~(uint32_t)MM_SESSION_RAW;
+            o.flags = MM_SESSION_IGNORE_EOS | MM_SESSION_LOGPROBS;
             EXPECT(MM_OK, mm_session_create(m, &o, &s, &err));
             EXPECT(MM_OK, ask(s, "one two three", NULL, &hash));
             mm_session_release(s);
@@ -300,12 +300,12 @@ static void tokens(void)
         int32_t ids[64], odd[] = {-1, INT32_MIN, INT32_MAX, 1 << 20, 0, 1, 2};
         char text[4096];
         EXPECT(MM_OK, mm_model_tokenize(m, NULL, 0, 0, NULL, 0, &need, &err));
-        EXPECT(MM_OK, mm_model_tokenize(m, "hello there", 11, MM_TOKENIZE_BOS | MM_TOKENIZE_SPECIAL, NULL, 0, &need, &err));
+        EXPECT(MM_OK, mm_model_tokenize(m, "hello there", 11, MM_TOKENIZE_AROUND | MM_TOKENIZE_SPECIAL, NULL, 0, &need, &err));
         check(need > 0 && need < 64, "%zu ids", need);
-        EXPECT(MM_OK, mm_model_tokenize(m, "hello there", 11, MM_TOKENIZE_BOS | MM_TOKENIZE_SPECIAL, ids, need, &again, &err));
-        EXPECT(MM_E_SPACE, mm_model_tokenize(m, "hello there", 11, MM_TOKENIZE_BOS, ids, 1, &again, &err));
-        EXPECT(MM_OK, mm_model_tokenize(m, "a\0b\xff\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80\xe2\x82", 16, UINT32_MAX, NULL, 0, &need, &err));
-        const mm_status st = mm_model_detokenize(m, odd, 7, UINT32_MAX, text, sizeof text, &need, &err);
+        EXPECT(MM_OK, mm_model_tokenize(m, "hello there", 11, MM_TOKENIZE_AROUND | MM_TOKENIZE_SPECIAL, ids, need, &again, &err));
+        EXPECT(MM_E_SPACE, mm_model_tokenize(m, "hello there", 11, MM_TOKENIZE_AROUND, ids, 1, &again, &err));
+        EXPECT(MM_OK, mm_model_tokenize(m, "a\0b\xff\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80\xe2\x82", 16, MM_TOKENIZE_AROUND | MM_TOKENIZE_SPECIAL, NULL, 0, &need, &err));
+        const mm_status st = mm_model_detokenize(m, odd, 7, MM_TOKENIZE_SPECIAL, text, sizeof text, &need, &err);
         check(st == MM_OK || (st == MM_E_ARG && described(st, &err)), "odd ids: %s \"%s\"", mm_status_name(st), err.text);
         EXPECT(MM_OK, mm_model_detokenize(m, NULL, 0, 0, text, sizeof text, &need, &err));
         /* A word, blanks and a control character without an end: time must not grow with the square of the length. */

@@ -96,7 +96,7 @@ static void damaged_media(void)
             const mm_status st = sound ? mm_input_audio_encoded(in, exact, len, &err) : mm_input_image_encoded(in, exact, len, &err);
             check(st == MM_OK || ((st == MM_E_MEDIA || st == MM_E_LIMIT || st == MM_E_UNSUPPORTED) && described(st, &err)), "%s \"%s\"",
                   mm_status_name(st), err.text);
-            mm_input_clear(in);
+            mm_input_clear(in, NULL);
             free(exact);
             free(copy);
         }

@@ -27,6 +27,7 @@ static void cancelled_loads(void)
             o.progress_user = &left;
             st = mm_model_load(engine, paths[i], &o, &m, &err);
             check(st == MM_OK ? m != NULL : st == MM_E_CANCELLED && !m && described(st, &err), "%s \"%s\"", mm_status_name(st), err.text);
+            check(st != MM_E_CANCELLED || err.os_code == 1, "the callback's 1 became %d", err.os_code);
             mm_model_release(m);
             check(atomic_load(&mem_live) == before, "%ld bytes are left", atomic_load(&mem_live) - before);
         }

@@ -179,13 +179,13 @@ static void raw_ids(void)
         check(st == MM_E_ARG && described(st, &err), "no ids: %s \"%s\"", mm_status_name(st), err.text);
         for (size_t i = 0; i < 5; i++) {
             const int32_t past[3] = {5, (int32_t)strtol(text, NULL, 10) + 1000, 6};
-            mm_input_clear(in);
+            mm_input_clear(in, NULL);
             EXPECT(MM_OK, mm_input_tokens(in, i < 4 ? odd[i] : past, 3, &err));
             st = mm_session_feed(s, in, &err);
             if (st == MM_OK) st = take_events(s, &hash, &err);
             check(st == MM_E_ARG && described(st, &err), "ids %zu: %s \"%s\"", i, mm_status_name(st), err.text);
         }
-        mm_input_clear(in);
+        mm_input_clear(in, NULL);
         EXPECT(MM_OK, mm_input_tokens(in, (const int32_t[]){5, 6, 7}, 3, &err));
         EXPECT(MM_E_ARG, mm_session_feed(cooked, in, &err));
         EXPECT(MM_OK, mm_session_feed(s, in, &err));

@@ -50,7 +50,7 @@ MM_FILE_DIRECTORY = 2
 MM_PRECISION_FAST = 0
 MM_PRECISION_EXACT = 1
 
-MM_TOKENIZE_BOS = 1
+MM_TOKENIZE_AROUND = 1
 MM_TOKENIZE_SPECIAL = 2
 
 MM_PIXELS_RGB = 0
@@ -170,7 +170,7 @@ PROTOTYPES = {
     "mm_model_apply_template": (c_int32, [c_void_p, c_char_p, c_size_t, c_int32] + _text),
     "mm_input_create": (c_int32, [c_void_p, _out, _err]),
     "mm_input_release": (None, [c_void_p]),
-    "mm_input_clear": (None, [c_void_p]),
+    "mm_input_clear": (c_int32, [c_void_p, _err]),
     "mm_input_text": (c_int32, [c_void_p, c_char_p, c_size_t, _err]),
     "mm_input_image": (c_int32, [c_void_p, POINTER(mm_image), _err]),
     "mm_input_image_file": (c_int32, [c_void_p, c_char_p, _err]),

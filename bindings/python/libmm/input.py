@@ -57,9 +57,7 @@ class Input(Handle):
 
     def clear(self) -> Input:
         """Empties the input for another use."""
-        with self._ref.turn(), self._ref as p:
-            lib.mm_input_clear(p)
-        return self
+        return self._call(lib.mm_input_clear)
 
     def text(self, text: str) -> Input:
         """Text. "<image>" and "<audio>" in it each take the next medium of that kind of the same message at that place;

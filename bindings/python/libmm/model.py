@@ -118,7 +118,7 @@ class Model(Handle):
         """Token ids of a text. bos: add what the tokenizer adds around a text of its own; special: recognise special tokens
         in it (never for untrusted text). UnsupportedError: there is no tokenizer."""
         raw = encode(text, "text")
-        flags = (abi.MM_TOKENIZE_BOS if bos else 0) | (abi.MM_TOKENIZE_SPECIAL if special else 0)
+        flags = (abi.MM_TOKENIZE_AROUND if bos else 0) | (abi.MM_TOKENIZE_SPECIAL if special else 0)
         need, err, room = c_size_t(), new_error(), len(raw) + 8
         with self._ref as m:
             while True:

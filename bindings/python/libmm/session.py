@@ -314,7 +314,8 @@ class Session(Handle):
             raise
 
     def cancel(self) -> None:
-        """Makes the running or next next() raise Cancelled soon. From any thread, signal handler or callback."""
+        """Ends the answer that is due or being given: the running or next next() raises Cancelled soon. From any thread,
+        signal handler or callback."""
         self._ref.poke(lib.mm_session_cancel)
 
     # ---- the timeline ----

@@ -34,6 +34,7 @@ void mm__os_pause(void);               /* spin hint */
 /* Files; -1 and errno on failure. Opening never blocks, not even on a pipe. */
 int mm__os_open(const char *path);
 int mm__os_create(const char *path);   /* for writing; an existing file is emptied */
+int mm__os_create_like(const char *path, const char *other); /* with the permissions of `other`, if that is there */
 bool mm__os_write(int fd, const void *p, size_t n);
 bool mm__os_close(int fd);             /* false: what was written may not have arrived */
 bool mm__os_sync(int fd);              /* until the file's content is on its medium */

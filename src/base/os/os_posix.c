@@ -239,6 +239,21 @@ int mm__os_create(const char *path)
     return fd;
 }
 
+int mm__os_create_like(const char *path, const char *other)
+{
+    struct stat st;
+    const bool known = stat(other, &st) == 0 && S_ISREG(st.st_mode);
+    const int fd = mm__os_create(path);
+    if (fd >= 0 && known && fchmod(fd, st.st_mode & 0777) != 0) { /* readable to more than before is no choice of ours */
+        const int error = errno;
+        close(fd);
+        unlink(path);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
 bool mm__os_write(int fd, const void *p, size_t n)
 {
     const char *from = p;

@@ -275,9 +275,9 @@ class BadUse(unittest.TestCase):
         session.feed("word " * 1000)
         with self.fails(libmm.ContextError):
             next(session)
-        session.cancel()
+        session.feed("The licensor").cancel()
         with self.fails(libmm.Cancelled):
-            session.feed("The licensor").next()
+            session.next()
         self.assertEqual(4, len(session.ask("The licensor").ids))
 
     def test_progress_that_raises(self):

@@ -39,7 +39,7 @@ static void check_tokens(bench *b, const mm__json *c, const char *name)
     const mm__json *want = mm__json_at(mm__json_path(c, "result.input_ids"), 0);
     if (!text || !want || mm__json_get(c, "images")) return;
     int32_t *ids = calloc(len + 64, sizeof *ids);
-    const mm_status st = mm_model_tokenize(b->model, text, len, MM_TOKENIZE_BOS | MM_TOKENIZE_SPECIAL, ids, len + 64, &n, &err);
+    const mm_status st = mm_model_tokenize(b->model, text, len, MM_TOKENIZE_AROUND | MM_TOKENIZE_SPECIAL, ids, len + 64, &n, &err);
     if (st != MM_OK) report_error(b, name, "tokens", st, &err);
     else compare_ids(b, name, "tokens", want, ids, n);
     free(ids);

@@ -66,7 +66,7 @@ static bytes saved(mm_session *s)
 
 static void files_whole_or_not(void **state)
 {
-    char dir[] = "/tmp/libmm-snapshot-XXXXXX", path[64], blocked[64], inside[80];
+    char dir[] = "/tmp/libmm-snapshot-XXXXXX", path[64], blocked[64], inside[80], longest[320];
     struct stat st;
     (void)state;
     assert_non_null(mkdtemp(dir));
@@ -77,8 +77,15 @@ static void files_whole_or_not(void **state)
     mm_model *m = model_of(e, GGUF);
     mm_session *s = talk_of(m, MM_SESSION_RAW | MM_SESSION_IGNORE_EOS), *copy = NULL;
     OK(mm_session_save_file(s, path, &err));
+    assert_int_equal(chmod(path, 0600), 0);
+    OK(mm_session_save_file(s, path, &err)); /* what nobody else may read stays so */
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
     OK(mm_session_load_file(m, path, &copy, &err));
     mm_session_release(copy);
+    snprintf(longest, sizeof longest, "%s/%0250d", dir, 7);
+    OK(mm_session_save_file(s, longest, &err));
+    unlink(longest);
     assert_int_equal(mkdir(blocked, 0700), 0);
     assert_int_equal(mkdir(inside, 0700), 0);
     FAILS(MM_E_IO, blocked, mm_session_save_file(s, blocked, &err)); /* a folder with something in it stays */

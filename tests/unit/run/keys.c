@@ -198,6 +198,47 @@ static void language_length(void **state)
     bench_close(&b);
 }
 
+static void refuses_messages(void **state)
+{
+    static const char *const bad[] = {"[{\"content\":\"x\"}]", "[{\"role\":\"\",\"content\":\"x\"}]", "[{\"role\":\"user\",\"content\":1}]",
+                                      "[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]",
+                                      "[{\"role\":\"user\",\"content\":[{\"type\":\"image\",\"image\":\"tests/golden/_inputs/small.png\\u0000.exe\"}]}]"};
+    bench b;
+    (void)state;
+    bench_open(&b, "llama", 0, 1);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        mm__feed in;
+        mm_error err = {.size = sizeof err};
+        mm__feed_init(&in, &(mm__files){.mem = b.mem});
+        assert_int_equal(mm__feed_add_messages(&in, bad[i], strlen(bad[i]), NULL, &err), MM_E_FORMAT);
+        assert_int_equal(in.n, 0);
+        mm__feed_free(&in);
+    }
+    bench_close(&b);
+}
+
+/* A cancel ends the answer that is due; one that finds none is not kept for the next. */
+static void cancels_what_is_due(void **state)
+{
+    bench b;
+    mm__feed in;
+    mm_event e = {.size = sizeof e};
+    (void)state;
+    bench_open(&b, "llama", MM_SESSION_IGNORE_EOS, 1);
+    mm__session_cancel(b.s);
+    say(&b, "one");
+    mm__session_cancel(b.s);
+    mm__feed_init(&in, &(mm__files){.mem = b.mem});
+    add_text(&in, "two");
+    assert_int_equal(mm__session_feed(b.s, &in, NULL), MM_OK);
+    mm__session_cancel(b.s);
+    assert_int_equal(mm__session_feed(b.s, &in, NULL), MM_OK); /* more of the same: still to be cancelled */
+    mm__feed_free(&in);
+    assert_int_equal(mm__session_next(b.s, &e, NULL), MM_E_CANCELLED);
+    say(&b, "three");
+    bench_close(&b);
+}
+
 static void remembers_once(void **state)
 {
     bench b;
@@ -225,6 +266,6 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(reach_the_template), cmocka_unit_test(forges_nothing),
                                        cmocka_unit_test(options_forge_nothing), cmocka_unit_test(brackets),
                                        cmocka_unit_test(refuses), cmocka_unit_test(keeps_what_was_set),
-                                       cmocka_unit_test(language_length), cmocka_unit_test(remembers_once)};
+                                       cmocka_unit_test(language_length), cmocka_unit_test(remembers_once), cmocka_unit_test(refuses_messages), cmocka_unit_test(cancels_what_is_due)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,12 +18,14 @@
  *     mean something special there; besides these every one may return MM_E_ARG (a handle, string or out-pointer that must
  *     not be NULL is NULL, a struct's size is wrong, a value is out of range), MM_E_NOMEM, MM_E_STATE (see Threads) and
  *     MM_E_INTERNAL.
- *   - `mm_error *err` is optional (NULL allowed), owned by the caller, and filled on failure only: the status and one
- *     sentence that names file, place and remedy. Set err->size = sizeof(mm_error) before the first call.
+ *   - `mm_error *err` is optional (NULL allowed) and owned by the caller. A failure leaves the status and one sentence that
+ *     names file, place and remedy there, a success code 0 and an empty text. Set err->size = sizeof(mm_error) before the
+ *     first call.
  *   - Out-handles are set to NULL on failure; the handles given in are as they were.
  *   - Structs a host fills start with their size. Option structs are filled by their *_init function, then fields are
  *     changed; the others (mm_image, mm_audio, mm_allocator, ...) are zeroed and their size set. A struct larger than this
- *     library knows is accepted when the surplus is zero (MM_E_UNSUPPORTED else).
+ *     library knows is accepted when the surplus is zero; a surplus that is not, a `reserved` that is not 0 and flags that
+ *     are unknown are MM_E_UNSUPPORTED.
  *   - Text is UTF-8. Lengths are bytes. Strings returned by getters are borrowed and live as long as the handle, unless the
  *     comment says otherwise. Data passed in are copied, unless the comment says "borrowed".
  *   - (buf, cap, need): at most cap bytes are written including a NUL; *need (may be NULL) is the full length without the
@@ -37,7 +39,8 @@
  *   [any]     any thread, any time.
  *   [handle]  one thread at a time for each handle; a second one gets MM_E_STATE, not a race.
  *   From inside a callback of the host (allocator, log, files, executor, progress, write) only mm_session_cancel(),
- *   mm_status_name(), mm_version() and the *_release functions may be called; other calls return MM_E_STATE.
+ *   mm_status_name(), mm_status_at(), mm_version(), the *_init and the *_release functions may be called; other calls return
+ *   MM_E_STATE. Callbacks return: they must not jump or throw out of the library.
  *   After fork() the child may only release handles, which frees nothing there; every other call with a handle of the parent
  *   returns MM_E_STATE. An engine of the child's own works.
  */
@@ -130,7 +133,9 @@ typedef struct mm_model mm_model;
 typedef struct mm_session mm_session;
 typedef struct mm_input mm_input;
 
-/* Memory for everything the library does. Both functions must be thread-safe. `align` is a power of two. alloc returns NULL
+/* Memory for what the library keeps: weights, caches, work memory, inputs, sessions. What it is built on (JSON, sound, picture
+ * and compression libraries) takes its working memory from the C library during a call; of that, the trees of JSON documents
+ * count against mm_engine_options.memory_limit, too. Both functions must be thread-safe. `align` is a power of two. alloc returns NULL
  * when there is none; release gets the size and alignment that alloc was given. */
 typedef struct mm_allocator {
     uint32_t size, reserved;
@@ -150,7 +155,7 @@ typedef struct mm_allocator {
  *   "assembly"  INFO: a model that was opened: path, format, parts, size, time. WARN: what was guessed or ignored
  *   "media"     WARN: a sound file that ends before its headers say
  *   "run"       DEBUG: a session that was created, and its memory plan
- * Errors are returned, not logged; nothing is logged while an answer is given. */
+ * Errors are returned, not logged (MM_LOG_ERROR is kept for later); nothing is logged while an answer is given. */
 typedef void (*mm_log_fn)(void *user, int32_t level, const char *area, const char *line);
 
 #define MM_FILE_NONE 0
@@ -164,7 +169,7 @@ typedef void (*mm_log_fn)(void *user, int32_t level, const char *area, const cha
 typedef struct mm_files {
     uint32_t size, reserved;
     void *user;
-    /* MM_FILE_* of what lies at the path. */
+    /* MM_FILE_* of what lies at the path; a negative value where that cannot be told (opening it then says why). */
     int32_t (*kind)(void *user, const char *path);
     /* *file identifies the open file in the calls below, *bytes is its length. */
     mm_status (*open)(void *user, const char *path, void **file, uint64_t *bytes);
@@ -189,7 +194,8 @@ typedef struct mm_executor {
     int32_t (*run)(void *user, mm_task_fn fn, void *task, uint32_t count);
 } mm_executor;
 
-/* Called on the thread that made the call. Non-zero stops the work with MM_E_CANCELLED. `total` may be 0 (unknown). */
+/* Called on the thread that made the call. `stage` says what is being done: "weights", in bytes; there may be others. `total`
+ * may be 0 (unknown), and may grow. Non-zero stops the work with MM_E_CANCELLED; mm_error.os_code is set to it. */
 typedef int32_t (*mm_progress_fn)(void *user, const char *stage, uint64_t done, uint64_t total);
 
 #define MM_PRECISION_FAST 0     /* quantised or BF16 activations */
@@ -198,7 +204,8 @@ typedef int32_t (*mm_progress_fn)(void *user, const char *stage, uint64_t done, 
 typedef struct mm_engine_options {
     uint32_t size;
     uint32_t n_threads;            /* 0: one per physical core; at most 1024. Ignored with an executor */
-    const mm_allocator *allocator; /* NULL: the C library. Copied; must work until the last handle is released */
+                                   /* what the pointers below lead to must work until the last handle is released */
+    const mm_allocator *allocator; /* NULL: the C library. Copied */
     mm_log_fn log;                 /* NULL: silent */
     void *log_user;
     const char *device;            /* NULL or "auto"; "cpu", "cpu:avx2" (at most these instructions), ... Copied */
@@ -235,6 +242,7 @@ typedef struct mm_model_options {
     size_t n_bytes;
 } mm_model_options;
 
+/* Writes the defaults; `size` is sizeof(mm_model_options). [any] since 0.1 */
 MM_API void mm_model_options_init(mm_model_options *options, size_t size);
 
 /* Opens a GGUF file (an mmproj file beside it is found by name), a Hugging Face directory, a whisper.cpp .bin file, a
@@ -262,7 +270,7 @@ MM_API void mm_model_release(mm_model *model);
  * MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_model_info(const mm_model *model, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
-#define MM_TOKENIZE_BOS 1u      /* add what the tokenizer adds around a text of its own */
+#define MM_TOKENIZE_AROUND 1u   /* add what the tokenizer puts around a text of its own: begin and end tokens */
 #define MM_TOKENIZE_SPECIAL 2u  /* recognise special tokens in the text; never set this for untrusted text */
 
 /* Token ids of the `len` bytes at `text`. `flags`: MM_TOKENIZE_*. Writes at most `cap` ids into `ids` (may be NULL with cap
@@ -278,6 +286,9 @@ MM_API mm_status mm_model_detokenize(const mm_model *model, const int32_t *ids, 
 /* Renders a chat with the model's own template. `json` is an array of messages in the OpenAI layout, or an object with
  * "messages" and, if wanted, "tools" (an array of definitions) and further variables of the template
  * ("enable_thinking": false). `add_generation_prompt`: non-zero opens the assistant's turn at the end.
+ * Texts are rendered as they are: a special token that one spells is in the result like the template's own, and becomes that
+ * token where the result is tokenised with MM_TOKENIZE_SPECIAL or fed to a raw session. Sessions hide such texts; feed untrusted
+ * ones to them.
  * MM_E_FORMAT: the JSON is damaged; MM_E_ARG: the template refuses these messages (its own words are in the error);
  * MM_E_UNSUPPORTED: the model has no template; MM_E_LIMIT, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_model_apply_template(const mm_model *model, const char *json, size_t len, int32_t add_generation_prompt,
@@ -294,7 +305,7 @@ typedef struct mm_image {
     uint32_t size;
     uint32_t width, height;     /* pixels, 1..16384 each */
     uint32_t stride;            /* bytes from row to row; 0: tightly packed */
-    uint32_t format;            /* MM_PIXELS_* */
+    uint32_t format;            /* MM_PIXELS_*; what becomes of alpha is the model's habit: dropped, or laid on white */
     uint32_t reserved;
     const void *pixels;         /* 8 bits a channel, top row first, borrowed during the call */
 } mm_image;
@@ -315,8 +326,8 @@ typedef struct mm_audio {
 MM_API mm_status mm_input_create(mm_engine *engine, mm_input **out, mm_error *err);
 /* Drops the caller's reference; NULL is a no-op. [any] since 0.1 */
 MM_API void mm_input_release(mm_input *input);
-/* Empties the input for another use; NULL is a no-op. [handle] since 0.1 */
-MM_API void mm_input_clear(mm_input *input);
+/* Empties the input for another use. [handle] since 0.1 */
+MM_API mm_status mm_input_clear(mm_input *input, mm_error *err);
 
 /* The functions below append to the message being built; an input without mm_input_role() calls is one user message. Data
  * are copied, media decoded and checked at once. All are [handle] since 0.1; a failed one leaves the input as it was. */
@@ -325,13 +336,13 @@ MM_API void mm_input_clear(mm_input *input);
  * the same message at that place; media without a place come first. Where the message has no medium left they are text, as are
  * special tokens that a text spells, except in raw sessions. MM_E_LIMIT */
 MM_API mm_status mm_input_text(mm_input *input, const char *text, size_t len, mm_error *err);
-/* Pixels in memory. MM_E_LIMIT: too large */
+/* Pixels in memory. MM_E_LIMIT: more than 16384 a side */
 MM_API mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err);
 /* A PNG, JPEG or BMP file; turned upright where its Exif orientation says how. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_image_file(mm_input *input, const char *path, mm_error *err);
 /* The bytes of such a file. MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_image_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);
-/* Samples in memory. MM_E_LIMIT: too long */
+/* Samples in memory. MM_E_MEDIA: one is NaN or infinite; MM_E_LIMIT: too long */
 MM_API mm_status mm_input_audio(mm_input *input, const mm_audio *audio, mm_error *err);
 /* A WAV, FLAC, OGG or MP3 file; of one that was cut off, what there is is used, and the log told. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_audio_file(mm_input *input, const char *path, mm_error *err);
@@ -343,8 +354,9 @@ MM_API mm_status mm_input_role(mm_input *input, const char *role, mm_error *err)
 
 /* Appends a conversation in the OpenAI layout: [{"role":..,"content":"..."|[{"type":"text"|"image_url"|"image"|
  * "input_audio"|"audio", ...}]}]; other members ("tool_calls", "name" ...) reach the chat template. Media are local files,
- * resolved against `base_dir` (NULL: the working directory), or data: URLs. MM_E_FORMAT, MM_E_IO, MM_E_MEDIA, MM_E_LIMIT,
- * MM_E_UNSUPPORTED: a remote URL or unknown part */
+ * resolved against `base_dir` (NULL: the working directory), or data: URLs. base_dir is no fence: an absolute path or one
+ * with "../" names any file the process can read, so a host that takes messages from others looks at their paths first.
+ * MM_E_FORMAT, MM_E_IO, MM_E_MEDIA, MM_E_LIMIT, MM_E_UNSUPPORTED: a remote URL or unknown part */
 MM_API mm_status mm_input_messages(mm_input *input, const char *json, size_t len, const char *base_dir, mm_error *err);
 
 /* Appends `n` token ids as they are, in their place between texts and media. Only raw sessions that generate take them. Such
@@ -358,12 +370,12 @@ typedef struct mm_session_options {
     uint32_t size;
     uint32_t n_ctx;             /* positions; 0: the smaller of the model's context and 4096 */
     uint32_t max_tokens;        /* per answer (speech: per window); 0: until the context is full */
-    uint32_t top_k;             /* 0: off */
-    uint64_t seed;
-    float temperature;          /* 0: greedy */
-    float top_p;                /* 1: off */
-    float min_p;                /* 0: off */
-    float repeat_penalty;       /* 1: off */
+    uint32_t top_k;             /* only the k most likely tokens; 0: off */
+    uint64_t seed;              /* the same seed and options give the same answer */
+    float temperature;          /* 0 and up; 0: greedy */
+    float top_p;                /* above 0, at most 1; 1: off */
+    float min_p;                /* 0..1; 0: off */
+    float repeat_penalty;       /* above 0; 1: off. Applies to tokens of the answer, once each */
     uint32_t top_logprobs;      /* alternatives reported with each text event, 0..20 */
     uint32_t flags;             /* MM_SESSION_* */
 } mm_session_options;
@@ -399,7 +411,8 @@ MM_API void mm_session_release(mm_session *session);
  *   "force_ids" space-separated ids the answer starts with, after the prompt
  *   "truncate"  "1": a text prompt that leaves no room for an answer of max_tokens (0: of a quarter of the context; of
  *               half of it at most) loses its middle instead of failing
- * MM_E_KEY for another key, MM_E_ARG for a bad value, MM_E_STATE while an answer is due or being given. [handle] since 0.1 */
+ * MM_E_KEY for another key, MM_E_ARG for a bad value, MM_E_UNSUPPORTED for a task the model lacks, MM_E_STATE while an answer
+ * is due or being given. [handle] since 0.1 */
 MM_API mm_status mm_session_set(mm_session *session, const char *key, const char *value, mm_error *err);
 
 /* Appends `input` to the timeline; the input may be changed or released afterwards. The heavy work happens in
@@ -409,20 +422,23 @@ MM_API mm_status mm_session_set(mm_session *session, const char *key, const char
 MM_API mm_status mm_session_feed(mm_session *session, const mm_input *input, mm_error *err);
 
 /* The positions that the timeline would take if `input` (NULL: nothing) were fed, template and media included, in *positions;
- * nothing is encoded or kept. Compare it with the stats "n_past" and "n_ctx". Errors as mm_session_feed().
+ * nothing is encoded or kept. It has to stay below the stat "n_ctx", since an answer needs a position, too. Errors as
+ * mm_session_feed().
  * [handle], of both handles, since 0.1 */
 MM_API mm_status mm_session_count(mm_session *session, const mm_input *input, uint64_t *positions, mm_error *err);
 
-#define MM_EVENT_TEXT 1         /* data: UTF-8 text of one or more tokens (never half a character) */
+#define MM_EVENT_TEXT 1         /* data: UTF-8 text, never half a character: one event a token, empty where a character is not
+                                   complete yet; id -1: a rest of text without a token of its own, `value` means nothing */
 #define MM_EVENT_SEGMENT 2      /* data: UTF-8 text spoken from t0 to t1 seconds; ids: its tokens */
 #define MM_EVENT_LANGUAGE 3     /* data: ISO code; value: probability */
-#define MM_EVENT_VECTOR 4       /* values: float32 vector of length 1 */
+#define MM_EVENT_VECTOR 4       /* values: float32 vector of length 1; index: which text or picture of the feed; no data */
 #define MM_EVENT_SCORES 5       /* values: one probability for each text, for image `index` */
 #define MM_EVENT_TENSOR 6       /* data: stage name; values: float32, shape dims[0..n_dims) */
 #define MM_EVENT_END 7          /* data: reason: "stop" "length" (max_tokens or the context; speech: in some window)
-                                   "done"; ids: every token of the answer, forced ones too (speech: window by window, no
+                                   "done", and others that may come; ids: every token of the answer, forced ones too (speech: window by window, no
                                    end tokens) */
 
+/* Never grows: it comes in arrays. */
 typedef struct mm_logprob {
     int32_t id;
     float logprob;              /* natural logarithm */
@@ -430,7 +446,7 @@ typedef struct mm_logprob {
 
 /* Everything pointed to is borrowed until the next call on the session. */
 typedef struct mm_event {
-    uint32_t size;              /* set by the caller */
+    uint32_t size;              /* set by the caller; a larger one is zeroed behind what this library knows */
     uint32_t kind;              /* MM_EVENT_* */
     uint32_t index;             /* which vector, image or segment, from 0 */
     int32_t id;                 /* token id of a text event (the last one when several), else -1 */
@@ -449,11 +465,14 @@ typedef struct mm_event {
     uint32_t prompt_tokens;     /* END: positions the prompt took */
 } mm_event;
 
-/* Runs until the next event. MM_OK: *event is filled; MM_END: nothing left. On an error, or MM_E_CANCELLED, the session
- * keeps everything fed before the last feed and can be fed again. [handle] since 0.1 */
+/* Runs until the next event. MM_OK: *event is filled; MM_END: nothing left. On an error the session keeps everything fed before
+ * the last feed and can be fed again. MM_E_CANCELLED; MM_E_CONTEXT: the prompt does not fit; MM_E_ARG: the prompt is empty, or
+ * the chat template refuses it; MM_E_LIMIT; MM_E_FORMAT, MM_E_UNSUPPORTED: the model's own files do not serve this prompt;
+ * MM_E_MEDIA; MM_E_NUMERIC; MM_E_DEVICE. [handle] since 0.1 */
 MM_API mm_status mm_session_next(mm_session *session, mm_event *event, mm_error *err);
 
-/* Makes the running or next mm_session_next() return MM_E_CANCELLED soon; NULL is a no-op. [any], also from a signal
+/* Ends the answer that is due or being given: the running or next mm_session_next() returns MM_E_CANCELLED soon. Without such
+ * an answer nothing happens, and the next feed starts afresh; NULL is a no-op. [any], also from a signal
  * handler or a callback. since 0.1 */
 MM_API void mm_session_cancel(mm_session *session);
 
@@ -462,7 +481,7 @@ MM_API void mm_session_cancel(mm_session *session);
 MM_API mm_status mm_session_reset(mm_session *session, mm_error *err);
 
 /* The timeline is a list of entries: each fed message and each answer is one; the stat "entries"
- * counts them. Keeps the first `entries` of them. MM_E_ARG: there are fewer; MM_E_STATE: an answer is due or being given.
+ * counts them. Keeps the first `entries` of them. (The cache may hold on to what is gone: the stat "n_past" need not shrink.) MM_E_ARG: there are fewer; MM_E_STATE: an answer is due or being given.
  * [handle] since 0.1 */
 MM_API mm_status mm_session_truncate(mm_session *session, uint64_t entries, mm_error *err);
 
