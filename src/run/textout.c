@@ -23,7 +23,7 @@ static void find_stop(mm__textout *o)
 {
     size_t cut = o->text.len;
     for (size_t i = 0; i < o->n_stop; i++) {
-        const char *hit = strstr(mm__buf_str(&o->text) + o->sent, o->stop[i]);
+        const char *hit = memmem(mm__buf_str(&o->text) + o->sent, o->text.len - o->sent, o->stop[i], strlen(o->stop[i]));
         if (hit && (size_t)(hit - o->text.data) < cut) cut = (size_t)(hit - o->text.data);
     }
     if (cut == o->text.len) return;
@@ -48,6 +48,7 @@ static size_t held_back(const mm__textout *o)
 mm_status mm__textout_push(mm__textout *o, int32_t id, unsigned flags, size_t *from, size_t *len, mm_error *err)
 {
     mm_status st = mm__detokenize_next(o->tokenizer, &o->state, id, flags, &o->text);
+    if (st == MM_E_LIMIT) return mm__fail(err, st, "token %d stands for more text than one token may", (int)id);
     if (st != MM_OK || o->text.failed) return mm__nomem(err, "the answer's text");
     find_stop(o);
     *from = o->sent;

@@ -74,6 +74,7 @@ mm_status mm__added_build(mm__tokenizer *t, mm_error *err)
 {
     mm_status st = MM_OK;
     mm__buf norm, spare;
+    uint64_t steps = MM__REGEX_STEPS(t->tokens.pool.len);
     mm__buf_init(&norm, t->mem);
     mm__buf_init(&spare, t->mem);
     if (!mm__trie_init(&t->raw, t->mem, t->n_added * 8) || !mm__trie_init(&t->normal, t->mem, 0)) {
@@ -86,13 +87,15 @@ mm_status mm__added_build(mm__tokenizer *t, mm_error *err)
         if (!n) continue;
         mm__trie *trie = &t->raw;
         if (t->added[i].normalized && t->n_norm) {
-            st = mm__normalize(t->mem, t->norm, t->n_norm, s, n, &norm, &spare, err);
+            st = mm__normalize(t->mem, t->norm, t->n_norm, s, n, &norm, &spare, &steps, err);
             s = mm__buf_str(&norm);
             n = norm.len;
             trie = &t->normal;
         } else if (t->added[i].normalized) {
             trie = &t->normal;
         }
+        if (st == MM_OK && n > MM__TOKEN_MAX)
+            st = mm__fail(err, MM_E_LIMIT, "an added token has %zu bytes once normalised; at most %zu are supported", n, MM__TOKEN_MAX);
         if (st == MM_OK && n && !mm__trie_put(trie, s, n, (int32_t)i)) st = mm__nomem(err, "added tokens");
         if (trie == &t->raw) t->has_raw = true;
         else t->has_normal = true;

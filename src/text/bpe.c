@@ -280,7 +280,7 @@ static bool put_symbols(mm__encode *e, const char *s)
     return true;
 }
 
-static mm_status encode_word(mm__encode *e, const char *s, size_t n)
+mm_status mm__bpe_encode(mm__encode *e, const char *s, size_t n)
 {
     const mm__bpe *b = &e->t->bpe;
     if (b->ignore_merges) {
@@ -312,16 +312,4 @@ size_t mm__word_cut(const char *s, size_t n)
         i = at + MM__META_LEN;
     }
     return n;
-}
-
-mm_status mm__bpe_encode(mm__encode *e, const char *s, size_t n)
-{
-    mm_status st = MM_OK;
-    while (n && st == MM_OK) {
-        size_t k = e->t->bpe.word_cuts ? mm__word_cut(s, n) : n;
-        st = encode_word(e, s, k);
-        s += k;
-        n -= k;
-    }
-    return st;
 }

@@ -10,9 +10,10 @@ static void replace_tail(mm__buf *b, size_t start, const char *pattern, size_t n
     const char *hit;
     if (!n || b->failed || b->len <= start || !memmem(b->data + start, b->len - start, pattern, n)) return;
     mm__buf_init(&t, b->mem);
+    t.limit = MM__SPOKEN_MAX;
     const char *s = b->data + start;
     size_t left = b->len - start;
-    while ((hit = memmem(s, left, pattern, n))) {
+    while (!t.failed && (hit = memmem(s, left, pattern, n))) {
         mm__buf_put(&t, s, (size_t)(hit - s));
         mm__buf_put(&t, with, m);
         left -= (size_t)(hit - s) + n;
@@ -20,6 +21,7 @@ static void replace_tail(mm__buf *b, size_t start, const char *pattern, size_t n
     }
     mm__buf_put(&t, s, left);
     if (t.failed) b->failed = true;
+    if (t.over_limit) b->over_limit = true;
     b->len = start;
     mm__buf_put(b, mm__buf_str(&t), t.len);
     mm__buf_free(&t);
@@ -117,7 +119,7 @@ mm_status mm__detokenize_next(const mm__tokenizer *t, mm__detok *state, int32_t 
     mm__buf_put(out, s, n);
     for (size_t i = 0; i < t->n_decode && !out->failed; i++) apply(&t->decode[i], state, out, start);
     state->started = true;
-    return out->failed ? MM_E_NOMEM : MM_OK;
+    return out->over_limit ? MM_E_LIMIT : out->failed ? MM_E_NOMEM : MM_OK;
 }
 
 mm_status mm__detokenize(const mm__tokenizer *t, const int32_t *ids, size_t n, unsigned flags, mm__buf *out)

@@ -52,6 +52,8 @@ static mm_status count_ids(const loader *l, size_t *out, size_t *bytes)
 
 static mm_status put_token(const loader *l, int32_t id, const char *s, size_t n, unsigned attr)
 {
+    if (n > MM__TOKEN_MAX)
+        return mm__fail(l->err, MM_E_LIMIT, "%s: token %d has %zu bytes; at most %zu are supported", l->what, (int)id, n, MM__TOKEN_MAX);
     return mm__tokens_put(&l->t->tokens, id, s, n, attr) ? MM_OK : mm__nomem(l->err, "the vocabulary");
 }
 

@@ -40,8 +40,9 @@ static mm_status load_tokens(const loader *l, bool to_bytes)
     mm_status st = MM_OK;
     mm__buf raw;
     if (!v->n || v->n > MM__TOKENIZER_IDS) return mm__fail(l->err, MM_E_LIMIT, "%s: %zu tokens; 1 to %u are possible", l->what, v->n, MM__TOKENIZER_IDS);
-    for (size_t i = 0; i < v->n; i++)
-        if (!mm__ckd_add(bytes, v->token_len[i], &bytes)) return mm__fail(l->err, MM_E_LIMIT, "%s: the tokens are too long", l->what);
+    for (size_t i = 0; i < v->n; bytes += v->token_len[i++])
+        if (v->token_len[i] > MM__TOKEN_MAX)
+            return mm__fail(l->err, MM_E_LIMIT, "%s: token %zu has %zu bytes; at most %zu are supported", l->what, i, v->token_len[i], MM__TOKEN_MAX);
     if (!mm__tokens_init(&t->tokens, t->mem, v->n, bytes)) return mm__nomem(l->err, "the vocabulary");
     mm__buf_init(&raw, t->mem);
     for (size_t i = 0; i < v->n && st == MM_OK; i++) {

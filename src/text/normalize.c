@@ -89,7 +89,7 @@ static void strip(const char *s, size_t n, bool left, bool right, mm__buf *out)
 static void replace_text(const mm__norm *op, const char *s, size_t n, mm__buf *out)
 {
     size_t m = op->pattern.n;
-    while (m && n >= m) {
+    while (m && n >= m && !out->failed) {
         const char *hit = memmem(s, n, op->pattern.s, m);
         if (!hit) break;
         mm__buf_put(out, s, (size_t)(hit - s));
@@ -116,14 +116,14 @@ static void replace_spaces(const mm__norm *op, const char *s, size_t n, mm__buf 
     }
 }
 
-static mm_status replace_regex(const mm__norm *op, const char *s, size_t n, mm__buf *out, mm_error *err)
+static mm_status replace_regex(const mm__norm *op, const char *s, size_t n, mm__buf *out, uint64_t *steps, mm_error *err)
 {
     mm_status st = MM_OK;
     mm__regex_run *run = mm__regex_run_create(op->regex);
     if (!run) return mm__nomem(err, "normalising text");
     size_t at = 0, start, end;
     bool found;
-    while ((st = mm__regex_next(op->regex, run, s, n, at, &found, &start, &end, err)) == MM_OK && found) {
+    while (!out->failed && (st = mm__regex_next(op->regex, run, s, n, at, steps, &found, &start, &end, err)) == MM_OK && found) {
         mm__buf_put(out, s + at, start - at);
         mm__buf_put(out, op->content.s, op->content.n);
         at = end;
@@ -243,7 +243,8 @@ static void plain(const char *s, size_t n, mm__buf *out)
     }
 }
 
-static mm_status apply(mm__mem *mem, const mm__norm *op, const char *s, size_t n, mm__buf *out, mm_error *err)
+static mm_status apply(mm__mem *mem, const mm__norm *op, const char *s, size_t n, mm__buf *out, uint64_t *steps,
+                       mm_error *err)
 {
     switch (op->kind) {
     case MM__NORM_NFC: return unicode_form(mem, s, n, true, false, out, err);
@@ -259,7 +260,7 @@ static mm_status apply(mm__mem *mem, const mm__norm *op, const char *s, size_t n
         break;
     case MM__NORM_REPLACE: replace_text(op, s, n, out); break;
     case MM__NORM_REPLACE_SPACES: replace_spaces(op, s, n, out); break;
-    case MM__NORM_REPLACE_REGEX: return replace_regex(op, s, n, out, err);
+    case MM__NORM_REPLACE_REGEX: return replace_regex(op, s, n, out, steps, err);
     case MM__NORM_BERT: return bert(mem, op, s, n, out, err);
     case MM__NORM_CHARSMAP: mm__charsmap_apply(&op->map, s, n, out); break;
     case MM__NORM_LETTERS: mm__buf_put_letters(out, s, n); break;
@@ -271,9 +272,10 @@ static mm_status apply(mm__mem *mem, const mm__norm *op, const char *s, size_t n
 }
 
 mm_status mm__normalize(mm__mem *mem, const mm__norm *ops, size_t n_ops, const char *text, size_t len, mm__buf *out,
-                        mm__buf *spare, mm_error *err)
+                        mm__buf *spare, uint64_t *steps, mm_error *err)
 {
     mm__buf_clear(out);
+    out->limit = spare->limit = MM__TEXT_MAX;
     if (!n_ops) mm__buf_put(out, text, len);
     for (size_t i = 0; i < n_ops; i++) {
         mm__buf *from = spare;
@@ -283,10 +285,10 @@ mm_status mm__normalize(mm__mem *mem, const mm__norm *ops, size_t n_ops, const c
             *spare = t;
             mm__buf_clear(out);
         }
-        mm_status st = apply(mem, &ops[i], i ? mm__buf_str(from) : text, i ? from->len : len, out, err);
+        mm_status st = apply(mem, &ops[i], i ? mm__buf_str(from) : text, i ? from->len : len, out, steps, err);
         if (st != MM_OK) return st;
         if (out->failed) break;
-        if (out->len > MM__TEXT_MAX) return mm__fail(err, MM_E_LIMIT, "normalised text exceeds %zu bytes", (size_t)MM__TEXT_MAX);
     }
+    if (out->over_limit) return mm__fail(err, MM_E_LIMIT, "normalised text exceeds %zu bytes", MM__TEXT_MAX);
     return out->failed ? mm__nomem(err, "normalising text") : MM_OK;
 }

@@ -23,6 +23,7 @@ void mm__plain_note(mm__plain *p, const char *text, size_t len)
 mm_status mm__plain_spells(const mm__tokenizer *t, const char *also, const char *text, size_t len, bool *yes, mm_error *err)
 {
     mm__buf fixed, norm, spare;
+    uint64_t steps = MM__REGEX_STEPS(len);
     *yes = false;
     mm__buf_init(&fixed, t->mem);
     mm__buf_init(&norm, t->mem);
@@ -32,7 +33,7 @@ mm_status mm__plain_spells(const mm__tokenizer *t, const char *also, const char 
     *yes = mm__added_spelled(t, &t->raw, text, len) || (also && memmem(text, len, also, strlen(also)));
     if (*yes || !t->has_normal) goto done;
     if (t->n_norm) {
-        st = mm__normalize(t->mem, t->norm, t->n_norm, text, len, &norm, &spare, err);
+        st = mm__normalize(t->mem, t->norm, t->n_norm, text, len, &norm, &spare, &steps, err);
         text = mm__buf_str(&norm);
         len = norm.len;
     }

@@ -118,7 +118,7 @@ static mm_status next_match(cutter *c, size_t from, size_t *start, size_t *end, 
     case MM__MATCH_REGEX: {
         mm__regex_run **run = &c->e->run[c->step];
         if (!*run && !(*run = mm__regex_run_create(op->regex))) return mm__nomem(err, "matching a regular expression");
-        mm_status st = mm__regex_next(op->regex, *run, s, n, from, &found, start, end, err);
+        mm_status st = mm__regex_next(op->regex, *run, s, n, from, &c->e->steps, &found, start, end, err);
         if (st == MM_OK && !found) *start = *end = n;
         return st;
     }
@@ -166,6 +166,7 @@ static mm_status edit(mm__encode *e, const mm__pretok *op, size_t step, const ch
     } else {
         return MM_OK;
     }
+    if (b->over_limit) return mm__fail(e->err, MM_E_LIMIT, "text exceeds %zu bytes once its blanks are spelled out", MM__TEXT_MAX);
     if (b->failed) return mm__nomem(e->err, "cutting text");
     *s = mm__buf_str(b);
     *n = b->len;

@@ -1,5 +1,7 @@
 /* Regular expressions for the patterns no scanner knows. PCRE2 interprets them (no JIT: executable memory is not ours to
- * ask for) in UTF + UCP mode under limits on matching steps, depth and heap, so a hostile pattern ends with MM_E_LIMIT.
+ * ask for) in UTF + UCP mode under limits on matching steps, depth and heap, so a hostile pattern ends with MM_E_LIMIT. The
+ * steps are counted over all matches in a text: a callout in front of every item of the pattern pays one, and one for each
+ * byte between it and the callout before, so that repeats over a long text count by what they read.
  * Memory comes from the engine's allocator. The compiled code is shared, the match state belongs to one call. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "tokenizer_impl.h"
@@ -20,6 +22,9 @@ struct mm__regex {
 struct mm__regex_run {
     mm__mem *mem;
     pcre2_match_data *data;
+    pcre2_match_context *limits;
+    uint64_t *steps;
+    PCRE2_SIZE at; /* of the last callout */
 };
 
 static void *give(PCRE2_SIZE n, void *mem) { return mm__alloc(mem, n); }
@@ -45,7 +50,7 @@ mm_status mm__regex_compile(mm__mem *mem, const char *pattern, size_t len, const
     pcre2_set_parens_nest_limit(how, 64);
     int code;
     PCRE2_SIZE at;
-    r->code = pcre2_compile((PCRE2_SPTR)pattern, len, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, how);
+    r->code = pcre2_compile((PCRE2_SPTR)pattern, len, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT, &code, &at, how);
     if (!r->code)
         st = mm__fail(err, MM_E_UNSUPPORTED, "%s: the regular expression is not understood at byte %zu (PCRE2 error %d)", what,
                       (size_t)at, code);
@@ -65,14 +70,30 @@ void mm__regex_free(mm__regex *r)
     mm__free(r->mem, r);
 }
 
+/* Pays for what the matcher did since the last callout; a negative result ends the match. */
+static int spend(pcre2_callout_block *b, void *user)
+{
+    mm__regex_run *run = user;
+    const PCRE2_SIZE from = run->at, to = b->current_position;
+    const uint64_t cost = 1 + (uint64_t)(to > from ? to - from : from - to);
+    run->at = to;
+    if (*run->steps < cost) return PCRE2_ERROR_CALLOUT;
+    *run->steps -= cost;
+    return 0;
+}
+
 mm__regex_run *mm__regex_run_create(const mm__regex *r)
 {
     mm__regex_run *run = mm__zalloc(r->mem, sizeof *run);
     if (!run) return NULL;
     run->mem = r->mem;
     run->data = pcre2_match_data_create(1, r->general);
-    if (run->data) return run;
-    mm__free(r->mem, run);
+    run->limits = pcre2_match_context_copy(r->limits);
+    if (run->data && run->limits) {
+        pcre2_set_callout(run->limits, spend, run);
+        return run;
+    }
+    mm__regex_run_free(run);
     return NULL;
 }
 
@@ -80,19 +101,24 @@ void mm__regex_run_free(mm__regex_run *run)
 {
     if (!run) return;
     pcre2_match_data_free(run->data);
+    pcre2_match_context_free(run->limits);
     mm__free(run->mem, run);
 }
 
-mm_status mm__regex_next(const mm__regex *r, mm__regex_run *run, const char *text, size_t len, size_t from, bool *found,
-                         size_t *start, size_t *end, mm_error *err)
+mm_status mm__regex_next(const mm__regex *r, mm__regex_run *run, const char *text, size_t len, size_t from, uint64_t *steps,
+                         bool *found, size_t *start, size_t *end, mm_error *err)
 {
     *found = false;
     if (from == 0 && !mm__utf8_valid(text, len)) /* looked at once a text: matching relies on it */
         return mm__fail(err, MM_E_FORMAT, "a regular expression of the tokenizer meets text that is not UTF-8");
+    run->steps = steps;
     for (size_t at = from; at <= len;) {
-        int rc = pcre2_match(r->code, (PCRE2_SPTR)text, len, at, PCRE2_NO_UTF_CHECK, run->data, r->limits);
+        run->at = at;
+        int rc = pcre2_match(r->code, (PCRE2_SPTR)text, len, at, PCRE2_NO_UTF_CHECK, run->data, run->limits);
         if (rc == PCRE2_ERROR_NOMATCH) return MM_OK;
         if (rc == PCRE2_ERROR_NOMEMORY) return mm__nomem(err, "matching a regular expression");
+        if (rc == PCRE2_ERROR_CALLOUT)
+            return mm__fail(err, MM_E_LIMIT, "the regular expressions of the tokenizer take more steps on a text than they may; tokenise it in shorter parts");
         if (rc < 0) return mm__fail(err, MM_E_LIMIT, "a pre-tokenizer expression gave up on this text (PCRE2 error %d)", rc);
         const PCRE2_SIZE *v = pcre2_get_ovector_pointer(run->data);
         if (v[1] > len) return mm__fail(err, MM_E_INTERNAL, "a regular expression matched behind the end of the text");

@@ -235,7 +235,7 @@ tval mm__tmpl_strip(trun *r, const tval *s, const tval *chars, bool left, bool r
 {
     size_t from = 0, to = s->n, n;
     const bool space = chars->kind != T_STR;
-    if (!space && !mm__tmpl_step(r, s->n / 64 * (1 + chars->n / 16))) return tv_undef();
+    if (!space && !mm__tmpl_step(r, (1 + s->n / 64) * (1 + chars->n / 16))) return tv_undef();
     while (left && from < to) {
         n = 1;
         while (from + n < to && ((unsigned char)s->u.s[from + n] & 0xc0) == 0x80) n++;
@@ -250,6 +250,7 @@ tval mm__tmpl_strip(trun *r, const tval *s, const tval *chars, bool left, bool r
         if (space ? !mm__tval_is_space(s->u.s + to - n, n, &unused) : !in_set(chars, s->u.s + to - n, n)) break;
         to -= n;
     }
+    if (!mm__tmpl_step(r, (s->n - (to - from)) / 64)) return tv_undef();
     return tv_str(s->u.s + from, to - from);
 }
 
@@ -284,6 +285,7 @@ static tval split(trun *r, const tval *s, const tval *sep, int64_t limit)
     size_t n = 0, cap = 8, at = 0, len;
     const bool space = sep->kind != T_STR;
     if (!space && sep->n == 0) return mm__tmpl_error(r, "split at an empty string");
+    if (!mm__tmpl_step(r, s->n / 64)) return tv_undef();
     while (r->st == MM_OK && mm__tmpl_step(r, 1)) {
         if (n == cap) {
             tval grown = mm__tval_list(r, cap * 2);
@@ -334,7 +336,7 @@ static tval has_end(trun *r, const tval *s, const tval *what, bool start)
     for (size_t i = 0; i < list->n && mm__tmpl_step(r, 1); i++) {
         const tval *w = &list->u.items[i];
         if (w->kind != T_STR) return mm__tmpl_error(r, "startswith and endswith take strings");
-        if (w->n <= s->n && memcmp(start ? s->u.s : s->u.s + s->n - w->n, w->u.s, w->n) == 0) return tv_bool(true);
+        if (w->n <= s->n && mm__tmpl_step(r, w->n / 1024) && memcmp(start ? s->u.s : s->u.s + s->n - w->n, w->u.s, w->n) == 0) return tv_bool(true);
     }
     return tv_bool(false);
 }
@@ -353,7 +355,7 @@ static tval find(trun *r, const tval *s, const tval *what, bool last)
     const char *hit = NULL, *p = s->u.s;
     while ((p = what->n ? memmem(p, (size_t)(s->u.s + s->n - p), what->u.s, what->n) : s->u.s + (last ? s->n : 0))) {
         hit = p++;
-        if (!last || !what->n || !mm__tmpl_step(r, 1)) break;
+        if (!last || !what->n || !mm__tmpl_step(r, 1 + what->n / 64)) break; /* each search reads what it looks for */
     }
     const tval before = tv_str(s->u.s, hit ? (size_t)(hit - s->u.s) : 0);
     return tv_int(hit ? (int64_t)mm__tval_chars(&before) : -1);
@@ -363,14 +365,16 @@ static tval count(trun *r, const tval *s, const tval *what)
 {
     int64_t n = 0;
     if (what->kind != T_STR || !what->n) return mm__tmpl_error(r, "count takes a string");
+    if (!mm__tmpl_step(r, s->n / 64)) return tv_undef();
     for (const char *p = s->u.s; (p = memmem(p, (size_t)(s->u.s + s->n - p), what->u.s, what->n)) && mm__tmpl_step(r, 1);
          p += what->n)
         n++;
     return tv_int(n);
 }
 
-static tval all_of(const tval *s, int how)
+static tval all_of(trun *r, const tval *s, int how)
 {
+    if (!mm__tmpl_step(r, s->n / 64)) return tv_undef();
     for (size_t i = 0; i < s->n; i++) {
         const unsigned char c = (unsigned char)s->u.s[i];
         const bool is_digit = c >= '0' && c <= '9', lower = c >= 'a' && c <= 'z', upper = c >= 'A' && c <= 'Z';
@@ -474,16 +478,16 @@ static bool string_method(trun *r, const tval *s, const char *name, size_t n, co
         *out = mm__tmpl_filter(r, "join", 4, &a, &list);
         break;
     case DIGIT:
-        *out = all_of(s, 'd');
+        *out = all_of(r, s, 'd');
         break;
     case ALPHA:
-        *out = all_of(s, 'a');
+        *out = all_of(r, s, 'a');
         break;
     case ALNUM:
-        *out = all_of(s, 'n');
+        *out = all_of(r, s, 'n');
         break;
     case SPACE:
-        *out = all_of(s, 's');
+        *out = all_of(r, s, 's');
         break;
     case PREFIX:
         *out = without_end(r, s, &a, true);

@@ -99,9 +99,10 @@ void *mm__tmpl_get(trun *r, size_t n, size_t each)
 
 /* ---- scopes --------------------------------------------------------------------------------------------------- */
 
-static const tval *find(const trun *r, int name)
+/* NULL: no such name, or the steps are used up. */
+static const tval *find(trun *r, int name)
 {
-    for (const tscope *s = r->scope; s; s = s->parent)
+    for (const tscope *s = r->scope; s && mm__tmpl_step(r, s->n / 64); s = s->parent)
         for (size_t i = 0; i < s->n; i++)
             if (s->names[i] == name) return &s->vals[i];
     return NULL;
@@ -118,6 +119,7 @@ tval mm__tmpl_lookup(trun *r, int name)
 
 static void bind(trun *r, tscope *s, int name, tval v)
 {
+    if (!mm__tmpl_step(r, s->n / 64)) return;
     for (size_t i = 0; i < s->n; i++)
         if (s->names[i] == name) {
             s->vals[i] = v;

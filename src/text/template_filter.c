@@ -236,6 +236,7 @@ static tval f_int(trun *r, const tval *v, const targs *a)
     const tval otherwise = mm__tmpl_arg(r, a, 0, "default");
     int64_t i;
     double d;
+    if (v->kind == T_STR && !mm__tmpl_step(r, v->n / 64)) return tv_undef();
     if (v->kind == T_STR && read_number(v, true, &i, &d)) return tv_int(i);
     if (v->kind == T_INT || v->kind == T_BOOL) return tv_int(whole_or(*v, 0));
     if ((v->kind == T_REAL ? (d = v->u.d, true) : v->kind == T_STR && read_number(v, false, &i, &d)) && d > -9.2e18 &&
@@ -249,6 +250,7 @@ static tval f_float(trun *r, const tval *v, const targs *a)
     const tval otherwise = mm__tmpl_arg(r, a, 0, "default");
     int64_t i;
     double d;
+    if (v->kind == T_STR && !mm__tmpl_step(r, v->n / 64)) return tv_undef();
     if (mm__tval_number(v, &d) || (v->kind == T_STR && read_number(v, false, &i, &d))) return tv_real(d);
     return given(otherwise) ? otherwise : tv_real(0);
 }

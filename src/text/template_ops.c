@@ -195,9 +195,10 @@ tval mm__tmpl_item(trun *r, const tval *v, const tval *key)
         return found ? *found : tv_undef();
     }
     if ((v->kind == T_LIST || v->kind == T_STR) && whole(key, &i)) {
+        if (v->kind == T_STR && !mm__tmpl_step(r, v->n / 64)) return tv_undef(); /* characters are counted */
         const int64_t n = (int64_t)(v->kind == T_LIST ? v->n : mm__tval_chars(v));
         if (i < 0) i += n;
-        if (i < 0 || i >= n || !mm__tmpl_step(r, v->kind == T_STR ? v->n / 64 : 0)) return tv_undef();
+        if (i < 0 || i >= n) return tv_undef();
         if (v->kind == T_LIST) return v->u.items[i];
         const size_t from = char_offset(v, (size_t)i);
         tval rest = tv_str(v->u.s + from, v->n - from);

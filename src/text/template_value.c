@@ -94,7 +94,7 @@ bool mm__tval_equal(trun *r, const tval *a, const tval *b)
     case T_NONE:
         return true;
     case T_STR:
-        return a->n == b->n && memcmp(a->u.s, b->u.s, a->n) == 0;
+        return a->n == b->n && mm__tmpl_step(r, a->n / 1024) && memcmp(a->u.s, b->u.s, a->n) == 0;
     case T_LIST:
     case T_DICT: {
         bool same = a->kind == T_DICT || a->n == b->n;
@@ -120,8 +120,8 @@ int mm__tval_order(trun *r, const tval *a, const tval *b, bool fold_case)
     if (mm__tval_number(a, &x) && mm__tval_number(b, &y)) return (x > y) - (x < y);
     if (a->kind == T_STR && b->kind == T_STR) {
         const tval s = fold_case ? mm__tval_fold(r, a, 'l') : *a, t = fold_case ? mm__tval_fold(r, b, 'l') : *b;
-        if (r->st != MM_OK) return 0;
         const size_t n = s.n < t.n ? s.n : t.n;
+        if (!mm__tmpl_step(r, n / 1024)) return 0;
         const int c = n ? memcmp(s.u.s, t.u.s, n) : 0;
         return c ? c : (s.n > t.n) - (s.n < t.n);
     }
@@ -440,9 +440,9 @@ const tval *mm__tval_dict_find(trun *r, const tdict *d, const tval *key)
     if (!mm__tmpl_step(r, 1 + d->n / 16)) return NULL;
     for (size_t i = 0; i < d->n; i++) {
         const tval *k = &d->keys[i];
-        if (k->kind == T_STR ? key->kind == T_STR && k->n == key->n && memcmp(k->u.s, key->u.s, k->n) == 0
-                             : mm__tval_equal(r, k, key))
-            return &d->vals[i];
+        const bool same_size = k->kind == T_STR && key->kind == T_STR && k->n == key->n;
+        if (same_size && !mm__tmpl_step(r, k->n / 1024)) return NULL;
+        if (same_size ? memcmp(k->u.s, key->u.s, k->n) == 0 : k->kind != T_STR && mm__tval_equal(r, k, key)) return &d->vals[i];
     }
     return NULL;
 }

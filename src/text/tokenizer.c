@@ -45,13 +45,26 @@ bool mm__ids_append(mm__ids *ids, const int32_t *p, size_t n)
 
 /* ---- encoding ---- */
 
-mm_status mm__model_encode(mm__encode *e, const char *s, size_t n)
+static mm_status encode_piece(mm__encode *e, const char *s, size_t n)
 {
     switch (e->t->kind) {
     case MM__MODEL_BPE: return mm__bpe_encode(e, s, n);
     case MM__MODEL_UNIGRAM: return mm__unigram_encode(e, s, n);
     default: return mm__wordpiece_encode(e, s, n);
     }
+}
+
+mm_status mm__model_encode(mm__encode *e, const char *s, size_t n)
+{
+    const bool cuts = e->t->kind == MM__MODEL_BPE ? e->t->bpe.word_cuts : e->t->kind == MM__MODEL_UNIGRAM && e->t->unigram.word_cuts;
+    mm_status st = MM_OK;
+    while (n && st == MM_OK) {
+        const size_t k = cuts ? mm__word_cut(s, n) : n;
+        st = encode_piece(e, s, k);
+        s += k;
+        n -= k;
+    }
+    return st;
 }
 
 /* Text between added tokens; stand-ins that were kept until now become characters. */
@@ -77,7 +90,7 @@ static mm_status encode_segment(mm__encode *e, const char *s, size_t n, bool fir
         n = e->shown.len;
     }
     if (t->n_norm) {
-        st = mm__normalize(e->mem, t->norm, t->n_norm, s, n, &e->norm, &e->spare, e->err);
+        st = mm__normalize(e->mem, t->norm, t->n_norm, s, n, &e->norm, &e->spare, &e->steps, e->err);
         s = mm__buf_str(&e->norm);
         n = e->norm.len;
     }
@@ -117,7 +130,10 @@ static void encode_init(mm__encode *e, const mm__tokenizer *t, unsigned flags, m
     mm__buf_init(&e->spare, e->mem);
     mm__buf_init(&e->word, e->mem);
     mm__buf_init(&e->shown, e->mem);
-    for (size_t i = 0; i < MM__TOKENIZER_OPS; i++) mm__buf_init(&e->edit[i], e->mem);
+    for (size_t i = 0; i < MM__TOKENIZER_OPS; i++) {
+        mm__buf_init(&e->edit[i], e->mem);
+        e->edit[i].limit = MM__TEXT_MAX;
+    }
 }
 
 static void encode_free(mm__encode *e)
@@ -137,7 +153,7 @@ static void encode_free(mm__encode *e)
 
 mm_status mm__text_repair(const mm__tokenizer *t, const char **s, size_t *n, mm__buf *fixed, mm_error *err)
 {
-    if (*n > MM__TEXT_MAX) return mm__fail(err, MM_E_LIMIT, "a text of %zu bytes exceeds %zu", *n, (size_t)MM__TEXT_MAX);
+    if (*n > MM__TEXT_MAX) return mm__fail(err, MM_E_LIMIT, "a text of %zu bytes exceeds %zu", *n, MM__TEXT_MAX);
     if (!*n || t->keeps_bytes || mm__utf8_valid(*s, *n)) return MM_OK;
     mm__utf8_repair(*s, *n, fixed);
     *s = mm__buf_str(fixed);
@@ -177,6 +193,7 @@ mm_status mm__tokenize_plain(const mm__tokenizer *t, const char *text, size_t le
     mm__encode e;
     encode_init(&e, t, flags, out, err);
     e.plain = plain && plain->open ? plain : NULL;
+    e.steps = MM__REGEX_STEPS(len);
     const bool around = (flags & MM__TOKENIZE_AROUND) && t->n_post;
     mm_status st = around ? encode_around(&e, text, len) : encode_one(&e, text, len);
     encode_free(&e);

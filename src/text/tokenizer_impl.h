@@ -19,7 +19,10 @@
 #include "tokenizer.h"
 #include <string.h>
 
-#define MM__TEXT_MAX ((size_t)1 << 30)   /* bytes of one text: positions are 32 bits wide */
+#define MM__TEXT_MAX ((size_t)64 << 20)  /* bytes of one text, also while it is normalised: positions are 32 bits wide */
+#define MM__TOKEN_MAX ((size_t)1024)     /* bytes of one spelling: matching costs up to that many steps a byte of text */
+#define MM__SPOKEN_MAX ((size_t)16384)   /* bytes that one id may become when it is decoded */
+#define MM__REGEX_STEPS(n) (((uint64_t)64 << 20) + (uint64_t)256 * (n)) /* for all matches in a text of n bytes */
 #define MM__TOKENIZER_OPS 32             /* operations per stage */
 #define MM__TOKENIZER_IDS (1u << 24)     /* largest id + 1 */
 #define MM__NO_RANK UINT32_MAX
@@ -124,9 +127,10 @@ void mm__regex_free(mm__regex *r);
 typedef struct mm__regex_run mm__regex_run; /* match state of one call */
 mm__regex_run *mm__regex_run_create(const mm__regex *r);
 void mm__regex_run_free(mm__regex_run *run);
-/* First match at or behind `from`, which is 0 for the first search in a text; that one refuses text that is not UTF-8. *found false when there is none. */
-mm_status mm__regex_next(const mm__regex *r, mm__regex_run *run, const char *text, size_t len, size_t from, bool *found,
-                         size_t *start, size_t *end, mm_error *err);
+/* First match at or behind `from`, which is 0 for the first search in a text; that one refuses text that is not UTF-8.
+ * *found false when there is none. Work is paid from *steps; none left: MM_E_LIMIT. */
+mm_status mm__regex_next(const mm__regex *r, mm__regex_run *run, const char *text, size_t len, size_t from, uint64_t *steps,
+                         bool *found, size_t *start, size_t *end, mm_error *err);
 
 typedef struct mm__scan {
     uint8_t words;        /* MM__SCAN_* */
@@ -188,8 +192,9 @@ typedef struct mm__norm {
     mm__charsmap map; /* CHARSMAP, SPM; bytes NULL: none */
 } mm__norm;
 
+/* Result in `out`. *steps: what regular expressions may still cost. More than MM__TEXT_MAX bytes are MM_E_LIMIT. */
 mm_status mm__normalize(mm__mem *mem, const mm__norm *ops, size_t n_ops, const char *text, size_t len, mm__buf *out,
-                        mm__buf *spare, mm_error *err);
+                        mm__buf *spare, uint64_t *steps, mm_error *err);
 /* True when the operation passes bytes that are no UTF-8 through unchanged. */
 bool mm__norm_keeps_bytes(const mm__norm *op);
 void mm__norm_free(mm__norm *op, mm__mem *mem);
@@ -326,8 +331,10 @@ typedef struct mm__encode {
     mm__buf norm, spare, word, shown;
     mm__buf edit[MM__TOKENIZER_OPS];
     mm__regex_run *run[MM__TOKENIZER_OPS];
+    uint64_t steps; /* left for regular expressions */
 } mm__encode;
 
+/* One piece. */
 mm_status mm__bpe_encode(mm__encode *e, const char *s, size_t n);
 mm_status mm__unigram_encode(mm__encode *e, const char *s, size_t n);
 mm_status mm__wordpiece_encode(mm__encode *e, const char *s, size_t n);

@@ -40,7 +40,7 @@ static mm_status viterbi(mm__encode *e, const char *s, size_t n)
 }
 
 /* Ids of the best path. The chain leads backwards, so it is collected in reverse and turned round. */
-static mm_status encode_word(mm__encode *e, const char *s, size_t n)
+mm_status mm__unigram_encode(mm__encode *e, const char *s, size_t n)
 {
     const mm__unigram *u = &e->t->unigram;
     mm_status st = viterbi(e, s, n);
@@ -66,16 +66,4 @@ static mm_status encode_word(mm__encode *e, const char *s, size_t n)
         a[j - 1] = t;
     }
     return MM_OK;
-}
-
-mm_status mm__unigram_encode(mm__encode *e, const char *s, size_t n)
-{
-    mm_status st = MM_OK;
-    while (n && st == MM_OK) {
-        size_t k = e->t->unigram.word_cuts ? mm__word_cut(s, n) : n;
-        st = encode_word(e, s, k);
-        s += k;
-        n -= k;
-    }
-    return st;
 }

@@ -201,6 +201,25 @@ static mm_status run(const char *text, size_t len)
     return st;
 }
 
+/* Equal strings at two places, and a mapping by one of them. */
+#define TWO \
+    "{% set s = '1' * 8000000 %}{% set t = '1' * 4000000 + '1' * 4000000 %}{% set d = {s: 1} %}{% for i in range(30000) %}"
+
+/* What honest templates may use, and that looking for a name among many is paid for. */
+static void budgets_leave_room(void **state)
+{
+    static const char enough[] = "{% for a in range(300) %}{% for b in range(1000) %}{% endfor %}{% endfor %}";
+    mm__buf b;
+    (void)state;
+    assert_int_equal(run(enough, sizeof enough - 1), MM_OK);
+    mm__buf_init(&b, mem);
+    mm__buf_puts(&b, "{% for i in range(1) %}");
+    for (int i = 0; i < 3900; i++) mm__buf_printf(&b, "{%% set x%d = 1 %%}", i);
+    mm__buf_puts(&b, "{% for k in range(60000) %}{% if x3899 %}{% endif %}{% endfor %}{% endfor %}");
+    assert_int_equal(run(mm__buf_str(&b), b.len), MM_E_LIMIT);
+    mm__buf_free(&b);
+}
+
 static void budgets_end_harmful_templates(void **state)
 {
     (void)state;
@@ -222,6 +241,20 @@ static void budgets_end_harmful_templates(void **state)
         "{% set s = 'ab' * 4000000 %}{% for i in range(60000) %}{% if s[::-1] == s %}{% endif %}{% endfor %}",
         "{% set s = range(60000) | list %}{% for i in range(60000) %}{{ s | sort | length }}{% endfor %}",
         "{{ range(60000) | map('string') | list | unique | list | length }}",
+        "{% set s = '1' * 16000000 %}{% for i in range(60000) %}{{ s[99999999] }}{% endfor %}",
+        TWO "{% if s == t %}{% endif %}{% endfor %}",
+        TWO "{% if s < t %}{% endif %}{% endfor %}",
+        TWO "{% if d[t] %}{% endif %}{% endfor %}",
+        TWO "{% if s.startswith(t) %}{% endif %}{% endfor %}",
+        TWO "{% set x = s.split('2') %}{% endfor %}",
+        TWO "{% set x = s.count('2') %}{% endfor %}",
+        TWO "{% set x = s.isdigit() %}{% endfor %}",
+        TWO "{% set x = s | int %}{% endfor %}",
+        TWO "{% set x = s | float %}{% endfor %}",
+        TWO "{% set x = ' '.strip(s) %}{% endfor %}",
+        "{% set s = ' ' * 8000000 %}{% for i in range(60000) %}{% set x = s.strip() %}{% endfor %}",
+        "{% set s = '1' * 8000000 %}{% set t = '1' * 4000000 %}{{ s.rfind(t) }}",
+        "{% for a in range(1200) %}{% for b in range(1000) %}{% endfor %}{% endfor %}", /* no eightfold budget either */
         "{{ 9223372036854775807 + 1 }}",
         "{{ 10 ** 100 }}",
         "{{ range(0, 9223372036854775807, 1) }}",
@@ -351,7 +384,7 @@ int main(void)
         cmocka_unit_test(constructs_equal_jinja),
         cmocka_unit_test(families_render_as_the_reference),
         cmocka_unit_test(a_published_template_renders_as_recorded),
-        cmocka_unit_test(budgets_end_harmful_templates),
+        cmocka_unit_test(budgets_end_harmful_templates), cmocka_unit_test(budgets_leave_room),
         cmocka_unit_test(nesting_is_bounded),
         cmocka_unit_test(errors_have_their_codes),
         cmocka_unit_test(damaged_templates_never_crash),
