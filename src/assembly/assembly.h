@@ -95,6 +95,7 @@ struct mm__assembly {
     bool drop_first;          /* leave out the first row of the features, usually the class token */
     int pool;                 /* text embeddings: 0 pooled output, 1 mean of the rows, 2 first row */
     bool hide_padding;        /* text encoders that always pad: rows do not see the padding */
+    bool plain_text;          /* a SentencePiece text side strips punctuation and collapses blanks first */
     mm__prompt_policy prompt;
     mm__speech_policy audio;
     mm__score_policy score;

@@ -70,6 +70,7 @@ static mm_status create(mm__assembly *a, mm__source *s, mm_error *err)
 {
     const bool sigmoid = is_sigmoid(s);
     a->hide_padding = sigmoid && reads_mask(s);
+    a->plain_text = sigmoid && strcmp(mm__json_str(mm__json_get(s->tokenizer_config.root, "tokenizer_class"), NULL, ""), "SiglipTokenizer") == 0;
     a->tasks = MM__TASK_SCORE | MM__TASK_EMBED;
     a->modalities = MM__IN_TEXT | MM__IN_IMAGE;
     mm__loader vision = tower(a, s, "vision_config", sigmoid ? "siglip_vision_model" : "clip_vision_model");

@@ -141,7 +141,7 @@ static mm_status tokenizer_from_files(mm__assembly *a, const mm__source *s, mm_e
     size_t len;
     mm_status st = mm__read_file(&s->files, s->spm_path, SPM_LIMIT, &bytes, &len, err);
     if (st != MM_OK) return st;
-    st = mm__tokenizer_from_spm(a->mem, bytes, len, s->tokenizer_config.root, s->spm_path, &a->tokenizer, err);
+    st = mm__tokenizer_from_spm(a->mem, bytes, len, s->tokenizer_config.root, a->plain_text, s->spm_path, &a->tokenizer, err);
     mm__free(a->mem, bytes);
     return st;
 }

@@ -218,7 +218,7 @@ static int switch_of(const mm__json *config, const char *key, int otherwise)
     return v ? mm__json_bool(v, false) : otherwise; /* an explicit null is "no" */
 }
 
-mm_status mm__tokenizer_from_spm(mm__mem *mem, const void *bytes, size_t len, const mm__json *config, const char *what,
+mm_status mm__tokenizer_from_spm(mm__mem *mem, const void *bytes, size_t len, const mm__json *config, bool plain, const char *what,
                                  mm__tokenizer **out, mm_error *err)
 {
     model m = {.mem = mem};
@@ -233,7 +233,7 @@ mm_status mm__tokenizer_from_spm(mm__mem *mem, const void *bytes, size_t len, co
     m.v.add_eos = switch_of(config, "add_eos_token", -1);
     m.v.add_space_prefix = switch_of(config, "add_prefix_space", m.v.add_space_prefix);
     extra.lower = switch_of(config, "do_lower_case", 0) != 0;
-    extra.plain = !strcmp(mm__json_str(mm__json_get(config, "tokenizer_class"), NULL, ""), "SiglipTokenizer");
+    extra.plain = plain;
     extra.strip = m.strip;
     m.v.n = m.n;
     m.v.tokens = m.tokens;

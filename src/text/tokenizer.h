@@ -49,9 +49,9 @@ typedef struct mm__vocab {
 mm_status mm__tokenizer_from_json(mm__mem *mem, const mm__json *doc, const mm__json *config, const char *what,
                                   mm__tokenizer **out, mm_error *err);
 mm_status mm__tokenizer_from_vocab(mm__mem *mem, const mm__vocab *vocab, const char *what, mm__tokenizer **out, mm_error *err);
-/* A SentencePiece .model (protobuf), with tokenizer_config.json's object or NULL (its tokenizer_class decides extras such
- * as canonicalisation to lower case without punctuation). */
-mm_status mm__tokenizer_from_spm(mm__mem *mem, const void *bytes, size_t len, const mm__json *config, const char *what,
+/* A SentencePiece .model (protobuf), with tokenizer_config.json's object or NULL. `plain`: the product strips ASCII punctuation
+ * and collapses white space before anything else, which neither file says. */
+mm_status mm__tokenizer_from_spm(mm__mem *mem, const void *bytes, size_t len, const mm__json *config, bool plain, const char *what,
                                  mm__tokenizer **out, mm_error *err);
 void mm__tokenizer_destroy(mm__tokenizer *t);
 

@@ -56,7 +56,9 @@ static inline mm__tokenizer *tokenizer_of_spm(mm__mem *mem, const char *dir, con
     snprintf(path, sizeof path, "%s/%s", dir, file);
     if (mm__path_kind(&(mm__files){0}, path) == MM__PATH_FILE) {
         if (mm__read_file(&(mm__files){.mem = mem}, path, (size_t)1 << 28, &bytes, &len, &err) != MM_OK) fail_msg("%s", err.text);
-        if (mm__tokenizer_from_spm(mem, bytes, len, config ? mm__json_root(config) : NULL, path, &t, &err) != MM_OK) fail_msg("%s", err.text);
+        const mm__json *root = config ? mm__json_root(config) : NULL;
+        const bool plain = strcmp(mm__json_str(mm__json_get(root, "tokenizer_class"), NULL, ""), "SiglipTokenizer") == 0;
+        if (mm__tokenizer_from_spm(mem, bytes, len, root, plain, path, &t, &err) != MM_OK) fail_msg("%s", err.text);
     }
     mm__free(mem, bytes);
     mm__json_free(config);

@@ -140,7 +140,7 @@ static void damage_is_refused(void **state)
             seed = seed * 1103515245u + 12345u;
             copy[(seed >> 8) % len] = (char)(seed >> 24);
         }
-        st = mm__tokenizer_from_spm(mem, copy, n, NULL, "test", &t, &err);
+        st = mm__tokenizer_from_spm(mem, copy, n, NULL, i % 2 != 0, "test", &t, &err);
         if (st == MM_OK) count_of(mem, t, "a photo of <unk> \xE2\x96\x81 x", MM__TOKENIZE_AROUND, 0);
         mm__tokenizer_destroy(t);
     }
