@@ -81,13 +81,26 @@ $(BUILD)/flags: FORCE
 .PHONY: FORCE
 FORCE:
 
+# The same for the list of objects: a source that is gone takes its object out of the libraries.
+$(BUILD)/objects: FORCE
+	@mkdir -p $(@D)
+	@echo '$(OBJ)' | cmp -s - $@ || echo '$(OBJ)' > $@
+
+# Once, before the first object: whether the headers of the libraries are there.
+$(BUILD)/headers:
+	@mkdir -p $(@D)
+	@printf '#include <stdio.h>\n%s\n' $(foreach h,stb/stb_image jpeglib sndfile mpg123 samplerate zstd utf8proc jansson,'#include <$(h).h>') \
+	    '#define PCRE2_CODE_UNIT_WIDTH 8' '#include <pcre2.h>' > $@.c
+	@$(CC) -E $@.c >/dev/null 2>&1 || { echo 'The packages that a build needs are not there: make deps installs them, or says how.' >&2; exit 1; }
+	@touch $@
+
 AVX2   := -mavx2 -mfma -mf16c
 AVX512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni $(AVX2)
 $(BUILD)/obj/%_avx2.o: ISA := $(AVX2)
 $(BUILD)/obj/%_avxvnni.o: ISA := -mavxvnni $(AVX2)
 $(BUILD)/obj/%_avx512.o: ISA := $(AVX512)
 $(BUILD)/obj/%_avx512bf16.o: ISA := -mavx512bf16 $(AVX512)
-$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags $(BUILD)/headers
 	@mkdir -p $(@D)
 	$(call say,CC  )
 	$(Q)$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -c $< -o $@
@@ -96,21 +109,21 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 # ---- libraries ----------------------------------------------------------------------------------------------------
 
 # Every internal symbol, for the unit tests.
-$(BUILD)/libmm_all.a: $(OBJ)
+$(BUILD)/libmm_all.a: $(OBJ) $(BUILD)/objects
 	@rm -f $@
 	$(call say,AR  )
-	$(Q)$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $(OBJ)
 
 # One relocatable object in which everything but mm_* is local, so that a static link exports no more than a shared one.
-$(STATIC): $(OBJ)
+$(STATIC): $(OBJ) $(BUILD)/objects
 	@mkdir -p $(@D)
 	$(call say,AR  )
-	$(Q)$(LD) -r -o $(BUILD)/libmm.o $^
+	$(Q)$(LD) -r -o $(BUILD)/libmm.o $(OBJ)
 	$(Q)$(OBJCOPY) --localize-hidden $(BUILD)/libmm.o
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $(BUILD)/libmm.o
 
-$(SHARED): $(OBJ) src/api/libmm.map
+$(SHARED): $(OBJ) $(BUILD)/objects src/api/libmm.map
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) -shared $(SANFLAGS) -Wl,-soname,$(SONAME) -Wl,--version-script=src/api/libmm.map $(if $(SAN),,-Wl$(comma)--no-undefined) \

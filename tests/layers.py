@@ -140,7 +140,7 @@ def main():
             continue
         check_includes(rules, root, path, room, text, report)
         check_words(rules, names, inside, room, text, report)
-    print(f'layers: {n_files} files, {n_bad} violations')
+    print(f'{"FAIL" if n_bad or not n_files else "ok"} layers: {n_files} files, {n_bad} violations')
     return 1 if n_bad else 0
 
 

@@ -27,15 +27,16 @@ static bool match(const mm__source *s)
     return s->kind == MM__SRC_GGUF && s->mmproj && s->mmproj->gguf && strcmp(projector_type(s->mmproj), "mlp") == 0;
 }
 
-static void gguf_normalisation(const mm__source *mmproj, mm__image_policy *p)
+static mm_status gguf_normalisation(const mm__source *mmproj, mm__image_policy *p, mm_error *err)
 {
     mm__gguf_value mean = mm__gguf_get(mmproj->gguf, "clip.vision.image_mean");
     mm__gguf_value std = mm__gguf_get(mmproj->gguf, "clip.vision.image_std");
-    if (mean.kind != MM__GGUF_ARRAY || std.kind != MM__GGUF_ARRAY || mean.n != 3 || std.n != 3) return;
+    if (mean.kind != MM__GGUF_ARRAY || std.kind != MM__GGUF_ARRAY || mean.n != 3 || std.n != 3) return MM_OK;
     for (size_t i = 0; i < 3; i++) {
         p->mean[i] = (float)mm__gguf_elem(&mean, i).f;
         p->std[i] = (float)mm__gguf_elem(&std, i).f;
     }
+    return mm__image_policy_check(p, mmproj->path, err);
 }
 
 static mm_status create_from_gguf(mm__assembly *a, mm__source *s, mm_error *err)
@@ -49,7 +50,7 @@ static mm_status create_from_gguf(mm__assembly *a, mm__source *s, mm_error *err)
     if (st == MM_OK) st = mm__decoder_create(&text, &a->decoder, err);
     if (st != MM_OK) return st;
     a->image = mm__assembly_policy(MM__FIT_SHORTEST, a->vision->info.image_size, MM__STATS_WEB);
-    gguf_normalisation(s->mmproj, &a->image);
+    if ((st = gguf_normalisation(s->mmproj, &a->image, err)) != MM_OK) return st;
     a->drop_first = a->vision->info.has_cls;
     /* Converters either leave out the blocks behind the feature layer, or keep them and name the layer. */
     mm__gguf_value layer = mm__gguf_get(s->mmproj->gguf, "clip.vision.feature_layer");

@@ -246,6 +246,8 @@ static mm_status find_specials(mm__assembly *a, const mm__source *s, mm_error *e
         return mm__fail(err, MM_E_FORMAT, "%s: special token ids lie outside the %lld logits", s->path, (long long)n_vocab);
     /* English-only models have no use for language tokens, although the vocabulary lists them: their end token is one lower. */
     p->multilingual = mm__json_bool(mm__json_get(s->generation.root, "is_multilingual"), n_vocab != 51864 && p->transcribe >= 0);
+    if (p->multilingual && (p->transcribe < 0 || p->translate < 0))
+        return mm__fail(err, MM_E_FORMAT, "%s: a multilingual vocabulary needs the tokens <|transcribe|> and <|translate|>", s->path);
     /* A generation configuration that states no bound sets none. */
     const int64_t first = mm__json_int(mm__json_get(s->generation.root, "max_initial_timestamp_index"),
                                        s->generation.root ? -1 : 100 / HUNDREDTHS_PER_TIMESTAMP);

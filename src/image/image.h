@@ -51,6 +51,8 @@ typedef struct mm__image_policy {
  * older feature_extractor_type), by `fallback` after that. Refuses values out of range. */
 mm_status mm__image_policy_from_json(const mm__json *doc, const mm__image_policy *fallback, const char *what,
                                      mm__image_policy *out, mm_error *err);
+/* Refuses means and deviations out of the same range, wherever they were read. */
+mm_status mm__image_policy_check(const mm__image_policy *p, const char *what, mm_error *err);
 /* Size in pixels the policy's result has for a given picture. */
 void mm__image_policy_size(const mm__image_policy *p, int32_t w, int32_t h, int32_t *out_w, int32_t *out_h);
 

@@ -2,8 +2,8 @@
  * stb_image's by up to a level, enough to turn a close choice of a token.
  *
  * The library reports errors by calling back; the callback jumps out to the one setjmp below, so nothing that must be
- * released may be held in registers across it - everything sits in `decode`. Truncated files and files with more scans
- * than any honest progressive picture are refused. */
+ * released may be held in registers across it - everything sits in `decode`. Truncated files are refused; so are, by
+ * probe.c beforehand, files with more scans than any honest progressive picture has. */
 #include "jpeg.h"
 
 #include "../base/error.h"
@@ -13,12 +13,9 @@
 #include <jerror.h>
 #include <jpeglib.h>
 
-#define MAX_SCANS 256
-
 typedef struct decode {
     struct jpeg_decompress_struct info;
     struct jpeg_error_mgr errors;
-    struct jpeg_progress_mgr progress;
     jmp_buf failed;
     bool truncated;
     mm__pixels *pixels;
@@ -33,11 +30,6 @@ static void on_message(j_common_ptr info, int level)
 {
     decode *d = info->client_data;
     if (level < 0 && (info->err->msg_code == JWRN_JPEG_EOF || info->err->msg_code == JWRN_HIT_MARKER)) d->truncated = true;
-}
-
-static void on_progress(j_common_ptr info)
-{
-    if (((j_decompress_ptr)info)->input_scan_number > MAX_SCANS) on_error(info);
 }
 
 static void ignore(j_common_ptr info)
@@ -75,8 +67,6 @@ mm_status mm__jpeg_decode(mm__mem *mem, const void *bytes, size_t len, int32_t w
     d->info.client_data = d;
     if (!setjmp(d->failed)) {
         jpeg_create_decompress(&d->info);
-        d->progress.progress_monitor = on_progress;
-        d->info.progress = &d->progress;
         jpeg_mem_src(&d->info, bytes, (unsigned long)len);
         st = read_rows(d, mem, w, h, err);
     } else {

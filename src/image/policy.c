@@ -23,6 +23,9 @@
         0.5f, 0.5f, 0.5f                                                                                                       \
     }
 
+#define MAX_STATISTIC 1e4
+#define MIN_STD 1e-6
+
 enum { CROPS = 1, PADS = 2 };
 
 typedef struct class_defaults {
@@ -159,13 +162,26 @@ static mm_status read_crop(const mm__json *v, const char *what, mm__image_policy
     return st == MM_OK ? read_edge(mm__json_get(v, "width"), what, "crop_size.width", &p->crop_width, err) : st;
 }
 
+static bool in_range(double x, double min)
+{
+    return isfinite(x) && x >= min && x <= MAX_STATISTIC;
+}
+
+mm_status mm__image_policy_check(const mm__image_policy *p, const char *what, mm_error *err)
+{
+    for (int c = 0; c < 3; c++)
+        if (!in_range(p->mean[c], -MAX_STATISTIC) || !in_range(p->std[c], MIN_STD))
+            return mm__fail(err, MM_E_FORMAT, "%s: image_mean or image_std is out of range", what);
+    return MM_OK;
+}
+
 static mm_status read_triple(const mm__json *v, double min, const char *what, const char *key, float out[3], mm_error *err)
 {
     bool list = mm__json_kind(v) == MM__JSON_ARRAY;
     if (list && mm__json_count(v) != 3) return mm__fail(err, MM_E_FORMAT, "%s: %s must have three numbers", what, key);
     for (size_t i = 0; i < 3; i++) {
         double x = mm__json_num(list ? mm__json_at(v, i) : v, NAN);
-        if (!isfinite(x) || x < min || x > 1e4) return mm__fail(err, MM_E_FORMAT, "%s: %s is out of range", what, key);
+        if (!in_range(x, min)) return mm__fail(err, MM_E_FORMAT, "%s: %s is out of range", what, key);
         out[i] = (float)x;
     }
     return MM_OK;
@@ -175,8 +191,8 @@ static mm_status read_values(const mm__json *doc, const char *what, mm__image_po
 {
     mm_status st = MM_OK;
     const mm__json *v;
-    if (present(v = mm__json_get(doc, "image_mean"))) st = read_triple(v, -1e4, what, "image_mean", p->mean, err);
-    if (st == MM_OK && present(v = mm__json_get(doc, "image_std"))) st = read_triple(v, 1e-6, what, "image_std", p->std, err);
+    if (present(v = mm__json_get(doc, "image_mean"))) st = read_triple(v, -MAX_STATISTIC, what, "image_mean", p->mean, err);
+    if (st == MM_OK && present(v = mm__json_get(doc, "image_std"))) st = read_triple(v, MIN_STD, what, "image_std", p->std, err);
     if (st != MM_OK) return st;
     if (present(v = mm__json_get(doc, "rescale_factor"))) {
         double x = mm__json_num(v, NAN);
@@ -203,7 +219,7 @@ static mm_status read_geometry(const mm__json *doc, const char *what, int can, m
         !present(mm__json_get(doc, "pad_size"))) {
         if (p->fit == MM__FIT_SHORTEST) p->width = p->height = p->shortest;
         p->fit = MM__FIT_PAD_SQUARE;
-        for (int c = 0; c < 3; c++) p->pad_color[c] = (uint8_t)(p->mean[c] * 255.0f);
+        for (int c = 0; c < 3; c++) p->pad_color[c] = (uint8_t)fminf(fmaxf(p->mean[c] * 255.0f, 0), 255);
     }
     if (!crop)
         p->crop_width = p->crop_height = 0;

@@ -79,7 +79,9 @@ static void stb_free(void *p)
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic ignored "-Wshadow"
 #pragma GCC diagnostic ignored "-Wsign-compare"
+#ifndef __clang__ /* which does not know it */
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <stb/stb_image.h>
 
 bool mm__stb_decode(mm__mem *mem, const uint8_t *bytes, size_t len, size_t max_block, mm__stb_result *out)

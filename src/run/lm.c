@@ -148,7 +148,8 @@ mm_status mm__lm_copy(mm__lm *lm, const mm__lm *from, int32_t n, mm_error *err)
 
 /* ---- building ---- */
 
-static mm_status emit(mm__lm *lm, forward *f, bool all_logits, const char *scope, mm_error *err)
+/* Rows from `first` on get logits. */
+static mm_status emit(mm__lm *lm, forward *f, int32_t first, const char *scope, mm_error *err)
 {
     mm__graph *g = f->g;
     const mm__lm_info *info = &lm->d->info;
@@ -164,21 +165,21 @@ static mm_status emit(mm__lm *lm, forward *f, bool all_logits, const char *scope
         x = mm__splice(g, x, f->media, f->media_at);
     }
     mm__node *h = lm->d->ops->forward(lm->d, g, x, &f->step);
-    if (h && !all_logits) h = mm__split_rows(g, h, f->n_rows - 1, 1);
+    if (h && first) h = mm__split_rows(g, h, first, f->n_rows - first);
     mm__scope_pop(g);
     f->logits = lm->d->ops->head(lm->d, g, h);
     if (f->logits) mm__output(g, f->logits);
     return mm__graph_status(g, err);
 }
 
-static mm_status build(mm__lm *lm, forward *f, int32_t n_rows, int32_t n_media, bool all_logits, const mm__lm_watch *watch,
+static mm_status build(mm__lm *lm, forward *f, int32_t n_rows, int32_t n_media, int32_t first, const mm__lm_watch *watch,
                        const char *scope, mm_error *err)
 {
     *f = (forward){.n_rows = n_rows, .n_media = n_media};
     mm_status st = mm__graph_create(lm->a->backend, &f->g, err);
     if (st != MM_OK) return st;
     if (watch) mm__graph_watch(f->g, watch->patterns, watch->n);
-    if ((st = emit(lm, f, all_logits, scope, err)) == MM_OK) st = mm__graph_plan(f->g, err);
+    if ((st = emit(lm, f, first, scope, err)) == MM_OK) st = mm__graph_plan(f->g, err);
     if (st != MM_OK) {
         mm__graph_destroy(f->g);
         f->g = NULL;
@@ -303,7 +304,7 @@ mm_status mm__lm_prefill(mm__lm *lm, const mm__row *rows, size_t n, const mm__lm
         int32_t n_media = 0;
         for (int32_t i = 0; i < t; i++) n_media += rows[at + (size_t)i].medium >= 0;
         forward f;
-        if ((st = build(lm, &f, t, n_media, watches_logits(watch), watch, scope, err)) != MM_OK) break;
+        if ((st = build(lm, &f, t, n_media, watches_logits(watch) ? 0 : t - 1, watch, scope, err)) != MM_OK) break;
         st = run(lm, &f, rows + at, media, cancel, err);
         if (st == MM_OK && at + chunk >= n) st = read_logits(lm, &f, mm__rows(f.logits) - 1, logits, err);
         if (st == MM_OK && watch) st = watch->deliver(watch->user, f.g, err);
@@ -320,14 +321,14 @@ mm_status mm__lm_step(mm__lm *lm, int32_t id, const atomic_int *cancel, float *l
         mm__graph_destroy(lm->one.g);
         lm->one.g = NULL;
     }
-    if (!lm->one.g && (st = build(lm, &lm->one, 1, 0, true, NULL, "", err)) != MM_OK) return st;
+    if (!lm->one.g && (st = build(lm, &lm->one, 1, 0, 0, NULL, "", err)) != MM_OK) return st;
     const mm__row row = {id, -1, 0, -1};
     if ((st = run(lm, &lm->one, &row, NULL, cancel, err)) != MM_OK) return st;
     return read_logits(lm, &lm->one, 0, logits, err);
 }
 
-mm_status mm__lm_logits_all(mm__lm *lm, const int32_t *ids, size_t n, const mm__lm_watch *watch, const char *scope,
-                            const atomic_int *cancel, float *logits, mm_error *err)
+mm_status mm__lm_logits_from(mm__lm *lm, const int32_t *ids, size_t n, size_t first, const mm__lm_watch *watch, const char *scope,
+                             const atomic_int *cancel, float *logits, mm_error *err)
 {
     mm_status st = make_room(lm, n, err);
     if (st != MM_OK) return st;
@@ -335,9 +336,9 @@ mm_status mm__lm_logits_all(mm__lm *lm, const int32_t *ids, size_t n, const mm__
     if (!rows) return mm__nomem(err, "rows");
     for (size_t i = 0; i < n; i++) rows[i] = (mm__row){ids[i], -1, 0, -1};
     forward f;
-    if ((st = build(lm, &f, (int32_t)n, 0, true, watch, scope, err)) == MM_OK) {
+    if ((st = build(lm, &f, (int32_t)n, 0, (int32_t)first, watch, scope, err)) == MM_OK) {
         st = run(lm, &f, rows, NULL, cancel, err);
-        if (st == MM_OK) st = mm__graph_read(f.g, f.logits, logits, n * (size_t)lm->d->info.n_vocab * sizeof *logits, err);
+        if (st == MM_OK) st = mm__graph_read(f.g, f.logits, logits, (n - first) * (size_t)lm->d->info.n_vocab * sizeof *logits, err);
         if (st == MM_OK && watch) st = watch->deliver(watch->user, f.g, err);
         mm__graph_destroy(f.g);
     }
@@ -399,7 +400,7 @@ mm_status mm__lm_cross(mm__lm *lm, const float *rows, int32_t n, const atomic_in
 static mm_status measure_chunk(mm__lm *lm, int32_t n_rows, int32_t n_media, bool all_logits, size_t *most, mm_error *err)
 {
     forward f;
-    mm_status st = build(lm, &f, n_rows, n_media, all_logits, NULL, "", err);
+    mm_status st = build(lm, &f, n_rows, n_media, all_logits ? 0 : n_rows - 1, NULL, "", err);
     if (st != MM_OK) return st;
     if (mm__graph_bytes(f.g) > *most) *most = mm__graph_bytes(f.g);
     mm__graph_destroy(f.g);

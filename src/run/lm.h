@@ -43,7 +43,7 @@ typedef struct mm__lm_use {
     int32_t n_ctx;
     int32_t n_rows, n_media;  /* of a prompt, and how many of them are rows of media */
     int32_t n_cross;          /* rows of the memory that cross-attention reads */
-    bool all_logits;          /* the prompt goes through mm__lm_logits_all */
+    bool all_logits;          /* the prompt goes through mm__lm_logits_from */
 } mm__lm_use;
 typedef struct mm__lm_bytes { size_t kv, cross, arena; } mm__lm_bytes;
 mm_status mm__lm_measure(mm__assembly *a, const mm__lm_use *use, mm__lm_bytes *out, mm_error *err);
@@ -62,9 +62,9 @@ mm_status mm__lm_prefill(mm__lm *lm, const mm__row *rows, size_t n, const mm__lm
                          const char *scope, const atomic_int *cancel, float *logits, mm_error *err);
 /* Appends one token; its graph is built once and re-bound. */
 mm_status mm__lm_step(mm__lm *lm, int32_t id, const atomic_int *cancel, float *logits, mm_error *err);
-/* Appends tokens and leaves all their logits, [n, n_vocab]. watch may be NULL. */
-mm_status mm__lm_logits_all(mm__lm *lm, const int32_t *ids, size_t n, const mm__lm_watch *watch, const char *scope,
-                            const atomic_int *cancel, float *logits, mm_error *err);
+/* Appends tokens and leaves the logits of those from `first` on, [n - first, n_vocab]. watch may be NULL. */
+mm_status mm__lm_logits_from(mm__lm *lm, const int32_t *ids, size_t n, size_t first, const mm__lm_watch *watch, const char *scope,
+                             const atomic_int *cancel, float *logits, mm_error *err);
 /* Makes rows [n, cross_width] the memory that cross-attention reads, replacing what was there. */
 mm_status mm__lm_cross(mm__lm *lm, const float *rows, int32_t n, const atomic_int *cancel, mm_error *err);
 

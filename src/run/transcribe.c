@@ -245,16 +245,16 @@ static mm_status prompt_logits(mm__session *s, window *w, size_t *n_prompt, mm_e
     mm__ids_init(&ids, s->mem);
     float *all = NULL;
     mm_status st = push_prompt(s, &ids, &sot_at) ? MM_OK : mm__nomem(err, "token ids");
-    if (st == MM_OK && !(all = mm__calloc(s->mem, ids.len, n_vocab * sizeof *all))) st = mm__nomem(err, "logits");
+    if (st == MM_OK && !(all = mm__calloc(s->mem, ids.len - sot_at, n_vocab * sizeof *all))) st = mm__nomem(err, "logits");
     mm__lm_truncate(s->lm, 0);
     const bool first = s->speech->seek == 0 && w->temperature == 0;
     const double start = mm__os_now();
     if (st == MM_OK)
-        st = mm__lm_logits_all(s->lm, ids.data, ids.len, first ? mm__watch_lm(s, &watch) : NULL, "dec", &s->cancel, all, err);
+        st = mm__lm_logits_from(s->lm, ids.data, ids.len, sot_at, first ? mm__watch_lm(s, &watch) : NULL, "dec", &s->cancel, all, err);
     s->prefill_s += mm__os_now() - start;
     if (st == MM_OK) {
-        if (p->no_speech >= 0) w->no_speech = softmax_at(all + sot_at * n_vocab, (int32_t)n_vocab, p->no_speech);
-        memcpy(s->logits, all + (ids.len - 1) * n_vocab, n_vocab * sizeof *all);
+        if (p->no_speech >= 0) w->no_speech = softmax_at(all, (int32_t)n_vocab, p->no_speech);
+        memcpy(s->logits, all + (ids.len - sot_at - 1) * n_vocab, n_vocab * sizeof *all);
         *n_prompt = ids.len;
         s->prefill_rows += ids.len;
     }

@@ -38,7 +38,7 @@ unsigned mm__cpu_features(void)
 static void read_brand(char out[49])
 {
     uint32_t word[12] = {0};
-    if (__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u)
+    if ((unsigned)__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u)
         for (unsigned i = 0; i < 3; i++) __get_cpuid(0x80000002u + i, &word[4 * i], &word[4 * i + 1], &word[4 * i + 2], &word[4 * i + 3]);
     memcpy(out, word, 48);
     out[48] = 0;

@@ -28,7 +28,7 @@ static void whole(bench *b, const int32_t *ids, size_t n, float *out)
     float *all = mm__calloc(b->mem, n, n_vocab * sizeof *all);
     assert_non_null(all);
     assert_int_equal(mm__lm_create(b->a, (int32_t)n, &lm, &err), MM_OK);
-    if (mm__lm_logits_all(lm, ids, n, NULL, "", NULL, all, &err) != MM_OK) fail_msg("%s", err.text);
+    if (mm__lm_logits_from(lm, ids, n, 0, NULL, "", NULL, all, &err) != MM_OK) fail_msg("%s", err.text);
     memcpy(out, all + (n - 1) * n_vocab, n_vocab * sizeof *out);
     mm__lm_destroy(lm);
     mm__free(b->mem, all);

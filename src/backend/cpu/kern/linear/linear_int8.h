@@ -84,7 +84,7 @@ V_INLINE void multiply_int8_width(const int bits, const int offset, const int sc
                                   int64_t blocks, const uint8_t *tile, int half, float *sums)
 {
     const int split = scales == MM__S_SUPER || scales == MM__S_SUPER_NIB; /* two scales a block */
-    const int from = bits == 8 && V_BYTE_OFFSET ? -1 : offset;
+    const int from = bits == 8 && V_BYTE_OFFSET != 0 ? -1 : offset;
     const int block_bytes = MM__CODE_BYTES(bits) + MM__SCALE_BYTES(scales);
     const int row_min = scales == MM__S_HALF_MIN || scales == MM__S_SUPER_MIN;
     vf acc[MM__LINEAR_MAX_TILE], d = vf_zero(), dmin = vf_zero();
