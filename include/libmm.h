@@ -99,7 +99,8 @@ MM_API const char *mm_status_name(mm_status status);
  * static. MM_END past the last. [any] since 0.1 */
 MM_API mm_status mm_status_at(uint32_t index, mm_status *status, const char **name, const char **meaning);
 
-/* Why a call failed. Not written when size is below the size this struct has here. */
+/* Why a call failed. Not written when size is below the size this struct has here; a larger one is zeroed behind what this
+ * library knows. */
 typedef struct mm_error {
     uint32_t size;
     mm_status code;
@@ -135,7 +136,8 @@ typedef struct mm_input mm_input;
 
 /* Memory for what the library keeps: weights, caches, work memory, inputs, sessions. What it is built on (JSON, sound, picture
  * and compression libraries) takes its working memory from the C library during a call; of that, the trees of JSON documents
- * count against mm_engine_options.memory_limit, too. Both functions must be thread-safe. `align` is a power of two. alloc returns NULL
+ * count against mm_engine_options.memory_limit, too. Both functions must be thread-safe. `align` is a power of two. alloc
+ * returns NULL
  * when there is none; release gets the size and alignment that alloc was given. */
 typedef struct mm_allocator {
     uint32_t size, reserved;
@@ -344,7 +346,8 @@ MM_API mm_status mm_input_image_file(mm_input *input, const char *path, mm_error
 MM_API mm_status mm_input_image_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);
 /* Samples in memory. MM_E_MEDIA: one is NaN or infinite; MM_E_LIMIT: too long */
 MM_API mm_status mm_input_audio(mm_input *input, const mm_audio *audio, mm_error *err);
-/* A WAV, FLAC, OGG or MP3 file; of one that was cut off, what there is is used, and the log told. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
+/* A WAV, FLAC, OGG or MP3 file; of one that was cut off, what there is is used, and the log told. MM_E_IO, MM_E_MEDIA,
+ * MM_E_LIMIT */
 MM_API mm_status mm_input_audio_file(mm_input *input, const char *path, mm_error *err);
 /* The bytes of such a file. MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_audio_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);
@@ -431,11 +434,13 @@ MM_API mm_status mm_session_count(mm_session *session, const mm_input *input, ui
                                    complete yet; id -1: a rest of text without a token of its own, `value` means nothing */
 #define MM_EVENT_SEGMENT 2      /* data: UTF-8 text spoken from t0 to t1 seconds; ids: its tokens */
 #define MM_EVENT_LANGUAGE 3     /* data: ISO code; value: probability */
-#define MM_EVENT_VECTOR 4       /* values: float32 vector of length 1; index: which text or picture of the feed; no data */
+#define MM_EVENT_VECTOR 4       /* values: float32 vector of length 1; index: which text or picture of the feed; data: "text" or
+                                   "image", what it is of */
 #define MM_EVENT_SCORES 5       /* values: one probability for each text, for image `index` */
 #define MM_EVENT_TENSOR 6       /* data: stage name; values: float32, shape dims[0..n_dims) */
 #define MM_EVENT_END 7          /* data: reason: "stop" "length" (max_tokens or the context; speech: in some window)
-                                   "done", and others that may come; ids: every token of the answer, forced ones too (speech: window by window, no
+                                   "done", and others that may come; ids: every token of the answer, forced ones too
+                                   (speech: window by window, no
                                    end tokens) */
 
 /* Never grows: it comes in arrays. */
@@ -481,7 +486,8 @@ MM_API void mm_session_cancel(mm_session *session);
 MM_API mm_status mm_session_reset(mm_session *session, mm_error *err);
 
 /* The timeline is a list of entries: each fed message and each answer is one; the stat "entries"
- * counts them. Keeps the first `entries` of them. (The cache may hold on to what is gone: the stat "n_past" need not shrink.) MM_E_ARG: there are fewer; MM_E_STATE: an answer is due or being given.
+ * counts them. Keeps the first `entries` of them. The cache may hold on to what is gone: the stat "n_past" need not shrink.
+ * MM_E_ARG: there are fewer; MM_E_STATE: an answer is due or being given.
  * [handle] since 0.1 */
 MM_API mm_status mm_session_truncate(mm_session *session, uint64_t entries, mm_error *err);
 
@@ -495,7 +501,8 @@ typedef int32_t (*mm_write_fn)(void *user, const void *bytes, size_t n);
 /* Saves options, timeline, media and state, compressed, for a later mm_session_load() on the same model.
  * MM_E_STATE: an answer is being given. [handle] since 0.1 */
 MM_API mm_status mm_session_save(mm_session *session, mm_write_fn write, void *user, mm_error *err);
-/* The same into a file of the operating system. An existing file is replaced as a whole or not at all. MM_E_IO.
+/* The same into a file of the operating system. An existing file is replaced as a whole or not at all, and keeps its
+ * permissions; a symbolic link is replaced itself. MM_E_IO.
  * [handle] since 0.1 */
 MM_API mm_status mm_session_save_file(mm_session *session, const char *path, mm_error *err);
 /* Makes a session in *out, owned by the caller, from the bytes of a snapshot (checked like any foreign file).

@@ -199,7 +199,7 @@ func (m *Model) infoJSON(key string, to any) error {
 type TokenizeFlags uint32
 
 const (
-	TokenizeBOS     TokenizeFlags = 1 // add what the tokenizer adds around a text of its own
+	TokenizeAround  TokenizeFlags = 1 // add what the tokenizer puts around a text of its own: begin and end tokens
 	TokenizeSpecial TokenizeFlags = 2 // recognise special tokens; never for untrusted text
 )
 

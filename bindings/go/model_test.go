@@ -146,7 +146,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%.40q became %.40q", s, back)
 		}
 	}
-	ids, err := m.Tokenize("a", TokenizeBOS)
+	ids, err := m.Tokenize("a", TokenizeAround)
 	must(t, err)
 	if len(ids) != 2 || ids[0] != 335 {
 		t.Errorf("with BOS: %v", ids)

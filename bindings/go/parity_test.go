@@ -19,7 +19,7 @@ var constants = map[string]int64{
 	"MM_E_NUMERIC": int64(StatusNumeric),
 	"MM_LOG_ERROR": int64(LogError), "MM_LOG_WARN": int64(LogWarn), "MM_LOG_INFO": int64(LogInfo), "MM_LOG_DEBUG": int64(LogDebug),
 	"MM_PRECISION_FAST": int64(PrecisionFast), "MM_PRECISION_EXACT": int64(PrecisionExact),
-	"MM_TOKENIZE_AROUND": int64(TokenizeBOS), "MM_TOKENIZE_SPECIAL": int64(TokenizeSpecial),
+	"MM_TOKENIZE_AROUND": int64(TokenizeAround), "MM_TOKENIZE_SPECIAL": int64(TokenizeSpecial),
 	"MM_PIXELS_RGB": int64(PixelsRGB), "MM_PIXELS_RGBA": int64(PixelsRGBA), "MM_PIXELS_BGR": int64(PixelsBGR),
 	"MM_PIXELS_GREY": int64(PixelsGrey), "MM_SAMPLES_F32": samplesF32, "MM_SAMPLES_I16": samplesI16,
 	"MM_SESSION_RAW": sessionRaw, "MM_SESSION_IGNORE_EOS": sessionIgnoreEOS, "MM_SESSION_LOGPROBS": sessionLogProbs,

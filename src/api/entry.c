@@ -3,13 +3,16 @@
 
 #include "../base/os/os.h"
 
-/* The caller's error, emptied; NULL when it is too small to be written. */
+#include <string.h>
+
+/* The caller's error, emptied, also behind what this library knows; NULL when its size is none it can have. */
 static mm_error *usable(mm_error *err)
 {
     if (!err || err->size < MM__FIRST_ERROR || err->size > MM__MAX_STRUCT) return NULL;
     err->code = MM_OK;
     err->os_code = 0;
     err->text[0] = 0;
+    if (err->size > sizeof *err) memset((char *)err + sizeof *err, 0, err->size - sizeof *err);
     return err;
 }
 

@@ -114,11 +114,11 @@ class Model(Handle):
 
     # ---- text and tokens ----
 
-    def tokenize(self, text: str, *, bos: bool = False, special: bool = False) -> list[int]:
-        """Token ids of a text. bos: add what the tokenizer adds around a text of its own; special: recognise special tokens
+    def tokenize(self, text: str, *, around: bool = False, special: bool = False) -> list[int]:
+        """Token ids of a text. around: add what the tokenizer puts around a text of its own; special: recognise special tokens
         in it (never for untrusted text). UnsupportedError: there is no tokenizer."""
         raw = encode(text, "text")
-        flags = (abi.MM_TOKENIZE_AROUND if bos else 0) | (abi.MM_TOKENIZE_SPECIAL if special else 0)
+        flags = (abi.MM_TOKENIZE_AROUND if around else 0) | (abi.MM_TOKENIZE_SPECIAL if special else 0)
         need, err, room = c_size_t(), new_error(), len(raw) + 8
         with self._ref as m:
             while True:

@@ -243,7 +243,7 @@ int mm__os_create_like(const char *path, const char *other)
 {
     struct stat st;
     const bool known = stat(other, &st) == 0 && S_ISREG(st.st_mode);
-    const int fd = mm__os_create(path);
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, known ? 0600 : 0666);
     if (fd >= 0 && known && fchmod(fd, st.st_mode & 0777) != 0) { /* readable to more than before is no choice of ours */
         const int error = errno;
         close(fd);

@@ -127,7 +127,7 @@ class Table(unittest.TestCase):
         model = libmm.load(case["model"], engine=self.engine)
         flags = case.get("flags", 0)
         if case["call"] == "tokenize":
-            return {"ids": model.tokenize(case["text"], bos=bool(flags & 1), special=bool(flags & 2))}
+            return {"ids": model.tokenize(case["text"], around=bool(flags & 1), special=bool(flags & 2))}
         if case["call"] == "detokenize":
             return {"text": model.detokenize(case["ids"], special=bool(flags & 2))}
         if case["call"] == "template":

@@ -112,7 +112,7 @@ class Text(WithModels):
 
     def test_tokens_and_templates(self):
         model, case = self.model("llama"), golden("llama", "text0")
-        ids = model.tokenize(case["text"], bos=True)
+        ids = model.tokenize(case["text"], around=True)
         self.assertEqual(case["result"]["input_ids"][0], ids)
         self.assertEqual(case["text"], model.detokenize(ids))
         self.assertTrue(model.detokenize(ids, special=True).startswith("<|begin_of_text|>"))
@@ -372,7 +372,7 @@ class Sessions(WithModels):
         self.assertEqual("<T>weather<M>gay<user>Hi", model.apply_template("Hi", tools=tools, mood="gay"))
         self.assertEqual("<user>Hi<assistant><C>weather", model.apply_template(calls))
         def positions(text):
-            return len(model.tokenize(text, bos=True))
+            return len(model.tokenize(text, around=True))
         session = model.session(tools=tools, variables={"mood": "gay"})
         self.assertEqual(positions("<T>weather<M>gay<user>Hi"), session.count("Hi"))
         self.assertEqual(positions("<user>Hi"), session.set("tools", None).set("variables", None).count("Hi"))
