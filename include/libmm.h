@@ -137,8 +137,7 @@ typedef struct mm_input mm_input;
 /* Memory for what the library keeps: weights, caches, work memory, inputs, sessions. What it is built on (JSON, sound, picture
  * and compression libraries) takes its working memory from the C library during a call; of that, the trees of JSON documents
  * count against mm_engine_options.memory_limit, too. Both functions must be thread-safe. `align` is a power of two. alloc
- * returns NULL
- * when there is none; release gets the size and alignment that alloc was given. */
+ * returns NULL when there is none; release gets the size and alignment that alloc was given. */
 typedef struct mm_allocator {
     uint32_t size, reserved;
     void *user;

@@ -140,6 +140,5 @@ mm_status mm_device_info(uint32_t index, const char *key, char *buf, size_t cap,
     mm__device d;
     const mm_status st = mm__enter(key != NULL, "key", &err);
     if (st != MM_OK) return st;
-    if (need) *need = 0;
     return mm__backend_device(index, &d) ? device_info(&d, key, buf, cap, need, err) : MM_END;
 }

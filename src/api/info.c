@@ -83,14 +83,6 @@ static mm_status write_vocab(const mm_model *m, mm__buf *b, mm_error *err)
     return MM_OK;
 }
 
-/* Visits the tensors of a source and of its parts. */
-static void each_tensor(const mm__source *s, void (*fn)(void *ctx, const mm__weight *w), void *ctx)
-{
-    for (size_t i = 0; i < mm__weights_count(s->weights); i++) fn(ctx, mm__weights_at(s->weights, i));
-    if (s->mmproj) each_tensor(s->mmproj, fn, ctx);
-    for (int i = 0; i < s->n_parts; i++) each_tensor(s->part[i], fn, ctx);
-}
-
 static void add_count(void *ctx, const mm__weight *w)
 {
     int64_t n;
@@ -100,7 +92,7 @@ static void add_count(void *ctx, const mm__weight *w)
 static mm_status write_parameters(const mm_model *m, mm__buf *b, mm_error *err)
 {
     int64_t n = 0;
-    each_tensor(m->assembly->source, add_count, &n);
+    mm__source_each(m->assembly->source, add_count, &n);
     mm__buf_printf(b, "%" PRId64, n);
     return MM_OK;
 }
@@ -113,7 +105,7 @@ static void add_tensor(void *ctx, const mm__weight *w)
 
 static mm_status write_tensors(const mm_model *m, mm__buf *b, mm_error *err)
 {
-    each_tensor(m->assembly->source, add_tensor, b);
+    mm__source_each(m->assembly->source, add_tensor, b);
     return MM_OK;
 }
 
@@ -126,7 +118,7 @@ static mm_status write_dtypes(const mm_model *m, mm__buf *b, mm_error *err)
 {
     uint64_t bytes[MM__N_DTYPE] = {0};
     const char *sep = "";
-    each_tensor(m->assembly->source, add_dtype, bytes);
+    mm__source_each(m->assembly->source, add_dtype, bytes);
     for (int t = 0; t < MM__N_DTYPE; t++)
         if (bytes[t]) {
             mm__buf_printf(b, "%s%s:%" PRIu64, sep, mm__dtype_info_of((mm__dtype)t)->name, bytes[t]);
@@ -150,18 +142,12 @@ static mm_status write_kv(const mm_model *m, mm__buf *b, mm_error *err)
 
 static mm_status write_parts(const mm_model *m, mm__buf *b, mm_error *err)
 {
-    const mm__assembly *a = m->assembly;
-    const char *sep = "";
-    const struct {
-        const char *role, *name;
-    } parts[] = {{"vision", a->vision ? a->vision->ops->name : NULL}, {"speech", a->speech ? a->speech->ops->name : NULL},
-                 {"text", a->text ? a->text->ops->name : NULL},       {"bridge", a->bridge ? a->bridge->ops->name : NULL},
-                 {"memory", a->memory ? a->memory->ops->name : NULL}, {"decoder", a->decoder ? a->decoder->ops->name : NULL}};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (parts[i].name) {
-            mm__buf_printf(b, "%s%s:%s", sep, parts[i].role, parts[i].name);
-            sep = " ";
-        }
+    const char *name, *role, *sep = "";
+    for (unsigned i = 0; mm__assembly_part_at(m->assembly, i, &role, &name); i++) {
+        if (!name) continue;
+        mm__buf_printf(b, "%s%s:%s", sep, role, name);
+        sep = " ";
+    }
     return MM_OK;
 }
 

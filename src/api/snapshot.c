@@ -18,10 +18,7 @@ static mm_status to_host(void *user, const void *bytes, size_t n, mm_error *err)
     mm__host_enter();
     const int32_t code = w->write(w->user, bytes, n);
     mm__host_leave();
-    if (code == 0) return MM_OK;
-    const mm_status st = mm__fail(err, MM_E_CANCELLED, "the host stopped the saving with %d", code);
-    if (err) err->os_code = code;
-    return st;
+    return code ? mm__fail_code(err, MM_E_CANCELLED, code, "the host stopped the saving with %d", code) : MM_OK;
 }
 
 mm_status mm_session_save(mm_session *session, mm_write_fn write, void *user, mm_error *err)

@@ -19,6 +19,19 @@ static const mm__assembly_ops *const registry[] = {
 #undef MM__ASSEMBLY
 };
 
+bool mm__assembly_part_at(const mm__assembly *a, unsigned index, const char **role, const char **name)
+{
+    const struct {
+        const char *role, *name;
+    } parts[] = {{"vision", a->vision ? a->vision->ops->name : NULL}, {"speech", a->speech ? a->speech->ops->name : NULL},
+                 {"text", a->text ? a->text->ops->name : NULL},       {"bridge", a->bridge ? a->bridge->ops->name : NULL},
+                 {"memory", a->memory ? a->memory->ops->name : NULL}, {"decoder", a->decoder ? a->decoder->ops->name : NULL}};
+    if (index >= sizeof parts / sizeof *parts) return false;
+    *role = parts[index].role;
+    *name = parts[index].name;
+    return true;
+}
+
 const char *mm__assembly_name_at(unsigned index)
 {
     return index < sizeof registry / sizeof *registry ? registry[index]->name : NULL;

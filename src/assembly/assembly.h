@@ -105,6 +105,8 @@ struct mm__assembly {
 mm_status mm__assembly_load(const mm__files *files, mm__backend *backend, const char *path, mm_progress_fn progress, void *user,
                             mm__assembly **out, mm_error *err);
 void mm__assembly_destroy(mm__assembly *a);
+/* The `index`-th role a part can have, and the part that has it in this product (NULL: none); false past the last. */
+bool mm__assembly_part_at(const mm__assembly *a, unsigned index, const char **role, const char **name);
 /* Name of the `index`-th product this build has; NULL past the last. */
 const char *mm__assembly_name_at(unsigned index);
 

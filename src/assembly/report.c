@@ -9,27 +9,20 @@
 
 #define AREA "assembly"
 
-static size_t count_tensors(const mm__source *s)
+static void count(void *ctx, const mm__weight *w)
 {
-    size_t n = mm__weights_count(s->weights);
-    if (s->mmproj) n += count_tensors(s->mmproj);
-    for (int i = 0; i < s->n_parts; i++) n += count_tensors(s->part[i]);
-    return n;
+    ++*(size_t *)ctx;
 }
 
 /* " vision:vit bridge:qformer decoder:llama", cut when it does not fit. */
 static void list_parts(const mm__assembly *a, char *buf, size_t cap)
 {
-    const struct {
-        const char *role, *name;
-    } parts[] = {{"vision", a->vision ? a->vision->ops->name : NULL}, {"speech", a->speech ? a->speech->ops->name : NULL},
-                 {"text", a->text ? a->text->ops->name : NULL},       {"bridge", a->bridge ? a->bridge->ops->name : NULL},
-                 {"memory", a->memory ? a->memory->ops->name : NULL}, {"decoder", a->decoder ? a->decoder->ops->name : NULL}};
+    const char *role, *name;
     size_t at = 0;
     buf[0] = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts && at < cap; i++) {
-        if (!parts[i].name) continue;
-        const int n = snprintf(buf + at, cap - at, " %s:%s", parts[i].role, parts[i].name);
+    for (unsigned i = 0; at < cap && mm__assembly_part_at(a, i, &role, &name); i++) {
+        if (!name) continue;
+        const int n = snprintf(buf + at, cap - at, " %s:%s", role, name);
         at += n > 0 ? (size_t)n : 0;
     }
 }
@@ -78,9 +71,11 @@ static void warn_of_guesses(const mm__log *log, const mm__assembly *a)
 void mm__assembly_report(const mm__assembly *a, const mm__log *log, double seconds)
 {
     char parts[160];
+    size_t n = 0;
     list_parts(a, parts, sizeof parts);
+    mm__source_each(a->source, count, &n);
     mm__logf(log, MM_LOG_INFO, AREA, "%s: %s, %s of%s; %zu tensors, %.1f MiB in memory, %.0f ms", a->source->path,
-             mm__source_format(a->source), a->ops->name, parts, count_tensors(a->source), (double)mm__store_bytes(a->store) / 1048576,
+             mm__source_format(a->source), a->ops->name, parts, n, (double)mm__store_bytes(a->store) / 1048576,
              seconds * 1e3);
     if (a->source->kind == MM__SRC_MANIFEST) warn_of_manifest(log, a->source);
     warn_of_guesses(log, a);

@@ -259,11 +259,7 @@ mm_status mm__source_open(const mm__files *files, const char *path, mm__source *
     mm__mem *mem = files->mem;
     *out = NULL;
     int kind = mm__path_kind(files, path);
-    if (kind == MM__PATH_NONE) {
-        mm__fail(err, MM_E_IO, "%s: no such file or directory; check the path", path);
-        if (err) err->os_code = ENOENT;
-        return MM_E_IO;
-    }
+    if (kind == MM__PATH_NONE) return mm__fail_code(err, MM_E_IO, ENOENT, "%s: no such file or directory; check the path", path);
     mm__source *s = mm__zalloc(mem, sizeof *s);
     if (!s) return mm__nomem(err, "a model source");
     mm_status st;
@@ -328,11 +324,21 @@ int mm__source_part(const mm__source *s, const char *role)
     return -1;
 }
 
+void mm__source_each(const mm__source *s, void (*fn)(void *ctx, const mm__weight *w), void *ctx)
+{
+    for (size_t i = 0; i < mm__weights_count(s->weights); i++) fn(ctx, mm__weights_at(s->weights, i));
+    if (s->mmproj) mm__source_each(s->mmproj, fn, ctx);
+    for (int i = 0; i < s->n_parts; i++) mm__source_each(s->part[i], fn, ctx);
+}
+
+static void add_bytes(void *ctx, const mm__weight *w)
+{
+    *(uint64_t *)ctx += w->bytes;
+}
+
 uint64_t mm__source_bytes(const mm__source *s)
 {
     uint64_t total = 0;
-    for (size_t i = 0; i < mm__weights_count(s->weights); i++) total += mm__weights_at(s->weights, i)->bytes;
-    if (s->mmproj) total += mm__source_bytes(s->mmproj);
-    for (int i = 0; i < s->n_parts; i++) total += mm__source_bytes(s->part[i]);
+    mm__source_each(s, add_bytes, &total);
     return total;
 }

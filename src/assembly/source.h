@@ -61,6 +61,8 @@ int mm__source_part(const mm__source *s, const char *role);
 const char *mm__source_format(const mm__source *s);
 /* The `index`-th format that can be opened; NULL past the last. */
 const char *mm__source_format_at(unsigned index);
+/* Visits every tensor of a source and of its parts. */
+void mm__source_each(const mm__source *s, void (*fn)(void *ctx, const mm__weight *w), void *ctx);
 /* Sum of all tensors, parts included. */
 uint64_t mm__source_bytes(const mm__source *s);
 

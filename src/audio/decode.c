@@ -60,34 +60,49 @@ static uint32_t le32(const uint8_t *p)
     return le16(p + 2) << 16 | le16(p);
 }
 
+/* A chunk of a WAVE file: its content, the bytes it claims and those the file has from there on. */
+typedef struct chunk { const uint8_t *p; size_t n, left; } chunk;
+
+/* False when there is none: the file ends before it, or (*past) in a chunk that claims all the rest or more. */
+static bool find_chunk(const uint8_t *b, size_t len, const char *id, chunk *out, bool *past)
+{
+    size_t at = 12;
+    *past = false;
+    while (len - at >= 8) {
+        *out = (chunk){b + at + 8, le32(b + at + 4), len - at - 8};
+        if (memcmp(b + at, id, 4) == 0) return true;
+        if ((*past = out->n >= out->left)) return false;
+        at += 8 + out->n + (out->n & 1);
+    }
+    return false;
+}
+
 /* Whether a WAVE file's data chunk promises more than there is. Programs that write to a pipe leave 0xffffffff there. */
 static bool wave_cut(const uint8_t *b, size_t len)
 {
-    size_t at = 12;
-    while (len - at >= 8) {
-        const size_t n = le32(b + at + 4), left = len - at - 8;
-        if (memcmp(b + at, "data", 4) == 0) return n > left && n < 0xffffff00u;
-        if (n >= left) return true;
-        at += 8 + n + (n & 1 && n < left ? 1 : 0);
-    }
-    return false;
+    chunk c;
+    bool past;
+    return find_chunk(b, len, "data", &c, &past) ? c.n > c.left && c.n < 0xffffff00u : past;
 }
 
 /* A WAVE file's encoding tag, the extensible form resolved; 0 when there is no usable fmt chunk. */
 static uint32_t wave_tag(const uint8_t *b, size_t len)
 {
-    size_t at = 12;
-    while (len - at >= 8) {
-        const size_t n = le32(b + at + 4), left = len - at - 8;
-        if (memcmp(b + at, "fmt ", 4) == 0) {
-            if (n < 16 || n > left) return 0;
-            const uint32_t tag = le16(b + at + 8);
-            return tag != 0xfffe ? tag : n >= 26 ? le16(b + at + 8 + 24) : 0;
-        }
-        if (n >= left) return 0;
-        at += 8 + n + (n & 1 && n < left ? 1 : 0);
-    }
-    return 0;
+    chunk c;
+    bool past;
+    if (!find_chunk(b, len, "fmt ", &c, &past) || c.n < 16 || c.n > c.left) return 0;
+    const uint32_t tag = le16(c.p);
+    return tag != 0xfffe ? tag : c.n >= 26 ? le16(c.p + 24) : 0;
+}
+
+/* Bytes of the Ogg page at p by its own segment table; more than `left` when it is cut off. */
+static size_t ogg_page(const uint8_t *p, size_t left)
+{
+    if (left < 27) return 27;
+    size_t n = 27 + p[26];
+    if (n <= left)
+        for (size_t i = 0; i < p[26]; i++) n += p[27 + i];
+    return n;
 }
 
 /* Whether the last complete page of an Ogg file is not marked as the last of its stream, or a part of one follows it. */
@@ -96,11 +111,8 @@ static bool ogg_cut(const uint8_t *b, size_t len)
     bool last = false;
     for (size_t at = 0; at < len;) {
         const uint8_t *p = b + at;
-        size_t n = 27;
-        if (len - at < 27 || memcmp(p, "OggS", 4) != 0 || len - at < n + p[26]) return true;
-        n += p[26];
-        for (size_t i = 0; i < p[26]; i++) n += p[27 + i];
-        if (n > len - at) return true;
+        const size_t n = ogg_page(p, len - at);
+        if (n > len - at || memcmp(p, "OggS", 4) != 0) return true;
         last = p[5] & 4;
         at += n;
     }
@@ -118,13 +130,9 @@ static bool ogg_pages_ok(const uint8_t *b, size_t len)
         table[i] = c;
     }
     for (size_t at = 0, pages = 0;; pages++) {
-        if (len - at < 27) return pages > 1;
         const uint8_t *p = b + at;
-        const size_t segments = p[26];
-        size_t n = 27 + segments;
-        if (memcmp(p, "OggS", 4) != 0) return false;
-        if (n > len - at) return pages > 1;
-        for (size_t i = 0; i < segments; i++) n += p[27 + i];
+        const size_t n = ogg_page(p, len - at);
+        if (len - at >= 27 && memcmp(p, "OggS", 4) != 0) return false;
         if (n > len - at) return pages > 1;
         uint32_t sum = 0;
         for (size_t i = 0; i < n; i++) sum = sum << 8 ^ table[(sum >> 24 ^ (i >= 22 && i < 26 ? 0 : p[i])) & 0xff];

@@ -37,6 +37,17 @@ mm_status mm__fail(mm_error *err, mm_status code, const char *fmt, ...)
     return code;
 }
 
+mm_status mm__fail_code(mm_error *err, mm_status code, int os_code, const char *fmt, ...)
+{
+    if (err) {
+        va_list ap;
+        va_start(ap, fmt);
+        fill(err, code, os_code, fmt, ap);
+        va_end(ap);
+    }
+    return code;
+}
+
 mm_status mm__fail_os(mm_error *err, mm_status code, int os_code, const char *fmt, ...)
 {
     if (err) {

@@ -7,6 +7,8 @@
 #include "../../include/libmm.h"
 
 mm_status mm__fail(mm_error *err, mm_status code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* As mm__fail, with a number from outside in os_code: what a callback of the host returned, an errno that needs no words. */
+mm_status mm__fail_code(mm_error *err, mm_status code, int os_code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* As mm__fail, with errno's number and text appended. */
 mm_status mm__fail_os(mm_error *err, mm_status code, int os_code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* "out of memory" with what was being made. */

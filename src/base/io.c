@@ -30,9 +30,8 @@ struct mm__io {
 static mm_status host_failed(mm_error *err, mm_status status, const char *path, const char *what)
 {
     const mm_status code = status == MM_E_CANCELLED ? MM_E_CANCELLED : MM_E_IO;
-    mm__fail(err, code, "%s: the host's files %s %s it (status %d)", path, code == MM_E_IO ? "failed to" : "stopped to", what, (int)status);
-    if (err) err->os_code = status;
-    return code;
+    return mm__fail_code(err, code, status, "%s: the host's files %s %s it (status %d)", path,
+                         code == MM_E_IO ? "failed to" : "stopped to", what, (int)status);
 }
 
 /* A handle without source. NULL when memory is short. */

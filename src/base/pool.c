@@ -235,10 +235,7 @@ static mm_status run_on_host(mm__pool *pool, mm_error *err)
     mm__host_enter();
     const int32_t rc = pool->host.run(pool->host.user, host_task, pool, (uint32_t)pool->n);
     mm__host_leave();
-    if (rc == 0) return MM_OK;
-    mm__fail(err, MM_E_DEVICE, "the host's executor did not run the work (it returned %d)", (int)rc);
-    if (err) err->os_code = rc;
-    return MM_E_DEVICE;
+    return rc ? mm__fail_code(err, MM_E_DEVICE, rc, "the host's executor did not run the work (it returned %d)", (int)rc) : MM_OK;
 }
 
 mm_status mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg, const atomic_int *cancel, mm_error *err)

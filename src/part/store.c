@@ -51,10 +51,7 @@ mm_status mm__store_advance(mm__store *s, size_t bytes, mm_error *err)
     mm__host_enter();
     const int32_t code = s->progress ? s->progress(s->user, "weights", s->done, s->total) : 0;
     mm__host_leave();
-    if (code == 0) return MM_OK;
-    const mm_status st = mm__fail(err, MM_E_CANCELLED, "loading was stopped by the progress callback with %d", code);
-    if (err) err->os_code = code;
-    return st;
+    return code ? mm__fail_code(err, MM_E_CANCELLED, code, "loading was stopped by the progress callback with %d", code) : MM_OK;
 }
 
 void mm__source_free(mm__source *s)

@@ -126,15 +126,22 @@ typedef struct loader {
     size_t left;              /* of the frame; 0: at its end */
 } loader;
 
+/* One turn of the decompressor. */
+static mm_status turn(loader *l, ZSTD_outBuffer *out, mm_error *err)
+{
+    l->left = ZSTD_decompressStream(l->z, out, &l->in);
+    if (!ZSTD_isError(l->left)) return MM_OK;
+    return mm__fail(err, MM_E_FORMAT, "snapshot: it is damaged (%s); save the session again", ZSTD_getErrorName(l->left));
+}
+
 /* Exactly n bytes. */
 static mm_status expand(loader *l, void *dst, size_t n, mm_error *err)
 {
     ZSTD_outBuffer out = {dst, n, 0};
     while (out.pos < out.size) {
         const size_t before_in = l->in.pos, before_out = out.pos;
-        l->left = ZSTD_decompressStream(l->z, &out, &l->in);
-        if (ZSTD_isError(l->left))
-            return mm__fail(err, MM_E_FORMAT, "snapshot: it is damaged (%s); save the session again", ZSTD_getErrorName(l->left));
+        const mm_status st = turn(l, &out, err);
+        if (st != MM_OK) return st;
         if (out.pos == out.size) break;
         if (l->left == 0 || (l->in.pos == before_in && out.pos == before_out))
             return mm__fail(err, MM_E_FORMAT, "snapshot: it ends too early; it is damaged or was not copied completely");
@@ -153,9 +160,8 @@ static mm_status expect_end(loader *l, mm_error *err)
     char more;
     ZSTD_outBuffer out = {&more, 1, 0};
     while (l->left != 0 && l->in.pos < l->in.size && out.pos == 0) {
-        l->left = ZSTD_decompressStream(l->z, &out, &l->in);
-        if (ZSTD_isError(l->left))
-            return mm__fail(err, MM_E_FORMAT, "snapshot: it is damaged (%s); save the session again", ZSTD_getErrorName(l->left));
+        const mm_status st = turn(l, &out, err);
+        if (st != MM_OK) return st;
     }
     if (l->left == 0 && out.pos == 0 && l->in.pos == l->in.size) return MM_OK;
     return mm__fail(err, MM_E_FORMAT, "snapshot: it does not end where it should; it is damaged");

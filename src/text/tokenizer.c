@@ -67,13 +67,21 @@ mm_status mm__model_encode(mm__encode *e, const char *s, size_t n)
     return st;
 }
 
-/* Text between added tokens; stand-ins that were kept until now become characters. */
+/* Stand-ins become characters; the text moves to e->shown. */
+static mm_status show(mm__encode *e, const char **s, size_t *n)
+{
+    mm__buf_clear(&e->shown);
+    mm__plain_show(e->plain, *s, *n, &e->shown);
+    *s = mm__buf_str(&e->shown);
+    *n = e->shown.len;
+    return e->shown.failed ? mm__nomem(e->err, "a text") : MM_OK;
+}
+
+/* Text between added tokens, with stand-ins if they were kept until now. */
 static mm_status encode_gap(mm__encode *e, const char *s, size_t n, bool first, bool hidden)
 {
-    if (!hidden) return mm__pretok_run(e, s, n, first);
-    mm__buf_clear(&e->shown);
-    mm__plain_show(e->plain, s, n, &e->shown);
-    return e->shown.failed ? mm__nomem(e->err, "a text") : mm__pretok_run(e, mm__buf_str(&e->shown), e->shown.len, first);
+    const mm_status st = hidden ? show(e, &s, &n) : MM_OK;
+    return st == MM_OK ? mm__pretok_run(e, s, n, first) : st;
 }
 
 /* One segment without raw added tokens. Stand-ins have done their work unless tokens are looked for once more. */
@@ -81,15 +89,8 @@ static mm_status encode_segment(mm__encode *e, const char *s, size_t n, bool fir
 {
     const mm__tokenizer *t = e->t;
     const bool hidden = e->plain && t->has_normal;
-    mm_status st = MM_OK;
-    if (e->plain && !hidden) {
-        mm__buf_clear(&e->shown);
-        mm__plain_show(e->plain, s, n, &e->shown);
-        if (e->shown.failed) return mm__nomem(e->err, "a text");
-        s = mm__buf_str(&e->shown);
-        n = e->shown.len;
-    }
-    if (t->n_norm) {
+    mm_status st = e->plain && !hidden ? show(e, &s, &n) : MM_OK;
+    if (st == MM_OK && t->n_norm) {
         st = mm__normalize(e->mem, t->norm, t->n_norm, s, n, &e->norm, &e->spare, &e->steps, e->err);
         s = mm__buf_str(&e->norm);
         n = e->norm.len;

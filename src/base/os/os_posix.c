@@ -231,19 +231,24 @@ int mm__os_open(const char *path)
     return fd;
 }
 
-int mm__os_create(const char *path)
+static int open_new(const char *path, int how, mode_t mode)
 {
     int fd;
-    do fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+    do fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | how, mode);
     while (fd < 0 && errno == EINTR);
     return fd;
+}
+
+int mm__os_create(const char *path)
+{
+    return open_new(path, O_TRUNC, 0666);
 }
 
 int mm__os_create_like(const char *path, const char *other)
 {
     struct stat st;
     const bool known = stat(other, &st) == 0 && S_ISREG(st.st_mode);
-    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, known ? 0600 : 0666);
+    const int fd = open_new(path, O_EXCL, known ? 0600 : 0666);
     if (fd >= 0 && known && fchmod(fd, st.st_mode & 0777) != 0) { /* readable to more than before is no choice of ours */
         const int error = errno;
         close(fd);
