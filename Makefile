@@ -174,7 +174,7 @@ BENCH  := $(patsubst tests/bench/%.c,$(BUILD)/bench_%,$(wildcard tests/bench/*.c
 test_program = $(CC) $(TEST_CFLAGS) -o $@ $(filter %.c,$^) $(BUILD)/libmm_all.a -Wl,--as-needed $(LDLIBS)
 $(BUILD)/golden: $(wildcard tests/golden/runner/*.[ch])
 $(BUILD)/real: $(wildcard tests/real/*.[ch])
-$(BENCH): $(BUILD)/bench_%: tests/bench/%.c
+$(BENCH): $(BUILD)/bench_%: tests/bench/%.c $(wildcard tests/bench/common/*.[ch])
 $(GOLDEN) $(REAL) $(BENCH): $(BUILD)/libmm_all.a
 	$(call say,LINK)
 	$(Q)$(test_program)
