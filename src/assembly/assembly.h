@@ -26,6 +26,14 @@
 #define MM__MEDIA_FIRST 2     /* placeholder ids come before the whole text, BOS included; rows take their places */
 #define MM__MEDIA_CROSS 3     /* cross-attention memory: a text row sees the most recent medium before it */
 
+/* What becomes of the rows of a text; of several, the vectors stand one behind the other, in this order. */
+#define MM__POOL_FIRST 1u     /* the first row */
+#define MM__POOL_MAX 2u       /* the largest value of each column */
+#define MM__POOL_MEAN 4u
+#define MM__POOL_ROOT 8u      /* the sum over the square root of the number of rows */
+#define MM__POOL_WEIGHTED 16u /* mean in which row t counts t + 1 times */
+#define MM__POOL_LAST 32u     /* the last row */
+
 #define MM__MAX_EOS 16
 
 typedef struct mm__prompt_policy {
@@ -93,7 +101,8 @@ struct mm__assembly {
     mm__image_policy image;
     int32_t feature_layer;    /* 0: last; else as mm__encoder_in.layer */
     bool drop_first;          /* leave out the first row of the features, usually the class token */
-    int pool;                 /* text embeddings: 0 pooled output, 1 mean of the rows, 2 first row */
+    unsigned pool;            /* texts: MM__POOL_*; 0: the vector the encoder itself gives */
+    bool lower_case;          /* texts to embed are put into lower case before anything else */
     bool hide_padding;        /* text encoders that always pad: rows do not see the padding */
     bool plain_text;          /* a SentencePiece text side strips punctuation and collapses blanks first */
     mm__prompt_policy prompt;

@@ -11,10 +11,11 @@
 #define SIDE_FILE_LIMIT ((size_t)100 << 20)
 #define TEMPLATE_LIMIT ((size_t)1 << 20)
 
-static void doc_free(mm__mem *mem, mm__doc *d)
+void mm__doc_free(mm__mem *mem, mm__doc *d)
 {
     mm__json_free(d->doc);
     mm__free(mem, d->path);
+    *d = (mm__doc){0};
 }
 
 void mm__source_close(mm__source *s)
@@ -27,7 +28,7 @@ void mm__source_close(mm__source *s)
     mm__ggml_bin_free(s->bin);
     mm__doc *docs[] = {&s->config,  &s->preprocessor, &s->tokenizer, &s->tokenizer_config, &s->special_tokens,
                        &s->generation, &s->processor};
-    for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) doc_free(s->mem, docs[i]);
+    for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) mm__doc_free(s->mem, docs[i]);
     mm__free(s->mem, s->chat_template);
     mm__free(s->mem, s->spm_path);
     mm__free(s->mem, s->path);
@@ -44,7 +45,7 @@ void mm__source_shut(mm__source *s)
     mm__gguf_shut(s->gguf);
 }
 
-static mm_status doc_read(mm__source *s, const char *dir, const char *name, mm__doc *out, mm_error *err)
+static mm_status doc_read(const mm__source *s, const char *dir, const char *name, mm__doc *out, mm_error *err)
 {
     mm_status st = MM_OK;
     char *text = NULL;
@@ -172,6 +173,12 @@ static mm_status check_path(const mm__source *s, const char *role, const char *k
                     role ? "parts." : "", role ? role : "", role ? "." : "", key, path);
 }
 
+mm_status mm__source_read(const mm__source *s, const char *name, mm__doc *out, mm_error *err)
+{
+    if (may_name(name) && strncmp(name, "../", 3) != 0) return doc_read(s, s->dir, name, out, err);
+    return mm__fail(err, MM_E_FORMAT, "%s: the model names the file \"%s\", which must be a relative path inside its folder", s->path, name);
+}
+
 /* What a manifest says under `key`: an object, or the name of a file that holds one. Absent: *out stays. */
 static mm_status read_named(mm__source *s, const char *role, const char *key, const mm__json *v, mm__doc *out, mm_error *err)
 {
@@ -179,8 +186,7 @@ static mm_status read_named(mm__source *s, const char *role, const char *key, co
     if (kind == MM__JSON_NULL) return MM_OK;
     if (kind != MM__JSON_OBJECT && kind != MM__JSON_STRING)
         return mm__fail(err, MM_E_FORMAT, "%s: \"%s\" must be an object or the path of a file", s->path, key);
-    doc_free(s->mem, out);
-    *out = (mm__doc){0};
+    mm__doc_free(s->mem, out);
     if (kind == MM__JSON_OBJECT) {
         out->root = v;
         return MM_OK;

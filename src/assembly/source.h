@@ -49,6 +49,10 @@ struct mm__source {
     int n_parts;
 };
 
+/* Reads the JSON side file `name`, a path inside the source's folder, as one of its documents names it; absent: no root. The
+ * caller frees the document. */
+mm_status mm__source_read(const mm__source *s, const char *name, mm__doc *out, mm_error *err);
+void mm__doc_free(mm__mem *mem, mm__doc *d);
 mm_status mm__source_open(const mm__files *files, const char *path, mm__source **out, mm_error *err);
 void mm__source_close(mm__source *s);
 /* Gives every file back; what was read stays. */

@@ -17,8 +17,8 @@ mm_status mm__emit_speech(mm__assembly *a, mm__graph *g, mm__speech_graph *out, 
 typedef struct mm__memory_graph { mm__node *ids, *media, *media_at, *out; int32_t n_media; } mm__memory_graph;
 mm_status mm__emit_memory(mm__assembly *a, mm__graph *g, int32_t n_rows, mm__memory_graph *m, mm_error *err);
 
-/* vectors.c: n ids -> one vector. */
-typedef struct mm__text_graph { mm__encoder_in in; mm__node *vector; } mm__text_graph;
+/* vectors.c: n ids -> one vector, or the rows it is pooled from where the assembly names a pooling. */
+typedef struct mm__text_graph { mm__encoder_in in; mm__node *rows; } mm__text_graph;
 mm_status mm__emit_text(mm__assembly *a, mm__graph *g, int64_t n, mm__text_graph *out, mm_error *err);
 
 #endif

@@ -24,7 +24,15 @@ static mm_status text_ids(mm__session *s, const char *text, size_t len, mm__ids 
                           mm_error *err)
 {
     const mm__encoder_info *info = &s->a->text->info;
-    mm_status st = mm__tokenize(s->a->tokenizer, text, len, MM__TOKENIZE_AROUND, ids, err);
+    mm__buf lower;
+    mm__buf_init(&lower, s->mem);
+    if (s->a->lower_case) {
+        mm__text_lower(text, len, &lower);
+        text = mm__buf_str(&lower);
+        len = lower.len;
+    }
+    mm_status st = lower.failed ? mm__nomem(err, "a text in lower case") : mm__tokenize(s->a->tokenizer, text, len, MM__TOKENIZE_AROUND, ids, err);
+    mm__buf_free(&lower);
     if (st != MM_OK) return st;
     if (!ids->len) return mm__fail(err, MM_E_ARG, "the text is empty; feed some text");
     if (ids->len > (size_t)info->max_rows) {
@@ -43,13 +51,43 @@ static mm_status text_ids(mm__session *s, const char *text, size_t len, mm__ids 
     return MM_OK;
 }
 
-static mm__node *pool(const mm__assembly *a, mm__graph *g, const mm__features *f)
+/* One pooling of rows [t, d] -> [d]; `mode` is one of MM__POOL_*. */
+static void pool_one(const float *rows, int64_t t, int64_t d, unsigned mode, float *out)
 {
-    switch (a->pool) {
-    case 1: return mm__mean_rows(g, f->last);
-    case 2: return mm__split_rows(g, f->last, 0, 1);
-    default: return f->projected ? f->projected : f->pooled;
+    for (int64_t j = 0; j < d; j++) {
+        double sum = 0, weights = 0, top = -INFINITY;
+        for (int64_t i = 0; i < t; i++) {
+            const double x = rows[i * d + j], weight = mode == MM__POOL_WEIGHTED ? (double)(i + 1) : 1;
+            sum += weight * x;
+            weights += weight;
+            if (x > top) top = x;
+        }
+        switch (mode) {
+        case MM__POOL_FIRST: out[j] = rows[j]; break;
+        case MM__POOL_LAST: out[j] = rows[(t - 1) * d + j]; break;
+        case MM__POOL_MAX: out[j] = (float)top; break;
+        case MM__POOL_ROOT: out[j] = (float)(sum / sqrt(weights)); break;
+        default: out[j] = (float)(sum / weights);
+        }
     }
+}
+
+/* The vector of a text, in a new block: every pooling the assembly names, one behind the other. Without one the only row is
+ * the vector. */
+static mm_status pool_rows(mm__session *s, const float *rows, int64_t t, int64_t d, float **out, int32_t *n, mm_error *err)
+{
+    const unsigned modes = s->a->pool ? s->a->pool : MM__POOL_FIRST;
+    size_t count = 0;
+    for (unsigned bit = 1; bit <= MM__POOL_LAST; bit <<= 1) count += (modes & bit) != 0;
+    if (!(*out = mm__calloc(s->mem, count * (size_t)d, sizeof **out))) return mm__nomem(err, "a vector");
+    *n = (int32_t)count * (int32_t)d;
+    float *at = *out;
+    for (unsigned bit = 1; bit <= MM__POOL_LAST; bit <<= 1) {
+        if (!(modes & bit)) continue;
+        pool_one(rows, t, d, bit, at);
+        at += d;
+    }
+    return MM_OK;
 }
 
 /* Every row sees the first n_real rows. */
@@ -76,8 +114,8 @@ mm_status mm__emit_text(mm__assembly *a, mm__graph *g, int64_t n, mm__text_graph
     mm__scope_pop(g);
     if (f.last) mm__stage(g, f.last, "last_hidden_state");
     if (f.pooled) mm__stage(g, f.pooled, "pooler_output");
-    out->vector = pool(a, g, &f);
-    if (out->vector) mm__output(g, out->vector);
+    out->rows = a->pool ? f.last : f.projected ? f.projected : f.pooled;
+    if (out->rows) mm__output(g, out->rows);
     return mm__graph_status(g, err);
 }
 
@@ -92,12 +130,12 @@ static mm_status run_text(mm__session *s, mm__graph *g, const mm__ids *ids, int3
     if (st == MM_OK && e.in.span) st = write_span(s, g, e.in.span, ids->len, n_real, err);
     if (st == MM_OK) st = mm__watch_run(s, g, err);
     if (st != MM_OK) return st;
-    *n = (int32_t)mm__cols(e.vector);
-    if (!(*out = mm__calloc(s->mem, (size_t)*n, sizeof **out))) return mm__nomem(err, "a vector");
-    if ((st = mm__graph_read(g, e.vector, *out, (size_t)*n * sizeof **out, err)) != MM_OK) {
-        mm__free(s->mem, *out);
-        *out = NULL;
-    }
+    const size_t t = (size_t)mm__rows(e.rows), d = (size_t)mm__cols(e.rows);
+    float *rows = mm__calloc(s->mem, t * d, sizeof *rows);
+    if (!rows) return mm__nomem(err, "rows of a text");
+    st = mm__graph_read(g, e.rows, rows, t * d * sizeof *rows, err);
+    if (st == MM_OK) st = pool_rows(s, rows, (int64_t)t, (int64_t)d, out, n, err);
+    mm__free(s->mem, rows);
     return st;
 }
 

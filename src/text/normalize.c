@@ -53,7 +53,7 @@ static void put_lower(mm__buf *out, uint32_t cp)
     }
 }
 
-static void lower(const char *s, size_t n, mm__buf *out)
+void mm__text_lower(const char *s, size_t n, mm__buf *out)
 {
     uint32_t cp;
     for (size_t i = 0; i < n;) {
@@ -167,7 +167,7 @@ static mm_status bert(mm__mem *mem, const mm__norm *op, const char *s, size_t n,
         mm__buf_clear(&a);
         drop_marks(mm__buf_str(&b), b.len, false, &a);
     }
-    if (op->d) lower(mm__buf_str(&a), a.len, out);
+    if (op->d) mm__text_lower(mm__buf_str(&a), a.len, out);
     else mm__buf_put(out, mm__buf_str(&a), a.len);
     if (cut || a.failed || b.failed) out->failed = true;
     mm__buf_free(&a);
@@ -251,7 +251,7 @@ static mm_status apply(mm__mem *mem, const mm__norm *op, const char *s, size_t n
     case MM__NORM_NFD: return unicode_form(mem, s, n, false, false, out, err);
     case MM__NORM_NFKC: return unicode_form(mem, s, n, true, true, out, err);
     case MM__NORM_NFKD: return unicode_form(mem, s, n, false, true, out, err);
-    case MM__NORM_LOWER: lower(s, n, out); break;
+    case MM__NORM_LOWER: mm__text_lower(s, n, out); break;
     case MM__NORM_STRIP: strip(s, n, op->a, op->b, out); break;
     case MM__NORM_ACCENTS: drop_marks(s, n, true, out); break;
     case MM__NORM_PREPEND:

@@ -77,6 +77,9 @@ mm_status mm__tokenize(const mm__tokenizer *t, const char *text, size_t len, uns
 mm_status mm__tokenize_plain(const mm__tokenizer *t, const char *text, size_t len, unsigned flags, const struct mm__plain *plain,
                              mm__ids *out, mm_error *err);
 
+/* Appends the text in lower case, character by character. */
+void mm__text_lower(const char *s, size_t n, mm__buf *out);
+
 size_t mm__tokenizer_size(const mm__tokenizer *t);        /* largest id + 1 */
 int32_t mm__tokenizer_id(const mm__tokenizer *t, const char *token, size_t len); /* -1 when absent; added tokens too */
 /* Stored spelling of an id, NULL when there is none. */
