@@ -61,7 +61,7 @@ static void load_head(mm__loader *ld, siglip_vision *v)
 
 static mm_status create(mm__loader *ld, mm__encoder **out, mm_error *err)
 {
-    mm__tower z = {.width = 768, .ffn = 3072, .n_layer = 12, .n_head = 12, .eps = 1e-6f,
+    mm__tower z = {.width = 768, .ffn = 3072, .n_layer = 12, .n_head = 12, .eps = 1e-6f, .normed_last = true,
                    .base.info = {.image_size = 224, .patch = 16}};
     ld->names = names;
     ld->roots[0] = "vision_model.";
@@ -91,7 +91,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
     const siglip_vision *v = (const siglip_vision *)e;
     *out = (mm__features){0};
     mm__node *x = mm__tower_blocks(&v->t, g, mm__tower_embed(&v->t, g, in->pixels), in, &out->layer);
-    out->last = mm__stage(g, mm__norm_fwd(g, &v->post_norm, x), "post_ln");
+    out->last = mm__tower_norm_last(g, &v->post_norm, x, in, "post_ln", &out->layer);
     if (v->probe) out->pooled = out->projected = mm__stage(g, pool(v, g, out->last), "pool_head");
     return mm__graph_status(g, NULL);
 }

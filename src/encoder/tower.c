@@ -194,9 +194,16 @@ mm__node *mm__tower_blocks(const mm__tower *t, mm__graph *g, mm__node *x, const 
     for (int32_t i = 0; i < t->n_layer; i++) {
         x = t->post_norm ? mm__block_post(g, &t->blocks[i], &t->attn, x, span) : mm__block_pre(g, &t->blocks[i], &t->attn, x, span);
         x = mm__stage(g, mm__stage(g, x, "layer%d", i), "hidden_states.%d", i + 1);
-        if (wanted == i + 1) *feature = mm__stage(g, x, "layer_feature(%d)", layer);
+        if (wanted == i + 1 && !(t->normed_last && wanted == t->n_layer)) *feature = mm__stage(g, x, "layer_feature(%d)", layer);
     }
     return mm__stage(g, mm__stage(g, x, "encoder"), "hidden_last");
+}
+
+mm__node *mm__tower_norm_last(mm__graph *g, const mm__norm *norm, mm__node *x, const mm__encoder_in *in, const char *name, mm__node **feature)
+{
+    x = mm__stage(g, mm__norm_fwd(g, norm, x), "%s", name);
+    if (in->layer && !*feature) *feature = mm__stage(g, x, "layer_feature(%d)", in->layer);
+    return x;
 }
 
 mm__node *mm__tower_text(const mm__tower *t, mm__graph *g, const mm__encoder_in *in, const mm__tensor *table, const mm__tensor *pos)

@@ -17,6 +17,7 @@ typedef struct mm__tower {
     float eps;
     mm__act act;
     bool gated;               /* MLP: gate rows first in mlp_up */
+    bool normed_last;         /* feature layers: the last one is the rows behind the final norm */
     bool post_norm;           /* norms follow the branches (BERT) instead of leading them */
     mm__attn_shape attn;
     mm__block *blocks;        /* [n_layer] */
@@ -55,6 +56,9 @@ mm__node *mm__tower_embed(const mm__tower *t, mm__graph *g, mm__node *pixels);
 /* All blocks. Stages "hidden_states.<i>", "layer<i>", and for the result "encoder" and "hidden_last". *feature gets the
  * rows that in->layer names, stage "layer_feature(<layer>)". */
 mm__node *mm__tower_blocks(const mm__tower *t, mm__graph *g, mm__node *x, const mm__encoder_in *in, mm__node **feature);
+
+/* Of a tower with normed_last: the final norm over the rows of the last block, stage `name`. */
+mm__node *mm__tower_norm_last(mm__graph *g, const mm__norm *norm, mm__node *x, const mm__encoder_in *in, const char *name, mm__node **feature);
 
 /* Token embedding of a text tower: rows of the table, or in->rows, plus the first T rows of `pos`. */
 mm__node *mm__tower_text(const mm__tower *t, mm__graph *g, const mm__encoder_in *in, const mm__tensor *table, const mm__tensor *pos);

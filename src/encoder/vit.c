@@ -31,7 +31,7 @@ typedef struct vit {
 
 static mm_status create(mm__loader *ld, mm__encoder **out, mm_error *err)
 {
-    mm__tower z = {.width = 768, .ffn = 3072, .n_layer = 12, .n_head = 12, .eps = 1e-12f, .interpolate = true,
+    mm__tower z = {.width = 768, .ffn = 3072, .n_layer = 12, .n_head = 12, .eps = 1e-12f, .interpolate = true, .normed_last = true,
                    .base.info = {.image_size = 224, .patch = 16}};
     ld->names = names;
     ld->roots[0] = "vit.";
@@ -60,7 +60,7 @@ static mm_status forward(mm__encoder *e, mm__graph *g, const mm__encoder_in *in,
     const vit *v = (const vit *)e;
     *out = (mm__features){0};
     mm__node *x = mm__tower_blocks(&v->t, g, mm__tower_embed(&v->t, g, in->pixels), in, &out->layer);
-    out->last = mm__stage(g, mm__norm_fwd(g, &v->final_norm, x), "final_ln");
+    out->last = mm__tower_norm_last(g, &v->final_norm, x, in, "final_ln", &out->layer);
     mm__node *cls = mm__split_rows(g, out->last, 0, 1);
     if (v->pooler.n_w) out->pooled = mm__linear_fwd(g, &v->pooler, cls, v->pooler_act, NULL);
     if (v->classifier.n_w) out->projected = mm__linear_fwd(g, &v->classifier, cls, MM__ACT_NONE, NULL);

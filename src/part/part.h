@@ -70,7 +70,8 @@ typedef struct mm__encoder_info {
 /* What an encoder gives; members it does not have, or that were not asked for, are NULL. */
 typedef struct mm__features {
     mm__node *last;           /* [N, width] as the reference's last_hidden_state (final norm included where it has one) */
-    mm__node *layer;          /* [N, width] after the asked-for layer, without final norm */
+    mm__node *layer;          /* [N, width] after the asked-for layer, as the reference's hidden_states: the last one's rows are
+                                 `last`, final norm included, where the reference has them so */
     mm__node *pooled;         /* [1, width'] */
     mm__node *projected;      /* [1, projected]: into the space shared with another encoder */
 } mm__features;

@@ -32,4 +32,21 @@ echo '[{"role":"user"' >"$tmp/broken.json"
 run_mm run $model --messages "$tmp/broken.json"
 verdict "a broken conversation" "$([ $status -ne 0 ] && [ "$(wc -l <"$tmp/err")" -eq 1 ] || echo "status $status: $(head -c 300 "$tmp/err")")"
 matches "a picture in the prompt" '"kind":"end"' run $G/llava "<image> what?" --image $G/_inputs/photo.jpg --raw --json --max-tokens 3 --ignore-eos
+
+# The layer the pictures' rows are taken from, from either end, 0 in front of the first block: the reference's most probable
+# token behind the same prompt, and its log-probability.
+mkdir "$tmp/layer"
+cp $G/llava/*.json $G/llava/model.safetensors "$tmp/layer"
+while read -r layer id logprob; do
+    sed "s/\(\"vision_feature_layer\": \)-2/\1$layer/" $G/llava/config.json >"$tmp/layer/config.json"
+    matches "the rows of layer $layer" "\"id\":$id,.*\"logprob\":$logprob" run "$tmp/layer" "<image> what is it" \
+        --image $G/_inputs/photo.jpg --raw --json --max-tokens 1 --ignore-eos --temp 0 --precision exact
+done <<'EOF'
+-2 337 -2.937
+-4 22 -3.502
+0 22 -3.502
+1 75 -2.82
+-1 8 -3.617
+3 8 -3.617
+EOF
 exit $bad
