@@ -14,4 +14,8 @@ void machine_look(machine *m); /* what the system does not tell stays 0 */
 double machine_stolen(const machine *before, const machine *after);
 double machine_others(const machine *before, const machine *after);
 
+/* Seconds of a clock to measure work of `threads` threads by: of one thread its processor time, which what else runs on the
+ * machine does not lengthen; of several the time that passes. */
+double machine_clock(int threads);
+
 #endif

@@ -3,7 +3,7 @@
  * Reading: four streams of whole vectors, xor-ed together so that no load can be left out. */
 #include "probe.h"
 
-#include "../../../src/base/os/os.h"
+#include "machine.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -217,9 +217,10 @@ static double units(const job *j, int threads)
 
 static double seconds(mm__pool *pool, job *j)
 {
-    const double start = mm__os_now();
+    const int threads = mm__pool_size(pool);
+    const double start = machine_clock(threads);
     mm__pool_run(pool, work, j, NULL, NULL);
-    return mm__os_now() - start;
+    return machine_clock(threads) - start;
 }
 
 static double fastest(mm__pool *pool, job *j, int reps)
