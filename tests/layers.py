@@ -2,7 +2,7 @@
 """Checks the house rules of tests/layers.txt on the real sources: includes, names of models, calls past the base.
 
 Usage: layers.py [root of the tree] [rules]. Every violation is one line "file:line: what"; the exit status is 1 if there
-is any, 2 if the rules themselves are broken. Comments and the contents of strings do not count.
+is any, 2 if the rules themselves are broken. Comments do not count; strings only where names of models are looked for.
 """
 import os
 import re
@@ -25,9 +25,9 @@ class Rules:
             if kind == 'room' and ':' in rest:
                 name, allowed = rest.split(':', 1)
                 self.rooms[name.strip()] = allowed.split()
-            elif kind == 'except':
-                room, *words = rest.split()
-                self.words.setdefault('except ' + room, set()).update(words)
+            elif kind in ('except', 'spells'):
+                place, *words = rest.split()
+                self.words.setdefault(f'{kind} {place}', set()).update(words)
             elif kind in ('everywhere', 'ordinary', 'shared', 'libc-free', 'forbidden'):
                 self.words.setdefault(kind, set()).update(rest.split())
             else:
@@ -102,6 +102,24 @@ def check_words(rules, names, inside, room, text, report):
             report(line_of(code, m.start()), f'shared room {room} names the model "{m.group(1)}"')
 
 
+def check_strings(rules, names, inside, room, text, report):
+    """A family's name at the start of a word ("CLIPImageProcessor", "llama3", "clip.vision"), in either case."""
+    wanted = families(names - rules.get('ordinary')) - rules.get('spells ' + inside)
+    if room not in rules.get('shared') or not wanted:
+        return
+    name = re.compile('|'.join(rf'(?<![A-Za-z0-9]){w}|(?=[A-Z])(?i:{w})' for w in sorted(wanted, key=len, reverse=True)))
+    code = INCLUDE.sub(lambda m: ' ' * len(m.group(0)), without_comments(text))
+    for literal in TOKEN.finditer(code):
+        for m in name.finditer(literal.group(0)):
+            report(line_of(code, literal.start()), f'shared room {room} names the model "{m.group(0)}" in a string')
+
+
+def families(names):
+    """Names without the side of the model and the number of the version: clip_text -> clip, blip2_vision -> blip, t5 -> t5."""
+    bare = (re.sub('_(vision|text)$', '', name) for name in names)
+    return {re.sub('[0-9]+$', '', name) if len(name) > 3 else name for name in bare}
+
+
 def part_names(root):
     names = set()
     for room in PARTS:
@@ -140,6 +158,7 @@ def main():
             continue
         check_includes(rules, root, path, room, text, report)
         check_words(rules, names, inside, room, text, report)
+        check_strings(rules, names, inside, room, text, report)
     print(f'{"FAIL" if n_bad or not n_files else "ok"} layers: {n_files} files, {n_bad} violations')
     return 1 if n_bad else 0
 

@@ -38,6 +38,7 @@ run() {
 }
 
 run layers tests/layers.sh
+run "layers finds" bash tests/layers_find.sh
 run clang tests/clang.sh
 run header tests/header/run.sh
 run abi tests/abi/run.sh

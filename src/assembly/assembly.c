@@ -152,7 +152,7 @@ mm_status mm__assembly_image_policy(mm__assembly *a, const mm__source *s, const 
     a->image = *fallback;
     if (!s->preprocessor.root) return MM_OK;
     const char *what = s->preprocessor.path ? s->preprocessor.path : s->path;
-    return mm__image_policy_from_json(s->preprocessor.root, fallback, what, &a->image, err);
+    return mm__image_policy_from_json(s->preprocessor.root, &mm__assembly_image_classes, fallback, what, &a->image, err);
 }
 
 static mm__node *default_image_rows(mm__assembly *a, mm__graph *g, mm__node *pixels)

@@ -134,6 +134,8 @@ mm_status mm__assembly_fingerprint(mm__assembly *a, mm_error *err);
 
 /* Tokenizer, chat template and end ids from whatever the source has. */
 mm_status mm__assembly_text(mm__assembly *a, mm__source *s, mm_error *err);
+/* image_classes.c: the preprocessors that files may name. */
+extern const mm__image_classes mm__assembly_image_classes;
 /* preprocessor_config.json of the source over `fallback`. */
 mm_status mm__assembly_image_policy(mm__assembly *a, const mm__source *s, const mm__image_policy *fallback, mm_error *err);
 /* Where a product's files have no preprocessor_config.json: `size` x `size` pixels, bicubic - the whole picture squeezed

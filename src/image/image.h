@@ -47,10 +47,24 @@ typedef struct mm__image_policy {
     int normalize;
 } mm__image_policy;
 
+#define MM__IMAGE_CROPS 1
+#define MM__IMAGE_PADS 2
+
+/* What a class of preprocessors does where a file says nothing. */
+typedef struct mm__image_class {
+    const char *name;                 /* without ImageProcessor */
+    int32_t size, crop;
+    int can;                          /* MM__IMAGE_CROPS, MM__IMAGE_PADS */
+    int fit, resample, rgb;
+    float mean[3], std[3];
+} mm__image_class;
+
+typedef struct mm__image_classes { const mm__image_class *list; size_t n; } mm__image_classes;
+
 /* Reads a preprocessor_config.json object. Fields it leaves out come from the class named by image_processor_type (or the
- * older feature_extractor_type), by `fallback` after that. Refuses values out of range. */
-mm_status mm__image_policy_from_json(const mm__json *doc, const mm__image_policy *fallback, const char *what,
-                                     mm__image_policy *out, mm_error *err);
+ * older feature_extractor_type), one of `known`; from `fallback` where none is named. Refuses values out of range. */
+mm_status mm__image_policy_from_json(const mm__json *doc, const mm__image_classes *known, const mm__image_policy *fallback,
+                                     const char *what, mm__image_policy *out, mm_error *err);
 /* Refuses means and deviations out of the same range, wherever they were read. */
 mm_status mm__image_policy_check(const mm__image_policy *p, const char *what, mm_error *err);
 /* Size in pixels the policy's result has for a given picture. */

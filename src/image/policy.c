@@ -1,7 +1,7 @@
 /* preprocessor_config.json -> mm__image_policy.
  *
  * A file often states only what differs from the defaults of the Python class it names, so the classes' defaults are
- * needed; they are a table here, taken from the published classes. Suffixes "Fast" and the older "FeatureExtractor" name
+ * needed; the caller has them, since classes are named after models. Suffixes "Fast" and the older "FeatureExtractor" name
  * the same class, but a switch that is null is off in the one and at its default in the "Fast" one. A class that cannot
  * crop or pad ignores what the file says about it; every "Fast" one can crop. Every number is range-checked: sizes 1..16384, finite means, standard deviations above 1e-6. */
 #include "image.h"
@@ -10,50 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-#define MEAN_CLIP                                                                                                              \
-    {                                                                                                                          \
-        0.48145466f, 0.4578275f, 0.40821073f                                                                                   \
-    }
-#define STD_CLIP                                                                                                               \
-    {                                                                                                                          \
-        0.26862954f, 0.26130258f, 0.27577711f                                                                                  \
-    }
-#define HALF                                                                                                                   \
-    {                                                                                                                          \
-        0.5f, 0.5f, 0.5f                                                                                                       \
-    }
-
 #define MAX_STATISTIC 1e4
 #define MIN_STD 1e-6
-
-enum { CROPS = 1, PADS = 2 };
-
-typedef struct class_defaults {
-    const char *name; /* without ImageProcessor */
-    int32_t size, crop;
-    int can; /* CROPS, PADS */
-    int fit, resample, rgb;
-    float mean[3], std[3];
-} class_defaults;
-
-#define EXACT(n) n, 0, 0, MM__FIT_EXACT
-#define EXACT_CROP(n, c) n, c, CROPS, MM__FIT_EXACT
-#define SHORTEST(n, can) n, n, can, MM__FIT_SHORTEST
-#define DROP MM__RGB_DROP_ALPHA
-
-static const class_defaults classes[] = {
-    {"CLIP", SHORTEST(224, CROPS), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
-    {"Bit", SHORTEST(224, CROPS), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
-    {"Llava", SHORTEST(224, CROPS | PADS), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
-    {"ChineseCLIP", SHORTEST(224, CROPS), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
-    {"Blip", EXACT(384), MM__RESAMPLE_BICUBIC, DROP, MEAN_CLIP, STD_CLIP},
-    {"ViT", EXACT(224), MM__RESAMPLE_BILINEAR, DROP, HALF, HALF},
-    {"Siglip", EXACT(224), MM__RESAMPLE_BICUBIC, DROP, HALF, HALF},
-    {"DeiT", EXACT_CROP(256, 224), MM__RESAMPLE_BICUBIC, DROP, HALF, HALF},
-    {"Beit", EXACT_CROP(256, 224), MM__RESAMPLE_BICUBIC, DROP, HALF, HALF},
-    {"Gemma3", EXACT(224), MM__RESAMPLE_BILINEAR, DROP, HALF, HALF},
-    {"Idefics", EXACT(224), MM__RESAMPLE_BICUBIC, MM__RGB_OVER_WHITE, MEAN_CLIP, STD_CLIP},
-};
 
 static bool same_class(const char *stated, const char *name)
 {
@@ -65,11 +23,11 @@ static bool same_class(const char *stated, const char *name)
     return false;
 }
 
-/* Defaults of the class and what it can; false when it is not in the table. */
-static bool from_class(const char *stated, mm__image_policy *p, int *can)
+/* Defaults of the class and what it can; false when it is not known. */
+static bool from_class(const mm__image_classes *known, const char *stated, mm__image_policy *p, int *can)
 {
-    for (size_t i = 0; stated && i < sizeof classes / sizeof *classes; i++) {
-        const class_defaults *c = &classes[i];
+    for (size_t i = 0; stated && i < known->n; i++) {
+        const mm__image_class *c = &known->list[i];
         if (!same_class(stated, c->name)) continue;
         *p = (mm__image_policy){.fit = c->fit,
                                 .width = c->size,
@@ -208,14 +166,14 @@ static mm_status read_geometry(const mm__json *doc, const char *what, int can, m
 {
     mm_status st = MM_OK;
     const mm__json *v;
-    const bool crop = (can & CROPS) && read_switch(doc, "do_center_crop", p->crop_width > 0);
+    const bool crop = (can & MM__IMAGE_CROPS) && read_switch(doc, "do_center_crop", p->crop_width > 0);
     if (present(v = mm__json_get(doc, "resample")))
         st = read_int(v, 0, MM__RESAMPLE_HAMMING, what, "resample", &p->resample, err);
     if (st == MM_OK && present(v = mm__json_get(doc, "size"))) st = read_size(v, what, p, err);
     if (st == MM_OK && present(v = mm__json_get(doc, "image_size"))) st = read_size(v, what, p, err);
     if (st == MM_OK && present(v = mm__json_get(doc, "crop_size"))) st = read_crop(v, what, p, err);
     if (st != MM_OK) return st;
-    if ((can & PADS) && read_switch(doc, "do_pad", false) && p->fit != MM__FIT_PAD_SQUARE &&
+    if ((can & MM__IMAGE_PADS) && read_switch(doc, "do_pad", false) && p->fit != MM__FIT_PAD_SQUARE &&
         !present(mm__json_get(doc, "pad_size"))) {
         if (p->fit == MM__FIT_SHORTEST) p->width = p->height = p->shortest;
         p->fit = MM__FIT_PAD_SQUARE;
@@ -229,19 +187,19 @@ static mm_status read_geometry(const mm__json *doc, const char *what, int can, m
     return MM_OK;
 }
 
-mm_status mm__image_policy_from_json(const mm__json *doc, const mm__image_policy *fallback, const char *what,
-                                     mm__image_policy *out, mm_error *err)
+mm_status mm__image_policy_from_json(const mm__json *doc, const mm__image_classes *known, const mm__image_policy *fallback,
+                                     const char *what, mm__image_policy *out, mm_error *err)
 {
     if (mm__json_kind(doc) != MM__JSON_OBJECT) return mm__fail(err, MM_E_FORMAT, "%s: not a JSON object", what);
     const char *stated = class_of(doc);
     mm__image_policy p;
-    int can = CROPS | PADS;
-    if (!from_class(stated, &p, &can)) {
+    int can = MM__IMAGE_CROPS | MM__IMAGE_PADS;
+    if (!from_class(known, stated, &p, &can)) {
         if (!fallback || stated)
             return mm__fail(err, MM_E_UNSUPPORTED, "%s: unknown image_processor_type \"%s\"", what, stated ? stated : "(none)");
         p = *fallback;
     }
-    if (is_fast(stated)) can |= CROPS;
+    if (is_fast(stated)) can |= MM__IMAGE_CROPS;
     mm_status st = read_values(doc, what, &p, err);
     if (st == MM_OK) st = read_geometry(doc, what, can, &p, err);
     if (st == MM_OK) *out = p;

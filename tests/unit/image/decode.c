@@ -2,7 +2,7 @@
  * with bytes changed, with forged headers. files.safetensors holds the files and what Pillow makes of them. */
 #include "golden.h"
 #include "../base/failing.h"
-#include "../../../src/image/image.h"
+#include "../../../src/assembly/assembly.h"
 #include "../../../src/image/probe.h"
 #include <stdlib.h>
 
@@ -176,7 +176,7 @@ static void policy(const char *text, mm_status want, mm__image_policy *p)
 {
     mm__json_doc *doc;
     assert_int_equal(mm__json_parse(mem, text, strlen(text), "policy", &doc, &err), MM_OK);
-    mm_status st = mm__image_policy_from_json(mm__json_root(doc), NULL, "policy", p, &err);
+    mm_status st = mm__image_policy_from_json(mm__json_root(doc), &mm__assembly_image_classes, NULL, "policy", p, &err);
     if (st != want) fail_msg("%s: %d instead of %d (%s)", text, st, want, err.text);
     mm__json_free(doc);
 }

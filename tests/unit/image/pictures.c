@@ -1,6 +1,6 @@
 /* Pictures against reference pixels: decoding, resizing and every preprocessing policy of the golden families. */
 #include "golden.h"
-#include "../../../src/image/image.h"
+#include "../../../src/assembly/assembly.h"
 #include "../../../src/image/resize.h"
 #include <math.h>
 #include <stdlib.h>
@@ -116,7 +116,7 @@ static void preprocessing_equals_the_reference(void **state)
         mm__image_policy p;
         snprintf(path, sizeof path, "tests/golden/%s/preprocessor_config.json", families[i]);
         mm__json_doc *config = golden_json(mem, path);
-        if (mm__image_policy_from_json(mm__json_root(config), NULL, path, &p, &err) != MM_OK) fail_msg("%s", err.text);
+        if (mm__image_policy_from_json(mm__json_root(config), &mm__assembly_image_classes, NULL, path, &p, &err) != MM_OK) fail_msg("%s", err.text);
         snprintf(path, sizeof path, "tests/golden/%s/expected.json", families[i]);
         mm__json_doc *doc = golden_json(mem, path);
         const mm__json *cases = mm__json_get(mm__json_root(doc), "cases");
