@@ -430,7 +430,8 @@ MM_API mm_status mm_session_feed(mm_session *session, const mm_input *input, mm_
 MM_API mm_status mm_session_count(mm_session *session, const mm_input *input, uint64_t *positions, mm_error *err);
 
 #define MM_EVENT_TEXT 1         /* data: UTF-8 text, never half a character: one event a token, empty where a character is not
-                                   complete yet; id -1: a rest of text without a token of its own, `value` means nothing */
+                                   complete yet, U+FFFD for bytes that are none; id -1: a rest of text without a token of its
+                                   own, `value` means nothing */
 #define MM_EVENT_SEGMENT 2      /* data: UTF-8 text spoken from t0 to t1 seconds; ids: its tokens */
 #define MM_EVENT_LANGUAGE 3     /* data: ISO code; value: probability */
 #define MM_EVENT_VECTOR 4       /* values: float32 vector of length 1; index: which text or picture of the feed; data: "text" or

@@ -42,7 +42,7 @@ type Event struct {
 	Kind         EventKind
 	Index        int    // which vector, picture or segment, from 0
 	ID           int32  // token id of a text event (the last one when several), else -1
-	Text         string // UTF-8, unless the model wrote something else
+	Text         string // UTF-8; bytes of the model that are no character are U+FFFD
 	Values       []float32
 	IDs          []int32
 	Top          []LogProb // alternatives, most likely first

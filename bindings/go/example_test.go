@@ -59,7 +59,7 @@ func ExampleModel_Chat() {
 		log.Fatal(err)
 	}
 	// Output:
-	// "an" "\\" " f" "\x00" "\f" "w" "\x94" "   " "ver" "@" "\xfc" "a" length
+	// "an" "\\" " f" "\x00" "\f" "w" "�" "   " "ver" "@" "�" "a" length
 }
 
 func ExampleStream_Events() {

@@ -60,12 +60,15 @@ static mm_status layout(mm__assembly *a, const mm__source *s, mm_error *err)
         const mm__json *id = mm__json_get(c, "image_token_index") ? mm__json_get(c, "image_token_index")
                                                                   : mm__json_get(c, "image_token_id");
         const int64_t i = mm__json_int(id, -1);
-        if (i >= 0 && i < (int64_t)mm__tokenizer_size(a->tokenizer)) p->placeholder_id = (int32_t)i;
-        p->placeholder = p->placeholder_id >= 0 ? mm__tokenizer_token(a->tokenizer, p->placeholder_id, NULL) : "<image>";
+        const char *token = i >= 0 && i <= INT32_MAX ? mm__tokenizer_token(a->tokenizer, (int32_t)i, NULL) : NULL;
+        const bool spelled = token && token[0];
+        p->placeholder = spelled ? token : "<image>";
+        if (spelled) p->placeholder_id = (int32_t)i;
         return MM_OK;
     }
     const mm__json *spec = mm__json_get(s->config.root, "prompt");
     p->placeholder = mm__json_str(mm__json_get(spec, "placeholder"), NULL, "<image>");
+    if (!p->placeholder[0]) return mm__fail(err, MM_E_FORMAT, "%s: prompt.placeholder is empty; leave it out, or name a token", s->path);
     p->placeholder_id = mm__tokenizer_id(a->tokenizer, p->placeholder, strlen(p->placeholder));
     const char *media = mm__json_str(mm__json_get(spec, "media"), NULL, "first");
     if (strcmp(media, "splice") == 0) p->media = MM__MEDIA_SPLICE;

@@ -63,6 +63,23 @@ void mm__buf_puts(mm__buf *b, const char *s)
 {
     mm__buf_put(b, s, strlen(s));
 }
+
+void mm__buf_put_repaired(mm__buf *b, const char *s, size_t n)
+{
+    size_t from = 0;
+    for (size_t i = 0, step; i < n; i += step) {
+        uint32_t cp;
+        bool valid;
+        step = mm__utf8_decode(s + i, n - i, &cp, &valid);
+        if (valid) continue;
+        while (step < 3 && i + step < n && mm__utf8_complete(s + i, step + 1) == 0) step++;
+        mm__buf_put(b, s + from, i - from);
+        mm__buf_put(b, "\xEF\xBF\xBD", 3);
+        from = i + step;
+    }
+    mm__buf_put(b, s + from, n - from);
+}
+
 void mm__buf_putc(mm__buf *b, char c)
 {
     mm__buf_put(b, &c, 1);

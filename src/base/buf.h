@@ -18,6 +18,9 @@ void mm__buf_free(mm__buf *b);
 void mm__buf_clear(mm__buf *b);                         /* keeps the memory */
 void mm__buf_put(mm__buf *b, const void *p, size_t n);
 void mm__buf_puts(mm__buf *b, const char *s);
+/* Text that may be broken: each sequence that is no character becomes one U+FFFD, a character that was begun well all its bytes
+ * together (the Unicode Standard, section 3.9, "maximal subpart"). */
+void mm__buf_put_repaired(mm__buf *b, const char *s, size_t n);
 void mm__buf_putc(mm__buf *b, char c);
 void mm__buf_printf(mm__buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void mm__buf_json_string(mm__buf *b, const char *s, size_t n); /* quoted and escaped; invalid UTF-8 becomes U+FFFD */

@@ -147,6 +147,7 @@ static mm_status finish(mm__session *s, const char *reason, mm_error *err)
 {
     size_t from, len;
     mm__textout_flush(&s->out, &from, &len);
+    if (s->out.text.failed) return mm__nomem(err, "the answer's text");
     if (len && !mm__queue_push(&s->events, MM_EVENT_TEXT, s->out.text.data + from, len)) return mm__nomem(err, "an event");
     mm__event *e = mm__queue_push(&s->events, MM_EVENT_END, reason, strlen(reason));
     if (!mm__event_ids(&s->events, e, s->answer.data, s->answer.len)) return mm__nomem(err, "an event");

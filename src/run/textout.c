@@ -18,6 +18,27 @@ void mm__textout_free(mm__textout *o)
     *o = (mm__textout){0};
 }
 
+/* Makes characters of what came in, up to one that is not complete yet. */
+static void complete(mm__textout *o)
+{
+    mm__buf repaired;
+    const char *fresh = mm__buf_str(&o->text) + o->whole;
+    const size_t n = o->text.len - o->whole, done = mm__utf8_complete(fresh, n);
+    if (mm__utf8_valid(fresh, done)) {
+        o->whole += done;
+        return;
+    }
+    mm__buf_init(&repaired, o->text.mem);
+    mm__buf_put_repaired(&repaired, fresh, done);
+    const size_t whole = o->whole + repaired.len;
+    mm__buf_put(&repaired, fresh + done, n - done);
+    o->text.len = o->whole;
+    mm__buf_put(&o->text, mm__buf_str(&repaired), repaired.len);
+    o->text.failed |= repaired.failed;
+    o->whole = whole;
+    mm__buf_free(&repaired);
+}
+
 /* Cuts the text at the first stop string that begins at or after `sent`. */
 static void find_stop(mm__textout *o)
 {
@@ -49,6 +70,7 @@ mm_status mm__textout_push(mm__textout *o, int32_t id, unsigned flags, size_t *f
 {
     mm_status st = mm__detokenize_next(o->tokenizer, &o->state, id, flags, &o->text);
     if (st == MM_E_LIMIT) return mm__fail(err, st, "token %d stands for more text than one token may", (int)id);
+    if (st == MM_OK) complete(o);
     if (st != MM_OK || o->text.failed) return mm__nomem(err, "the answer's text");
     find_stop(o);
     *from = o->sent;

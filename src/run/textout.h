@@ -1,5 +1,5 @@
-/* Text on its way out: bytes of tokens become whole characters, and nothing that may be the beginning of a stop string is
- * let go before it is decided. */
+/* Text on its way out: bytes of tokens become whole characters, bytes that become none become U+FFFD, and nothing that may be the
+ * beginning of a stop string is let go before it is decided. */
 #ifndef MM__RUN_TEXTOUT_H
 #define MM__RUN_TEXTOUT_H
 
@@ -10,6 +10,7 @@ typedef struct mm__textout {
     const mm__tokenizer *tokenizer;
     mm__detok state;
     mm__buf text;             /* everything said so far, held-back bytes included */
+    size_t whole;             /* bytes of it that are whole characters; at most three more, of one that is not complete yet */
     size_t sent;              /* bytes already given out */
     const char *const *stop;
     size_t n_stop;

@@ -263,17 +263,32 @@ static mm_status prompt_logits(mm__session *s, window *w, size_t *n_prompt, mm_e
     return st;
 }
 
+/* Appends the text of ids, timestamps left out. Tokens may be parts of a character; what becomes none is U+FFFD. */
+static mm_status spell(mm__session *s, const int32_t *ids, size_t n, mm__buf *out, mm_error *err)
+{
+    mm__buf bytes;
+    mm__detok state = {0};
+    mm_status st = MM_OK;
+    mm__buf_init(&bytes, s->mem);
+    for (size_t i = 0; st == MM_OK && i < n; i++)
+        if (ids[i] < s->a->audio.eot) st = mm__detokenize_next(s->a->tokenizer, &state, ids[i], 0, &bytes);
+    mm__buf_put_repaired(out, mm__buf_str(&bytes), bytes.len);
+    if (st == MM_E_LIMIT) st = mm__fail(err, st, "a token of the answer stands for more text than one token may");
+    else if (st != MM_OK || bytes.failed || out->failed) st = mm__nomem(err, "the answer's text");
+    mm__buf_free(&bytes);
+    return st;
+}
+
 /* How repetitive the text is: bytes over compressed bytes. The reference uses zlib; zstd at a high level agrees closely on
  * texts of this length and its constant overhead is of the same size. */
 static mm_status repetition(mm__session *s, const mm__ids *said, double *ratio, mm_error *err)
 {
     mm__buf text;
     mm__buf_init(&text, s->mem);
-    for (size_t i = 0; i < said->len; i++)
-        if (said->data[i] < s->a->audio.eot) mm__detokenize(s->a->tokenizer, &said->data[i], 1, 0, &text);
+    mm_status st = spell(s, said->data, said->len, &text, err);
     const size_t bound = ZSTD_compressBound(text.len);
-    void *tmp = mm__alloc(s->mem, bound);
-    const mm_status st = tmp && !text.failed ? MM_OK : mm__nomem(err, "the answer's text");
+    void *tmp = st == MM_OK ? mm__alloc(s->mem, bound) : NULL;
+    if (st == MM_OK && !tmp) st = mm__nomem(err, "the answer's text");
     *ratio = 0;
     if (st == MM_OK && text.len) {
         const size_t n = ZSTD_compress(tmp, bound, text.data, text.len, 19);
@@ -337,11 +352,8 @@ static mm_status decode_with_fallback(mm__session *s, window *best, mm_error *er
 static mm_status push_segment(mm__session *s, const int32_t *ids, size_t n, double t0, double t1, mm_error *err)
 {
     mm__buf text;
-    mm__detok state = {0};
-    mm_status st = MM_OK;
     mm__buf_init(&text, s->mem);
-    for (size_t i = 0; st == MM_OK && i < n; i++)
-        if (ids[i] < s->a->audio.eot) st = mm__detokenize_next(s->a->tokenizer, &state, ids[i], 0, &text);
+    mm_status st = spell(s, ids, n, &text, err);
     bool blank = true;
     for (size_t i = 0; i < text.len; i++) blank &= text.data[i] == ' ' || text.data[i] == '\n';
     if (st == MM_OK && !blank && t1 > t0) {
@@ -354,7 +366,6 @@ static mm_status push_segment(mm__session *s, const int32_t *ids, size_t n, doub
             st = mm__nomem(err, "an event");
         }
     }
-    if (text.failed) st = mm__nomem(err, "an event");
     mm__buf_free(&text);
     return st;
 }

@@ -1,4 +1,6 @@
-/* Which paths a manifest may write: one rule for every key that holds one, whatever the file is then used for. */
+/* Which paths a manifest may write: one rule for every key that holds one, whatever the file is then used for. And what it may
+ * not leave empty. */
+#include "../../../src/assembly/assembly.h"
 #include "../../../src/assembly/source.h"
 
 #include <setjmp.h>
@@ -13,6 +15,7 @@
 
 #define DIR "build/manifest"
 #define MODEL "../../tests/golden/gpt2"
+#define PICTURES "../../tests/golden/blip2_opt"
 
 static const char *const keys[] = {"parts.text.path", "parts.text.config", "image"};
 
@@ -101,12 +104,37 @@ static void wants_regular_files(void **state)
     remove(DIR "/pipe");
 }
 
+/* An empty placeholder would stand everywhere in a text. */
+static void placeholder_is_not_empty(void **state)
+{
+    static const char parts[] = "{\"libmm\": 1, \"assembly\": \"blip2\", \"prompt\": {\"placeholder\": \"\", \"media\": \"splice\"}, \"parts\": {"
+                                "\"vision\": {\"path\": \"" PICTURES "\"}, \"bridge\": {\"path\": \"" PICTURES "\"}, "
+                                "\"text\": {\"path\": \"" PICTURES "\"}}}";
+    mm__mem *mem = mm__mem_create(NULL, 0);
+    mm__log log = {0};
+    mm__backend *backend;
+    mm__assembly *a;
+    mm_error e = {.size = sizeof e};
+    mkdir("build", 0777);
+    mkdir(DIR, 0777);
+    FILE *f = fopen(DIR "/empty.mm.json", "wb");
+    assert_non_null(f);
+    fputs(parts, f);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(mm__backend_create(mem, &log, "cpu", 1, NULL, true, &backend, &e), MM_OK);
+    const mm_status st = mm__assembly_load(&(mm__files){.mem = mem}, backend, DIR "/empty.mm.json", NULL, NULL, &a, &e);
+    if (st != MM_E_FORMAT || !strstr(e.text, "prompt.placeholder")) fail_msg("%d \"%s\"", (int)st, e.text);
+    mm__backend_destroy(backend);
+    mm__mem_destroy(mem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(climbs_only_at_the_front),
         cmocka_unit_test(takes_relative_paths),
         cmocka_unit_test(wants_regular_files),
+        cmocka_unit_test(placeholder_is_not_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

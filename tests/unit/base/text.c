@@ -178,6 +178,31 @@ static void utf8_round_trip(void **state)
     assert_int_equal(mm__utf8_encode(0x110000, s), 3);
 }
 
+/* What Python's decode("utf-8", "replace") makes of the same bytes. */
+static void buf_repairs(void **state)
+{
+    static const char *const cases[][2] = {
+        {"", ""},
+        {"caf\xC3\xA9", "caf\xC3\xA9"},
+        {"\xF0\x93\x80" "a", "\xEF\xBF\xBD" "a"},
+        {"\xE2\x82\xE2\x82\xAC", "\xEF\xBF\xBD\xE2\x82\xAC"},
+        {"\x80\x80", "\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"a\xED\xA0\x80", "a\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"\xFF" "b\xC3", "\xEF\xBF\xBD" "b\xEF\xBF\xBD"},
+    };
+    mm__mem *mem = mm__mem_create(NULL, 0);
+    mm__buf b;
+    (void)state;
+    mm__buf_init(&b, mem);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mm__buf_clear(&b);
+        mm__buf_put_repaired(&b, cases[i][0], strlen(cases[i][0]));
+        assert_string_equal(mm__buf_str(&b), cases[i][1]);
+    }
+    mm__buf_free(&b);
+    mm__mem_destroy(mem);
+}
+
 static void utf8_refuses(void **state)
 {
     static const char *const bad[] = {"\x80",
@@ -212,6 +237,7 @@ int main(void)
         cmocka_unit_test(error_text),      cmocka_unit_test(error_text_is_clean), cmocka_unit_test(log_filters),
         cmocka_unit_test(buf_grows),       cmocka_unit_test(buf_limit),           cmocka_unit_test(buf_json),
         cmocka_unit_test(utf8_round_trip), cmocka_unit_test(utf8_refuses),        cmocka_unit_test(buf_without_memory),
+        cmocka_unit_test(buf_repairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
