@@ -1,11 +1,12 @@
 /* JSON documents over jansson, which parses, checks UTF-8 and refuses duplicate keys.
  *
- * jansson leaves four things to do. (1) Its parser is recursive with a depth limit of its own, so brackets are counted
+ * jansson leaves five things to do. (1) Its parser is recursive with a depth limit of its own, so brackets are counted
  * before it runs. (2) An integer beyond 64 bits makes it refuse the whole file, yet tokenizer settings hold
  * "no limit" numbers like 10^30: such a number gets an exponent in a copy of the text and becomes a real. (3) Its
  * tree comes from libc, so what a text will cost is counted before it runs and booked on the engine's account as long as
- * the document lives (bill). (4) Objects cannot be entered by position, so after parsing the tree is mirrored into flat
- * arrays:
+ * the document lives (bill). (4) It reads and writes numbers in the host's locale and ends the process where the decimal
+ * point there takes more than one byte, so this thread gets a point while it runs. (5) Objects cannot be entered by
+ * position, so after parsing the tree is mirrored into flat arrays:
  *
  *     nodes   one per value; the members of an object or the elements of an array lie side by side, in file order
  *     groups  one per non-empty array or object: where its nodes lie and, for objects above SMALL members, its hash slots
@@ -191,7 +192,9 @@ static mm_status parse_tree(mm__json_doc *doc, const char *text, size_t len, con
     json_error_t e;
     mm_status st = prepare(doc, &text, &len, &copy, &passing, what, err);
     if (st != MM_OK) return st;
+    void *locale = mm__os_point_begin();
     doc->tree = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+    mm__os_point_end(locale);
     mm__free(doc->mem, copy);
     mm__mem_discharge(doc->mem, passing);
     doc->charged -= passing;
@@ -448,8 +451,10 @@ static int write_some(const char *text, size_t n, void *out)
 
 void mm__json_write(const mm__json *v, mm__buf *out)
 {
+    void *locale = mm__os_point_begin();
     if (!v) mm__buf_puts(out, "null");
     else if (json_dump_callback(v->v, write_some, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0) out->failed = true;
+    mm__os_point_end(locale);
 }
 
 void mm__json_write_members(const mm__json *obj, mm__buf *out)

@@ -1,6 +1,7 @@
 /* Filters that turn one value into another; those that sort, select or fold lists are in template_test.c. */
 #include "template_impl.h"
 #include "../base/error.h"
+#include "../base/os/os.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -278,9 +279,9 @@ static tval f_round(trun *r, const tval *v, const targs *a)
     if (v->kind == T_INT) return *v;
     if (fabs(d) > 1e15 || !isfinite(d)) return tv_real(d);
     if (places == 0) return tv_real(nearbyint(d));
+    void *locale = mm__os_point_begin();
     snprintf(text, sizeof text, "%.*f", (int)places, d);
-    for (char *p = text; *p; p++)
-        if (*p != '-' && (*p < '0' || *p > '9')) *p = '.'; /* whatever point the host's locale has */
+    mm__os_point_end(locale);
     const tval s = tv_str(text, strlen(text));
     return read_number(&s, false, &i, &d) ? tv_real(d) : tv_undef();
 }

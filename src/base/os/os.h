@@ -31,6 +31,11 @@ bool mm__thread_start(mm__thread *t, void (*fn)(void *), void *arg);
 void mm__thread_join(mm__thread *t);
 void mm__os_pause(void);               /* spin hint */
 
+/* From here on this thread, and no other, reads and writes numbers with a point, whatever locale the host has chosen; until
+ * mm__os_point_end gets what this returned. */
+void *mm__os_point_begin(void);
+void mm__os_point_end(void *before);
+
 /* Files; -1 and errno on failure. Opening never blocks, not even on a pipe. */
 int mm__os_open(const char *path);
 int mm__os_create(const char *path);   /* for writing; an existing file is emptied */

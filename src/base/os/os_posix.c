@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -221,6 +222,18 @@ void mm__os_pause(void)
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
 #endif
+}
+
+/* The locale "C" has no block of its own, so this takes no memory. NULL: the host's stays. */
+void *mm__os_point_begin(void)
+{
+    const locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    return c ? (void *)uselocale(c) : NULL;
+}
+
+void mm__os_point_end(void *before)
+{
+    if (before) freelocale(uselocale((locale_t)before));
 }
 
 int mm__os_open(const char *path)
