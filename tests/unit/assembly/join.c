@@ -102,6 +102,9 @@ static void seams(void **state)
         {"clip", "text_projection", NULL, NULL, "do not fit", 2, MM_E_FORMAT},
         {"idefics", NULL, NULL, NULL, NULL, 0, MM_OK},
         {"idefics", NULL, "\"<image>\"", "\"<imaxx>\"", "places a picture", 0, MM_E_FORMAT},
+        {"whisper", NULL, NULL, NULL, NULL, 0, MM_OK},
+        {"whisper", NULL, "<|transcribe|>", "<|transcribxx>", "needs the tokens <|transcribe|>", 0, MM_E_FORMAT},
+        {"whisper", NULL, "<|translate|>", "<|translatxx>", "needs the tokens <|transcribe|>", 0, MM_E_FORMAT},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -149,6 +149,67 @@ static void data_cannot_outgrow_the_picture(void **state)
     golden_close(&g);
 }
 
+/* The first scan of a JPEG file: its header at *from, its data in [*data, *end). */
+static void first_scan(const uint8_t *file, size_t *from, size_t *data, size_t *end)
+{
+    for (*from = 2; file[*from + 1] != 0xda; *from += 2 + (size_t)(file[*from + 2] << 8 | file[*from + 3])) assert_int_equal(file[*from], 0xff);
+    *data = *from + 2 + (size_t)(file[*from + 2] << 8 | file[*from + 3]);
+    for (*end = *data; file[*end] != 0xff || file[*end + 1] == 0; ++*end) {}
+}
+
+/* A progressive picture with its first scan standing there again until there are `scans`. */
+static mm_status repeat_scan(const uint8_t *file, size_t len, int scans)
+{
+    size_t from, data, end;
+    int have = 0;
+    for (size_t at = 0; at + 1 < len; at++) have += file[at] == 0xff && file[at + 1] == 0xda;
+    first_scan(file, &from, &data, &end);
+    const size_t scan = end - from;
+    uint8_t *work = malloc(len + scan * (size_t)scans);
+    size_t n = end;
+    memcpy(work, file, end);
+    for (; have < scans; have++, n += scan) memcpy(work + n, file + from, scan);
+    memcpy(work + n, file + end, len - end);
+    const mm_status st = decode_copy(work, n + len - end);
+    free(work);
+    return st;
+}
+
+/* Each scan costs the work of the whole picture and may take a few bytes only. */
+static void more_scans_than_a_picture_needs_are_refused(void **state)
+{
+    (void)state;
+    golden g = golden_open(mem, FILES);
+    size_t len;
+    const uint8_t *file = golden_tensor(&g, "jpg_progressive", &len);
+    assert_int_equal(repeat_scan(file, len, 100), MM_OK);
+    assert_int_equal(repeat_scan(file, len, 101), MM_E_LIMIT);
+    assert_non_null(strstr(err.text, "more than 100 scans"));
+    golden_close(&g);
+}
+
+/* Bytes missing from the middle of the data: markers and end are in place, so only the decoder can tell. */
+static void pictures_with_a_hole_are_refused(void **state)
+{
+    static const char *const kinds[] = {"jpg_444", "jpg_420", "jpg_progressive", "jpg_grey"};
+    (void)state;
+    golden g = golden_open(mem, FILES);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        size_t len, from, data, end;
+        const uint8_t *file = golden_tensor(&g, kinds[i], &len);
+        uint8_t *work = malloc(len);
+        first_scan(file, &from, &data, &end);
+        assert_true(end - data > 12);
+        size_t keep = data + (end - data) / 2;
+        if (file[keep - 1] == 0xff) keep--;
+        memcpy(work, file, keep);
+        memcpy(work + keep, file + end, len - end);
+        if (decode_copy(work, keep + len - end) != MM_E_MEDIA) fail_msg("%s with a hole is decoded", kinds[i]);
+        free(work);
+    }
+    golden_close(&g);
+}
+
 static const uint8_t *swept;
 static size_t swept_len;
 
@@ -196,6 +257,8 @@ static void policies_fill_in_the_class_and_check_ranges(void **state)
         MM_OK, &p);
     assert_true(p.fit == MM__FIT_PAD_SQUARE && p.width == 336 && p.pad_color[0] == 122 && p.pad_color[1] == 116 &&
                 p.pad_color[2] == 104);
+    policy("{\"image_processor_type\":\"LlavaImageProcessor\",\"do_pad\":true,\"image_mean\":[7,-7,0.5]}", MM_OK, &p);
+    assert_true(p.pad_color[0] == 255 && p.pad_color[1] == 0 && p.pad_color[2] == 127); /* no colour lies outside 0..255 */
     policy("{\"image_processor_type\":\"BlipImageProcessor\",\"do_resize\":false,\"do_rescale\":false,\"do_normalize\":false}",
            MM_OK, &p);
     assert_true(p.fit == MM__FIT_NONE && p.rescale == 1.0f && !p.normalize);
@@ -229,6 +292,8 @@ int main(void)
         cmocka_unit_test(damaged_files_never_crash),
         cmocka_unit_test(forged_headers_are_refused),
         cmocka_unit_test(data_cannot_outgrow_the_picture),
+        cmocka_unit_test(more_scans_than_a_picture_needs_are_refused),
+        cmocka_unit_test(pictures_with_a_hole_are_refused),
         cmocka_unit_test(running_out_of_memory_is_reported),
         cmocka_unit_test(policies_fill_in_the_class_and_check_ranges),
     };

@@ -1,12 +1,8 @@
 /* The loader: names to constants. Weights lie in memory, the backend is a recorder that keeps what was uploaded. */
 #include "../../../src/part/load.h"
-#include "../../../src/base/error.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "../../../src/part/plain.h"
+#include "../file/files.h"
+#include <math.h>
 
 #include "recorder.h"
 
@@ -226,6 +222,65 @@ static void test_progress_stops(void **state)
     assert_int_equal(calls, 2);
 }
 
+/* ---- rotary positions a GGUF file has scaled ---- */
+
+static void put_key(bytes *b, const char *key, uint32_t type)
+{
+    put_u(b, strlen(key), 8);
+    put(b, key, strlen(key));
+    put_u(b, type, 4);
+}
+
+static void put_f32(bytes *b, const char *key, float v)
+{
+    put_key(b, key, 6);
+    put(b, &v, sizeof v);
+}
+
+/* The scale of cosine and sine under YaRN by a factor of 4, from a file with these keys more. */
+static double yarn_scale(fixture *f, const char *key, float v)
+{
+    static bytes b;
+    char path[64];
+    const mm__sizes s = {.n_ctx = 256, .rope_base = 1e4};
+    b.n = 0;
+    put(&b, "GGUF", 4);
+    put_u(&b, 3, 4);
+    put_u(&b, 0, 8);
+    put_u(&b, key ? 4 : 3, 8);
+    put_key(&b, "x.rope.scaling.type", 8);
+    put_u(&b, 4, 8);
+    put(&b, "yarn", 4);
+    put_f32(&b, "x.rope.scaling.factor", 4);
+    put_key(&b, "x.rope.scaling.original_context_length", 4);
+    put_u(&b, 64, 4);
+    if (key) put_f32(&b, key, v);
+    write_temp(b.data, b.n, path, ".gguf");
+    mm__gguf *g;
+    mm__loader ld = f->ld;
+    if (mm__gguf_open(&(mm__files){.mem = f->mem}, path, &g, &err) != MM_OK) fail_msg("%s", err.text);
+    unlink(path);
+    ld.scheme = MM__NAMES_GGUF;
+    ld.config.gguf = g;
+    ld.config.arch = "x";
+    const mm__rope r = mm__plain_rope(&ld, &s, 16, false);
+    f->ld.status = ld.status;
+    mm__gguf_close(g);
+    return r.scale;
+}
+
+static void test_yarn_attention_factor(void **state)
+{
+    fixture *f = *state;
+    const double usual = 0.1 * log(4) + 1;
+    assert_float_equal(yarn_scale(f, NULL, 0), usual, 1e-6);
+    assert_int_equal(f->ld.status, MM_OK);
+    assert_float_equal(yarn_scale(f, "x.rope.scaling.yarn_attn_factor", 0.5f), 0.5 * usual, 1e-6);
+    assert_int_equal(f->ld.status, MM_OK);
+    yarn_scale(f, "x.rope.scaling.yarn_attn_factor", -1);
+    assert_int_equal(f->ld.status, MM_E_FORMAT);
+}
+
 static void test_activations(void **state)
 {
     mm__act act;
@@ -282,6 +337,7 @@ int main(void)
                                        cmocka_unit_test_setup_teardown(test_stack, setup, teardown),
                                        cmocka_unit_test_setup_teardown(test_integer_weights, setup, teardown),
                                        cmocka_unit_test_setup_teardown(test_progress_stops, setup, teardown),
+                                       cmocka_unit_test_setup_teardown(test_yarn_attention_factor, setup, teardown),
                                        cmocka_unit_test_setup_teardown(test_activations, setup, teardown),
                                        cmocka_unit_test_setup_teardown(test_allocation_failures, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
