@@ -43,6 +43,7 @@ run clang tests/clang.sh
 run header tests/header/run.sh
 run abi tests/abi/run.sh
 run install tests/install/run.sh
+run make tests/make.sh
 
 # libvorbis loses memory on damaged files; the rest must not.
 echo 'leak:vorbis_info_init' >"$BUILD/lsan.supp"
