@@ -1,8 +1,17 @@
 /* The loader: names to constants. Weights lie in memory, the backend is a recorder that keeps what was uploaded. */
 #include "../../../src/part/load.h"
+#include "../../../src/base/buf.h"
+#include "../../../src/base/error.h"
 #include "../../../src/part/plain.h"
-#include "../file/files.h"
 #include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
 
 #include "recorder.h"
 
@@ -224,42 +233,58 @@ static void test_progress_stops(void **state)
 
 /* ---- rotary positions a GGUF file has scaled ---- */
 
-static void put_key(bytes *b, const char *key, uint32_t type)
+#define YARN "build/yarn.gguf"
+
+static void put_u(mm__buf *b, uint64_t v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) mm__buf_putc(b, (char)(v >> 8 * i));
+}
+
+static void put_key(mm__buf *b, const char *key, uint32_t type)
 {
     put_u(b, strlen(key), 8);
-    put(b, key, strlen(key));
+    mm__buf_puts(b, key);
     put_u(b, type, 4);
 }
 
-static void put_f32(bytes *b, const char *key, float v)
+static void put_f32(mm__buf *b, const char *key, float v)
 {
     put_key(b, key, 6);
-    put(b, &v, sizeof v);
+    mm__buf_put(b, &v, sizeof v);
 }
 
-/* The scale of cosine and sine under YaRN by a factor of 4, from a file with these keys more. */
-static double yarn_scale(fixture *f, const char *key, float v)
+/* A file of YaRN by a factor of 4, and with `key` one number more. */
+static void write_yarn(mm__mem *mem, const char *key, float v)
 {
-    static bytes b;
-    char path[64];
-    const mm__sizes s = {.n_ctx = 256, .rope_base = 1e4};
-    b.n = 0;
-    put(&b, "GGUF", 4);
+    mm__buf b;
+    mm__buf_init(&b, mem);
+    mm__buf_puts(&b, "GGUF");
     put_u(&b, 3, 4);
     put_u(&b, 0, 8);
     put_u(&b, key ? 4 : 3, 8);
     put_key(&b, "x.rope.scaling.type", 8);
     put_u(&b, 4, 8);
-    put(&b, "yarn", 4);
+    mm__buf_puts(&b, "yarn");
     put_f32(&b, "x.rope.scaling.factor", 4);
     put_key(&b, "x.rope.scaling.original_context_length", 4);
     put_u(&b, 64, 4);
     if (key) put_f32(&b, key, v);
-    write_temp(b.data, b.n, path, ".gguf");
+    mkdir("build", 0777);
+    FILE *f = fopen(YARN, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(b.data, 1, b.len, f), b.len);
+    assert_int_equal(fclose(f), 0);
+    mm__buf_free(&b);
+}
+
+/* The factor of cosine and sine that such a file asks for. */
+static double yarn_scale(fixture *f, const char *key, float v)
+{
+    const mm__sizes s = {.n_ctx = 256, .rope_base = 1e4};
     mm__gguf *g;
     mm__loader ld = f->ld;
-    if (mm__gguf_open(&(mm__files){.mem = f->mem}, path, &g, &err) != MM_OK) fail_msg("%s", err.text);
-    unlink(path);
+    write_yarn(f->mem, key, v);
+    if (mm__gguf_open(&(mm__files){.mem = f->mem}, YARN, &g, &err) != MM_OK) fail_msg("%s", err.text);
     ld.scheme = MM__NAMES_GGUF;
     ld.config.gguf = g;
     ld.config.arch = "x";
