@@ -345,8 +345,8 @@ MM_API mm_status mm_input_image_file(mm_input *input, const char *path, mm_error
 MM_API mm_status mm_input_image_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);
 /* Samples in memory. MM_E_MEDIA: one is NaN or infinite; MM_E_LIMIT: too long */
 MM_API mm_status mm_input_audio(mm_input *input, const mm_audio *audio, mm_error *err);
-/* A WAV, FLAC, OGG or MP3 file; of one that was cut off, what there is is used, and the log told. MM_E_IO, MM_E_MEDIA,
- * MM_E_LIMIT */
+/* A WAV, FLAC, OGG or MP3 file; of one that was cut off, what there is is used, and the log told (of an MP3 file cut
+ * between two frames only where the first of them states the length). MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_audio_file(mm_input *input, const char *path, mm_error *err);
 /* The bytes of such a file. MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_audio_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);

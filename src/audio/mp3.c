@@ -3,9 +3,10 @@
  * process must not print. Besides that the settings are libsndfile's: float samples, no resampling, the encoder's padding
  * taken off where the file states it, and the search for the next frame behind damage never given up.
  *
- * The bytes are read through callbacks, so nothing is copied. Tags in front (ID3v2) are skipped unread. Whether a file is
- * complete is known only from the header that encoders of variable rate, and LAME always, put into the first frame: "Xing"
- * or "Info", flags, and with flag 1 the number of frames (the VBR header as LAME documents it). */
+ * The bytes are read through callbacks, so nothing is copied. Tags in front (ID3v2) are skipped unread. How long a file
+ * should be is known only from the header that encoders of variable rate, and LAME always, put into the first frame: "Xing"
+ * or "Info", flags, and with flag 1 the number of frames (the VBR header as LAME documents it). Without it, a file that ends
+ * inside a frame is known to be cut; one that ends between two looks whole. */
 #include "mp3.h"
 #include "../base/error.h"
 #include <mpg123.h>
@@ -120,8 +121,22 @@ int64_t mm__mp3_read(mm__mp3 *m, float *to, int64_t frames)
     }
 }
 
+/* Whether the file ends inside a frame: behind the last one read begins another of the same version, layer and sample rate.
+ * Tags and padding at the end of a file do not look like that. */
+static bool ends_inside(const mm__mp3 *m)
+{
+    static const uint8_t stays[4] = {0xff, 0xfe, 0x0c, 0};
+    struct mpg123_frameinfo info;
+    const off_t at = mpg123_framepos(m->handle);
+    if (at < 0 || mpg123_info(m->handle, &info) != MPG123_OK || info.framesize < 4 || at >= m->len - info.framesize) return false;
+    const uint8_t *last = m->bytes + at, *next = last + info.framesize;
+    bool same = true;
+    for (off_t i = 0; i < 4 && i < m->len - at - info.framesize; i++) same &= (last[i] & stays[i]) == (next[i] & stays[i]);
+    return same && last[0] == 0xff;
+}
+
 /* The encoder's delay and padding, which the promise counts, are less than four frames. */
 bool mm__mp3_cut(const mm__mp3 *m, int64_t frames)
 {
-    return m->broken || frames + 4 * m->frame_size < m->promised;
+    return m->broken || frames + 4 * m->frame_size < m->promised || ends_inside(m);
 }

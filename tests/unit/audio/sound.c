@@ -384,6 +384,48 @@ static void files_cut_short_are_marked(void **state)
     }
 }
 
+static bool called_cut(const uint8_t *bytes, size_t len)
+{
+    mm__samples *s;
+    uint8_t *exact = malloc(len); /* so that reading past the end is seen */
+    memcpy(exact, bytes, len);
+    if (mm__audio_decode(mem, exact, len, "mp3", 0, &s, &err) != MM_OK) fail_msg("%s", err.text);
+    const bool cut = s->cut;
+    mm__samples_free(s);
+    free(exact);
+    return cut;
+}
+
+/* Without a header that says how long it is, a file is known to be cut unless it ends between two frames. */
+static void mp3_without_a_length_ends_inside_a_frame(void **state)
+{
+    static const char *const tails[] = {"TAG", "APETAGEX", "LYRICSBEGIN", ""};
+    (void)state;
+    make_file(SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 1, 44100, 100000);
+    const size_t len = (size_t)made.len, id3 = 10 + 300;
+    uint8_t *header = memmem(made.bytes, 100, "Info", 4), *work = calloc(1, id3 + len + 200);
+    if (!header) header = memmem(made.bytes, 100, "Xing", 4);
+    assert_non_null(header);
+    memcpy(header, "None", 4);
+    memcpy(work, "ID3\x04\0\0\0\0\x02\x2c", 10); /* 2 * 128 + 44 = 300 bytes follow */
+    memcpy(work + id3, made.bytes, len);
+    for (int front = 0; front < 2; front++) {
+        uint8_t *file = work + (front ? 0 : id3);
+        const size_t n = len + (front ? id3 : 0);
+        int unseen = 0;
+        for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
+            memset(file + n, 0, 200);
+            memcpy(file + n, tails[i], strlen(tails[i]));
+            if (called_cut(file, n + 200)) fail_msg("a file that ends in \"%s\" is called cut", tails[i]);
+        }
+        assert_false(called_cut(file, n));
+        assert_true(called_cut(file, n - 1));
+        for (size_t cut = n / 2; cut < n / 2 + 300; cut++) unseen += !called_cut(file, cut);
+        if (unseen < 1 || unseen > 3) fail_msg("%d of 300 cuts are not seen", unseen); /* frames take 104 bytes or more */
+    }
+    free(work);
+}
+
 /* Streams written to a pipe do not know their length. */
 static void unknown_lengths_are_no_damage(void **state)
 {
@@ -503,6 +545,7 @@ int main(void)
         cmocka_unit_test(a_tone_survives_resampling),
         cmocka_unit_test(unwanted_and_damaged_files_are_refused),
         cmocka_unit_test(files_cut_short_are_marked),
+        cmocka_unit_test(mp3_without_a_length_ends_inside_a_frame),
         cmocka_unit_test(unknown_lengths_are_no_damage),
         cmocka_unit_test(damaged_mp3_prints_nothing),
         cmocka_unit_test(sound_that_is_no_number_is_refused),
