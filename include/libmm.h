@@ -227,8 +227,45 @@ MM_API mm_status mm_engine_create(const mm_engine_options *options, mm_engine **
 /* Drops the caller's reference; NULL is a no-op. [any] since 0.1 */
 MM_API void mm_engine_release(mm_engine *engine);
 
+/* Limits: what the files, media and texts of strangers may ask for, and what an engine may spend. A value is a whole number,
+ * as text; what is above a limit is refused with MM_E_LIMIT, and the error names the limit; of the first two, MM_E_NOMEM.
+ *
+ *   key               default    at most    counts
+ *   "memory"          none       2^63 - 1   bytes of memory the engine takes (mm_engine_options.memory_limit); "0": no limit
+ *   "session_memory"  none       2^63 - 1   bytes of memory one session takes, of sessions made from here on; "0": no limit
+ *   "metadata_keys"   65536      2^20       keys of a GGUF file
+ *   "metadata_bytes"  2^30       2^30       bytes in front of the data of a GGUF file
+ *   "string_bytes"    2^24       2^28       bytes of one string of a GGUF file
+ *   "array_elements"  2^24       2^26       elements of one array of a GGUF file
+ *   "header_bytes"    100000000  100000000  bytes of a header or an index of safetensors
+ *   "tensors"         2^20       2^22       tensors of a model
+ *   "shards"          4096       65535      files that one set of weights is split into
+ *   "side_file_bytes" 104857600  419430400  bytes of a JSON or tokenizer file beside the weights
+ *   "json_depth"      64         256        nested arrays and objects of a JSON text
+ *   "json_values"     2^23       2^25       values of a JSON text
+ *   "vocabulary"      2^24       2^24       tokens of a tokenizer
+ *   "template_bytes"  2^20       2^24       bytes of a chat template
+ *   "template_steps"  2^20       2^28       steps of one rendering of a chat template
+ *   "template_depth"  64         64         nested blocks, brackets and macro calls of a chat template
+ *   "template_output" 2^24       2^28       bytes of a text or a string that a chat template makes
+ *   "template_memory" 2^27       2^32       bytes of the values that a rendering holds
+ *   "prompt_bytes"    2^26       2^26       bytes of one text
+ *   "context"         2^24       2^24       positions of a session
+ *   "media_bytes"     2^31       2^31       bytes of a picture or sound file
+ *   "image_side"      16384      16384      pixels of a side of a picture
+ *   "image_pixels"    2^26       2^26       pixels of a picture
+ *   "audio_seconds"   14400      86400      seconds of a sound
+ *   "audio_samples"   2^29       2^29       samples of a sound, channels mixed
+ *   "snapshot_bytes"  2^40       2^40       bytes of a snapshot file
+ *   "snapshot_timeline" 2^32     2^32       bytes of the timeline in a snapshot, unpacked
+ *
+ * Holds for what is read or made from here on, on every thread. MM_E_KEY for another key, MM_E_ARG for another value.
+ * [any] since 0.2 */
+MM_API mm_status mm_engine_set(mm_engine *engine, const char *key, const char *value, mm_error *err);
+
 /* Facts about an engine, by key, as text:
  *   "device" "isa" "threads" "precision" ("fast", "exact") "memory_bytes" "memory_peak" "memory_limit" "keys"
+ *   "limits" (since 0.2: of each limit a line: key, value, default, most, what it counts, with tabs between them)
  * MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_engine_info(const mm_engine *engine, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
@@ -304,7 +341,7 @@ MM_API mm_status mm_model_apply_template(const mm_model *model, const char *json
 
 typedef struct mm_image {
     uint32_t size;
-    uint32_t width, height;     /* pixels, 1..16384 each */
+    uint32_t width, height;     /* pixels, 1 and up; see the limits */
     uint32_t stride;            /* bytes from row to row; 0: tightly packed */
     uint32_t format;            /* MM_PIXELS_*; what becomes of alpha is the model's habit: dropped, or laid on white */
     uint32_t reserved;
@@ -333,11 +370,11 @@ MM_API mm_status mm_input_clear(mm_input *input, mm_error *err);
 /* The functions below append to the message being built; an input without mm_input_role() calls is one user message. Data
  * are copied, media decoded and checked at once. All are [handle] since 0.1; a failed one leaves the input as it was. */
 
-/* Text, at most 64 MiB without NUL bytes. It may hold "<image>" and "<audio>": each takes the next medium of that kind of
+/* Text without NUL bytes. It may hold "<image>" and "<audio>": each takes the next medium of that kind of
  * the same message at that place; media without a place come first. Where the message has no medium left they are text, as are
  * special tokens that a text spells, except in raw sessions. MM_E_LIMIT */
 MM_API mm_status mm_input_text(mm_input *input, const char *text, size_t len, mm_error *err);
-/* Pixels in memory. MM_E_LIMIT: more than 16384 a side */
+/* Pixels in memory. MM_E_LIMIT */
 MM_API mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err);
 /* A PNG, JPEG or BMP file; turned upright where its Exif orientation says how. MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_image_file(mm_input *input, const char *path, mm_error *err);

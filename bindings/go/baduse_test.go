@@ -43,6 +43,7 @@ func calls(t *testing.T, e *Engine, m *Model, s *Session, in *Input, target erro
 	t.Helper()
 	for name, call := range map[string]func() error{
 		"Engine.Info":           func() error { _, err := e.Info("threads"); return err },
+		"Engine.Set":            func() error { return e.Set("tensors", "1000") },
 		"Engine.Open":           func() error { _, err := e.Open(fixture("llama")); return err },
 		"Engine.NewInput":       func() error { _, err := e.NewInput(); return err },
 		"Model.Info":            func() error { _, err := m.Info("name"); return err },

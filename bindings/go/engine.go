@@ -264,7 +264,7 @@ func (e *Engine) Close() error {
 }
 
 // Info is a fact about the engine, by key: "device", "isa", "threads", "precision", "memory_bytes", "memory_peak",
-// "memory_limit", "keys".
+// "memory_limit", "limits", "keys".
 func (e *Engine) Info(key string) (string, error) {
 	if err := e.enter(); err != nil {
 		return "", err
@@ -278,4 +278,25 @@ func (e *Engine) Info(key string) (string, error) {
 	return text(func(buf *C.char, n C.size_t, need *C.size_t, err *C.mm_error) C.mm_status {
 		return C.mm_engine_info(e.p, k, buf, n, need, err)
 	})
+}
+
+// Set changes a limit of the engine, a whole number as text: "session_memory", "image_pixels", "template_steps" and the others
+// that Info lists as "limits", one a line: key, value, default, most, what it counts. What exceeds one is ErrLimit.
+func (e *Engine) Set(key, value string) error {
+	if err := e.enter(); err != nil {
+		return err
+	}
+	defer e.h.leave()
+	k, err := cString("key", key)
+	if err != nil {
+		return err
+	}
+	defer freeString(k)
+	v, err := cString("value", value)
+	if err != nil {
+		return err
+	}
+	defer freeString(v)
+	why := newError()
+	return failure(C.mm_engine_set(e.p, k, v, why), why)
 }

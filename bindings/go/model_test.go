@@ -396,3 +396,24 @@ func (b brokenFS) Open(name string) (fs.File, error) {
 	}
 	return b.FS.Open(name)
 }
+
+func TestLimits(t *testing.T) {
+	e, err := NewEngine(WithThreads(1))
+	must(t, err)
+	defer e.Close()
+	must(t, e.Set("tensors", "5"))
+	all, err := e.Info("limits")
+	must(t, err)
+	if !strings.Contains(all, "tensors\t5\t1048576\t4194304\ttensors of a model\n") {
+		t.Errorf("limits: %s", all)
+	}
+	_, err = e.Open(fixture("llama"))
+	want(t, err, ErrLimit)
+	must(t, e.Set("tensors", "1048576"))
+	m, err := e.Open(fixture("llama"))
+	must(t, err)
+	m.Close()
+	want(t, e.Set("tensors", "0"), ErrArg)
+	want(t, e.Set("colour", "1"), ErrKey)
+	want(t, e.Set("ten\x00sors", "1"), ErrArg)
+}

@@ -1,8 +1,10 @@
 /* mm_engine, mm_model and mm_input: creation, loading, references. Facts about them are in info.c. */
 #include "handles.h"
 
+#include "../base/ckd.h"
 #include "../base/os/os.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define MAX_THREADS 1024u
@@ -72,7 +74,6 @@ mm_status mm_engine_create(const mm_engine_options *options, mm_engine **out, mm
     atomic_init(&e->refs, 1);
     e->process = mm__os_process();
     e->mem = mem;
-    e->memory_limit = o.memory_limit;
     e->files = (mm__files){.mem = mem, .host = t.files};
     e->log = (mm__log){o.log, o.log_user, o.log_level ? o.log_level : MM_LOG_WARN};
     const int threads = o.n_threads ? (int)o.n_threads : mm__os_cores();
@@ -81,6 +82,34 @@ mm_status mm_engine_create(const mm_engine_options *options, mm_engine **out, mm
     if (st != MM_OK) mm_engine_release(e);
     else *out = e;
     return st;
+}
+
+/* A whole number, of digits only. */
+static bool read_number(const char *text, uint64_t *out)
+{
+    *out = 0;
+    for (const char *c = text; *c; c++)
+        if (*c < '0' || *c > '9' || !mm__ckd_mul64(*out, 10, out) || !mm__ckd_add64(*out, (uint64_t)(*c - '0'), out)) return false;
+    return text[0] != 0;
+}
+
+static mm_status set(mm_engine *engine, const char *key, const char *value, mm_error *err)
+{
+    uint64_t n;
+    const mm__limit_id which = mm__limit_find(key);
+    if (which == MM__N_LIMITS) return mm__fail(err, MM_E_KEY, "\"%s\" is no option of an engine; mm_engine_info() lists them as \"limits\"", key);
+    const mm__limit_info *l = mm__limit_info_of(which);
+    const uint64_t least = l->usual ? 1 : 0; /* 0: no limit, where there is none by default */
+    if (!read_number(value, &n) || n < least || n > l->most)
+        return mm__fail(err, MM_E_ARG, "%s \"%s\" is no whole number from %" PRIu64 " to %" PRIu64, key, value, least, l->most);
+    mm__limit_set(engine->mem, which, n);
+    return MM_OK;
+}
+
+mm_status mm_engine_set(mm_engine *engine, const char *key, const char *value, mm_error *err)
+{
+    const mm_status st = mm__enter_engine(engine, key && value, "engine, key and value", &err);
+    return st == MM_OK ? mm__leave_engine(engine, set(engine, key, value, err)) : st;
 }
 
 static mm_engine *engine_ref(mm_engine *e)

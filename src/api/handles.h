@@ -16,6 +16,7 @@
 #include "../base/error.h"
 #include "../base/host.h"
 #include "../base/io.h"
+#include "../base/limits.h"
 #include "../base/log.h"
 #include "../run/run.h"
 #include <stdatomic.h>
@@ -27,7 +28,6 @@ struct mm_engine {
     mm__files files;
     mm__log log;
     mm__backend *backend;
-    uint64_t memory_limit;
 };
 
 struct mm_model {
@@ -41,6 +41,8 @@ struct mm_session {
     atomic_bool busy;
     mm_model *model;
     mm__session *run;
+    mm__account *account;     /* of the limit "session_memory"; NULL: none */
+    mm__account *outer;       /* the thread's account outside the call that runs */
 };
 
 struct mm_input {
@@ -109,13 +111,16 @@ static inline mm_status mm__enter_session(const mm_session *session, bool given,
     mm_session *s = (mm_session *)session;
     mm_status st = mm__enter_process(s ? s->model->engine : NULL, s && given, names, err);
     if (st == MM_OK) st = mm__take(&s->busy, "session", *err);
-    if (st == MM_OK) atomic_fetch_add(&s->refs, 1);
-    return st;
+    if (st != MM_OK) return st;
+    atomic_fetch_add(&s->refs, 1);
+    s->outer = mm__account_enter(s->account);
+    return MM_OK;
 }
 
 static inline mm_status mm__leave_session(const mm_session *session, mm_status st)
 {
     mm_session *s = (mm_session *)session;
+    mm__account_enter(s->outer);
     atomic_store(&s->busy, false);
     mm_session_release(s);
     return st;
@@ -127,8 +132,10 @@ mm_status mm__leave_feed(const mm_session *session, const mm_input *input, mm_st
 
 /* ---- session.c ---- */
 
-/* The handle around a session of run/, which is destroyed on failure. */
-mm_status mm__session_wrap(mm_model *model, mm__session *run, mm_session **out, mm_error *err);
+/* Making a session: a handle without its `run`, and this thread on its account; then, with the status of making `run`, the
+ * thread back on the account before, and the handle in *out or gone. */
+mm_status mm__session_begin(mm_model *model, mm_session **s, mm_error *err);
+mm_status mm__session_end(mm_session *s, mm_status st, mm_session **out);
 
 /* ---- options.c ---- */
 

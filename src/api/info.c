@@ -289,6 +289,15 @@ mm_status mm_model_info(const mm_model *model, const char *key, char *buf, size_
 
 /* ---- engines ---- */
 
+static void write_limits(const mm_engine *e, mm__buf *b)
+{
+    for (int i = 0; i < MM__N_LIMITS; i++) {
+        const mm__limit_info *l = mm__limit_info_of((mm__limit_id)i);
+        mm__buf_printf(b, "%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%s\n", l->key, mm__limit(e->mem, (mm__limit_id)i), l->usual,
+                       l->most, l->counts);
+    }
+}
+
 static mm_status write_engine_key(const mm_engine *e, const char *key, mm__buf *b, mm_error *err)
 {
     const mm__backend *k = e->backend;
@@ -298,8 +307,9 @@ static mm_status write_engine_key(const mm_engine *e, const char *key, mm__buf *
     else if (strcmp(key, "precision") == 0) mm__buf_puts(b, k->exact ? "exact" : "fast");
     else if (strcmp(key, "memory_bytes") == 0) mm__buf_printf(b, "%" PRIu64, mm__mem_live(e->mem));
     else if (strcmp(key, "memory_peak") == 0) mm__buf_printf(b, "%" PRIu64, mm__mem_peak(e->mem));
-    else if (strcmp(key, "memory_limit") == 0) mm__buf_printf(b, "%" PRIu64, e->memory_limit);
-    else if (strcmp(key, "keys") == 0) mm__buf_puts(b, "device isa threads precision memory_bytes memory_peak memory_limit keys");
+    else if (strcmp(key, "memory_limit") == 0) mm__buf_printf(b, "%" PRIu64, mm__limit(e->mem, MM__LIMIT_MEMORY));
+    else if (strcmp(key, "limits") == 0) write_limits(e, b);
+    else if (strcmp(key, "keys") == 0) mm__buf_puts(b, "device isa threads precision memory_bytes memory_peak memory_limit limits keys");
     else return mm__fail(err, MM_E_KEY, "\"%s\" is no engine key; \"keys\" lists them", key);
     return MM_OK;
 }

@@ -3,22 +3,18 @@
 
 #include <string.h>
 
-#define MAX_TEXT ((size_t)64 << 20)
-#define MAX_SIDE 16384u
-
-static mm_status check_text(const char *text, size_t len, mm_error *err)
+static mm_status add_text(mm_input *input, const char *text, size_t len, mm_error *err)
 {
-    if (len > MAX_TEXT) return mm__fail(err, MM_E_LIMIT, "a text of %zu bytes exceeds the limit of %zu", len, MAX_TEXT);
+    const mm_status st = mm__limit_check(input->engine->mem, MM__LIMIT_PROMPT_BYTES, len, "text", err);
+    if (st != MM_OK) return st;
     if (len && memchr(text, 0, len)) return mm__fail(err, MM_E_ARG, "the text holds a NUL byte");
-    return MM_OK;
+    return mm__feed_add_text(&input->feed, MM__ITEM_TEXT, text, len, err);
 }
 
 mm_status mm_input_text(mm_input *input, const char *text, size_t len, mm_error *err)
 {
-    mm_status st = mm__enter_input(input, text || !len, "input and text", &err);
-    if (st != MM_OK) return st;
-    st = check_text(text, len, err);
-    return mm__leave_input(input, st == MM_OK ? mm__feed_add_text(&input->feed, MM__ITEM_TEXT, text, len, err) : st);
+    const mm_status st = mm__enter_input(input, text || !len, "input and text", &err);
+    return st == MM_OK ? mm__leave_input(input, add_text(input, text, len, err)) : st;
 }
 
 mm_status mm_input_role(mm_input *input, const char *role, mm_error *err)
@@ -92,8 +88,7 @@ static mm_status add_image(mm_input *input, const mm_image *image, mm_error *err
     if (st != MM_OK) return st;
     if (!im.pixels || im.format > MM_PIXELS_GREY) return mm__fail(err, MM_E_ARG, "mm_image: pixels is NULL or format %u is unknown", im.format);
     if (!im.width || !im.height) return mm__fail(err, MM_E_ARG, "mm_image: a picture of %u x %u pixels is empty", im.width, im.height);
-    if (im.width > MAX_SIDE || im.height > MAX_SIDE)
-        return mm__fail(err, MM_E_LIMIT, "a picture of %u x %u pixels is outside 1..%u a side", im.width, im.height, MAX_SIDE);
+    if ((st = mm__image_check_size(input->engine->mem, im.width, im.height, "mm_image", err)) != MM_OK) return st;
     const uint32_t channels = channels_of[im.format], packed = im.width * channels;
     if (im.stride && im.stride < packed) return mm__fail(err, MM_E_ARG, "mm_image.stride %u is below a row of %u bytes", im.stride, packed);
     mm__pixels *p;

@@ -12,29 +12,40 @@ void mm_session_options_init(mm_session_options *options, size_t size)
     memcpy(options, &d, size < sizeof d ? size : sizeof d);
 }
 
-mm_status mm__session_wrap(mm_model *model, mm__session *run, mm_session **out, mm_error *err)
+mm_status mm__session_begin(mm_model *model, mm_session **out, mm_error *err)
 {
-    mm_session *s = mm__zalloc(model->engine->mem, sizeof *s);
-    if (!s) {
-        mm__session_destroy(run);
+    mm__mem *mem = model->engine->mem;
+    mm_session *s = mm__zalloc(mem, sizeof *s);
+    if (!s) return mm__nomem(err, "a session");
+    if (!mm__account_open(mem, mm__limit(mem, MM__LIMIT_SESSION_MEMORY), &s->account)) {
+        mm__free(mem, s);
         return mm__nomem(err, "a session");
     }
     atomic_init(&s->refs, 1);
     atomic_init(&s->busy, false);
     atomic_fetch_add(&model->refs, 1);
     s->model = model;
-    s->run = run;
+    s->outer = mm__account_enter(s->account);
     *out = s;
     return MM_OK;
 }
 
+mm_status mm__session_end(mm_session *s, mm_status st, mm_session **out)
+{
+    mm__account_enter(s->outer);
+    if (st == MM_OK) *out = s;
+    else mm_session_release(s);
+    return st;
+}
+
 static mm_status make(mm_model *model, const mm_session_options *o, mm_session **out, mm_error *err)
 {
-    mm__session *run;
+    mm_session *s;
     const mm__session_options options = {o->n_ctx, o->max_tokens, o->top_k, o->top_logprobs, o->flags, o->seed,
                                          o->temperature, o->top_p, o->min_p, o->repeat_penalty};
-    const mm_status st = mm__session_create(model->engine->mem, &model->engine->log, model->assembly, &options, &run, err);
-    return st == MM_OK ? mm__session_wrap(model, run, out, err) : st;
+    const mm_status st = mm__session_begin(model, &s, err);
+    if (st != MM_OK) return st;
+    return mm__session_end(s, mm__session_create(model->engine->mem, &model->engine->log, model->assembly, &options, &s->run, err), out);
 }
 
 mm_status mm_session_create(mm_model *model, const mm_session_options *options, mm_session **out, mm_error *err)
@@ -53,6 +64,7 @@ void mm_session_release(mm_session *session)
     if (!session || mm__foreign(session->model->engine) || atomic_fetch_sub(&session->refs, 1) != 1) return;
     mm_model *model = session->model;
     mm__session_destroy(session->run);
+    mm__account_close(session->account);
     mm__free(model->engine->mem, session);
     mm_model_release(model);
 }
@@ -117,11 +129,11 @@ mm_status mm_session_truncate(mm_session *session, uint64_t entries, mm_error *e
     return st == MM_OK ? mm__leave_session(session, mm__session_truncate(session->run, entries, err)) : st;
 }
 
-static mm_status fork_session(const mm_session *s, mm_session **out, mm_error *err)
+static mm_status fork_session(const mm_session *from, mm_session **out, mm_error *err)
 {
-    mm__session *run;
-    const mm_status st = mm__session_fork(s->run, &run, err);
-    return st == MM_OK ? mm__session_wrap(s->model, run, out, err) : st;
+    mm_session *s;
+    const mm_status st = mm__session_begin(from->model, &s, err);
+    return st == MM_OK ? mm__session_end(s, mm__session_fork(from->run, &s->run, err), out) : st;
 }
 
 mm_status mm_session_fork(mm_session *session, mm_session **out, mm_error *err)

@@ -3,8 +3,6 @@
 
 #include "../base/newfile.h"
 
-#define MAX_SNAPSHOT ((size_t)1 << 40)
-
 /* ---- save ---- */
 
 typedef struct host_writer {
@@ -50,10 +48,12 @@ mm_status mm_session_save_file(mm_session *session, const char *path, mm_error *
 
 static mm_status load(mm_model *model, const void *bytes, size_t len, mm_session **out, mm_error *err)
 {
-    mm__session *run;
+    mm_session *s;
     const mm_engine *e = model->engine;
-    const mm_status st = mm__session_load(e->mem, &e->log, model->assembly, bytes, len, &run, err);
-    return st == MM_OK ? mm__session_wrap(model, run, out, err) : st;
+    mm_status st = mm__limit_check(e->mem, MM__LIMIT_SNAPSHOT_BYTES, len, "snapshot", err);
+    if (st == MM_OK) st = mm__session_begin(model, &s, err);
+    if (st != MM_OK) return st;
+    return mm__session_end(s, mm__session_load(e->mem, &e->log, model->assembly, bytes, len, &s->run, err), out);
 }
 
 mm_status mm_session_load(mm_model *model, const void *bytes, size_t len, mm_session **out, mm_error *err)
@@ -67,7 +67,7 @@ static mm_status load_file(mm_model *model, const char *path, mm_session **out, 
 {
     char *bytes;
     size_t len;
-    mm_status st = mm__read_file(&model->engine->files, path, MAX_SNAPSHOT, &bytes, &len, err);
+    mm_status st = mm__read_file(&model->engine->files, path, MM__LIMIT_SNAPSHOT_BYTES, &bytes, &len, err);
     if (st != MM_OK) return st;
     st = load(model, bytes, len, out, err);
     mm__free(model->engine->mem, bytes);

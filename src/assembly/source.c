@@ -8,8 +8,6 @@
 #include <string.h>
 
 #define MANIFEST ".mm.json"
-#define SIDE_FILE_LIMIT ((size_t)100 << 20)
-#define TEMPLATE_LIMIT ((size_t)1 << 20)
 
 void mm__doc_free(mm__mem *mem, mm__doc *d)
 {
@@ -53,7 +51,7 @@ static mm_status doc_read(const mm__source *s, const char *dir, const char *name
     out->path = mm__path_join(s->mem, dir, name);
     if (!out->path) return mm__nomem(err, name);
     if (mm__path_kind(&s->files, out->path) != MM__PATH_FILE) return MM_OK;
-    if ((st = mm__read_file(&s->files, out->path, SIDE_FILE_LIMIT, &text, &len, err)) != MM_OK) return st;
+    if ((st = mm__read_file(&s->files, out->path, MM__LIMIT_SIDE_FILE_BYTES, &text, &len, err)) != MM_OK) return st;
     st = mm__json_parse(s->mem, text, len, out->path, &out->doc, err);
     mm__free(s->mem, text);
     if (st == MM_OK) out->root = mm__json_root(out->doc);
@@ -75,7 +73,7 @@ static mm_status read_template(mm__source *s, mm_error *err)
     char *p;
     size_t len;
     mm_status st = find_file(s, "chat_template.jinja", &p, err);
-    if (st == MM_OK && p) st = mm__read_file(&s->files, p, TEMPLATE_LIMIT, &s->chat_template, &len, err);
+    if (st == MM_OK && p) st = mm__read_file(&s->files, p, MM__LIMIT_TEMPLATE_BYTES, &s->chat_template, &len, err);
     mm__free(s->mem, p);
     return st;
 }

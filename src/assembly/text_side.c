@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#define SPM_LIMIT ((size_t)64 << 20)
-
 /* ---- GGUF keys -> neutral vocabulary ---- */
 
 typedef struct gguf_vocab {
@@ -139,7 +137,7 @@ static mm_status tokenizer_from_files(mm__assembly *a, const mm__source *s, mm_e
         return mm__fail(err, MM_E_FORMAT, "%s: neither tokenizer.json nor a SentencePiece .model is there", s->path);
     char *bytes;
     size_t len;
-    mm_status st = mm__read_file(&s->files, s->spm_path, SPM_LIMIT, &bytes, &len, err);
+    mm_status st = mm__read_file(&s->files, s->spm_path, MM__LIMIT_SIDE_FILE_BYTES, &bytes, &len, err);
     if (st != MM_OK) return st;
     st = mm__tokenizer_from_spm(a->mem, bytes, len, s->tokenizer_config.root, a->plain_text, s->spm_path, &a->tokenizer, err);
     mm__free(a->mem, bytes);

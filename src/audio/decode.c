@@ -18,8 +18,6 @@
 #define MAX_CHANNELS 8
 #define MIN_RATE 1000
 #define MAX_RATE 768000
-#define MAX_SECONDS (4 * 3600)
-#define MAX_FRAMES ((int64_t)1 << 29) /* 2 GiB of float samples */
 #define BLOCK 4096
 
 void mm__samples_free(mm__samples *s)
@@ -29,10 +27,11 @@ void mm__samples_free(mm__samples *s)
     mm__free(s->mem, s);
 }
 
-static int64_t frame_limit(int32_t rate)
+/* A number of samples at a rate against the two limits of length. */
+static mm_status check_length(const mm__mem *mem, int64_t n, int32_t rate, const char *what, mm_error *err)
 {
-    const int64_t n = (int64_t)MAX_SECONDS * rate;
-    return n < MAX_FRAMES ? n : MAX_FRAMES;
+    const mm_status st = mm__limit_check(mem, MM__LIMIT_AUDIO_SAMPLES, (uint64_t)n, what, err);
+    return st == MM_OK ? mm__limit_check(mem, MM__LIMIT_AUDIO_SECONDS, (uint64_t)(n / rate + (n % rate != 0)), what, err) : st;
 }
 
 static mm_status check_shape(int64_t channels, int64_t rate, const char *what, mm_error *err)
@@ -43,12 +42,6 @@ static mm_status check_shape(int64_t channels, int64_t rate, const char *what, m
         return mm__fail(err, MM_E_MEDIA, "%s: sample rate %lld; %d to %d Hz are read", what, (long long)rate, MIN_RATE,
                         MAX_RATE);
     return MM_OK;
-}
-
-static mm_status too_long(const char *what, int32_t rate, mm_error *err)
-{
-    return mm__fail(err, MM_E_LIMIT, "%s: longer than %lld samples at %d Hz (4 hours or 2 GiB); cut it", what,
-                    (long long)frame_limit(rate), rate);
 }
 
 static uint32_t le16(const uint8_t *p)
@@ -280,7 +273,8 @@ static mm_status read_blocks(const reader *r, mm__samples *s, const char *what, 
     int64_t cap = 0, got;
     while ((got = r->mp3 ? mm__mp3_read(r->mp3, block, per_block) : sf_readf_float(r->file, block, per_block)) > 0) {
         if (got > per_block) return mm__fail(err, MM_E_MEDIA, "%s: the sound decoder broke its promise", what);
-        if (s->n + got > frame_limit(s->rate)) return too_long(what, s->rate, err);
+        const mm_status st = check_length(s->mem, s->n + got, s->rate, what, err);
+        if (st != MM_OK) return st;
         if (s->n + got > cap) {
             cap = s->n + got + s->n / 2 + BLOCK;
             float *grown = mm__realloc(s->mem, s->data, (size_t)cap * sizeof *grown);
@@ -310,12 +304,14 @@ mm_status mm__audio_decode(mm__mem *mem, const void *bytes, size_t len, const ch
     reader r = {0};
     mm__samples *s = NULL;
     *out = NULL;
-    if (len > INT64_MAX || (rate != 0 && (rate < MIN_RATE || rate > MAX_RATE)))
+    mm_status st = mm__limit_check(mem, MM__LIMIT_MEDIA_BYTES, len, what, err);
+    if (st != MM_OK) return st;
+    if (rate != 0 && (rate < MIN_RATE || rate > MAX_RATE))
         return mm__fail(err, MM_E_ARG, "%s: cannot be read at %d Hz", what, rate);
     const int container = admitted(bytes, len, what, err);
     if (!container) return MM_E_MEDIA;
     source src = {bytes, (sf_count_t)len, 0};
-    mm_status st = open_file(&r, mem, &src, container, what, err);
+    st = open_file(&r, mem, &src, container, what, err);
     if (st == MM_OK) st = check_shape(r.channels, r.rate, what, err);
     if (st != MM_OK) goto done;
     if (!(s = mm__zalloc(mem, sizeof *s))) {
@@ -346,7 +342,7 @@ mm_status mm__audio_from_pcm(mm__mem *mem, const float *f32, const int16_t *i16,
         return mm__fail(err, MM_E_ARG, "samples: cannot be read at %d Hz", rate);
     mm_status st = check_shape(channels, rate_in, what, err);
     if (st != MM_OK) return st;
-    if (frames > frame_limit(rate_in)) return too_long(what, rate_in, err);
+    if ((st = check_length(mem, frames, rate_in, what, err)) != MM_OK) return st;
     mm__samples *s = mm__zalloc(mem, sizeof *s);
     if (!s) return mm__nomem(err, what);
     s->mem = mem;

@@ -2,17 +2,18 @@
  *
  * Every block is one allocation of the host (or of libc, used in this file only), 64-byte aligned:
  *
- *     | head: bytes, total (64 bytes) | the caller's bytes, padded to a multiple of 64 |
+ *     | head: bytes, total, account (64 bytes) | the caller's bytes, padded to a multiple of 64 |
  *
  * so vector loads on a block never straddle a line, freeing needs no size, and the host's `release` gets back exactly
  * the size it was asked for. The accounts count whole blocks, head and padding included: the limit is about what the
  * process pays, not about what was requested.
  *
  * Threads: `live` is reserved by compare-and-swap before the host is asked, so the limit holds under contention;
- * `peak` follows it. There is no lock. */
+ * `peak` follows it. There is no lock. Which account a thread books to is the thread's own; see handles.h for who sets it. */
 #include "alloc.h"
 #include "ckd.h"
 #include "host.h"
+#include "limits.h"
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +22,20 @@
 
 struct mm__mem {
     mm_allocator host;
-    uint64_t limit;
     _Atomic uint64_t live, peak;
+    _Atomic uint64_t limits[MM__N_LIMITS];
+};
+
+struct mm__account {
+    mm__mem *mem;
+    uint64_t limit;
+    _Atomic uint64_t live, refs; /* refs: blocks, and the one who opened it */
 };
 
 typedef struct head {
     size_t bytes; /* asked for */
     size_t total; /* head + bytes, rounded up to ALIGN */
+    mm__account *account;
 } head;
 _Static_assert(sizeof(head) <= ALIGN, "the head fits its line");
 
@@ -76,7 +84,8 @@ mm__mem *mm__mem_create(const mm_allocator *host, uint64_t limit)
     mm__mem *mem = host_get(host, total);
     if (!mem) return NULL;
     mem->host = *host;
-    mem->limit = limit;
+    for (int i = 0; i < MM__N_LIMITS; i++) atomic_init(&mem->limits[i], mm__limit_info_of((mm__limit_id)i)->usual);
+    mm__limit_set(mem, MM__LIMIT_MEMORY, limit);
     atomic_init(&mem->live, total);
     atomic_init(&mem->peak, total);
     return mem;
@@ -98,15 +107,23 @@ uint64_t mm__mem_peak(const mm__mem *mem)
     return mem ? atomic_load(&mem->peak) : 0;
 }
 
-bool mm__mem_charge(mm__mem *mem, uint64_t total)
+/* Adds to a count that must not pass `limit` (0: none). */
+static bool reserve(_Atomic uint64_t *live, uint64_t bytes, uint64_t limit, uint64_t *after)
 {
-    uint64_t live = atomic_load(&mem->live), next;
+    uint64_t now = atomic_load(live);
     do {
-        if (!mm__ckd_add64(live, total, &next)) return false;
-        if (mem->limit && next > mem->limit) return false;
-    } while (!atomic_compare_exchange_weak(&mem->live, &live, next));
+        if (!mm__ckd_add64(now, bytes, after)) return false;
+        if (limit && *after > limit) return false;
+    } while (!atomic_compare_exchange_weak(live, &now, *after));
+    return true;
+}
+
+bool mm__mem_charge(mm__mem *mem, uint64_t bytes)
+{
+    uint64_t after;
+    if (!reserve(&mem->live, bytes, mm__limit(mem, MM__LIMIT_MEMORY), &after)) return false;
     uint64_t peak = atomic_load(&mem->peak);
-    while (peak < next && !atomic_compare_exchange_weak(&mem->peak, &peak, next)) {
+    while (peak < after && !atomic_compare_exchange_weak(&mem->peak, &peak, after)) {
     }
     return true;
 }
@@ -116,18 +133,83 @@ void mm__mem_discharge(mm__mem *mem, uint64_t bytes)
     atomic_fetch_sub(&mem->live, bytes);
 }
 
+uint64_t mm__limit(const mm__mem *mem, mm__limit_id which)
+{
+    return atomic_load_explicit(&mem->limits[which], memory_order_relaxed);
+}
+
+void mm__limit_set(mm__mem *mem, mm__limit_id which, uint64_t value)
+{
+    const uint64_t most = mm__limit_info_of(which)->most;
+    atomic_store_explicit(&mem->limits[which], value < most ? value : most, memory_order_relaxed);
+}
+
+/* ---- accounts ---- */
+
+static _Thread_local mm__account *current;
+
+mm__account *mm__account_enter(mm__account *a)
+{
+    mm__account *before = current;
+    current = a;
+    return before;
+}
+
+bool mm__account_open(mm__mem *mem, uint64_t limit, mm__account **out)
+{
+    *out = NULL;
+    if (!limit) return true;
+    mm__account *before = mm__account_enter(NULL), *a = mm__alloc(mem, sizeof *a);
+    mm__account_enter(before);
+    if (!a) return false;
+    a->mem = mem;
+    a->limit = limit;
+    atomic_init(&a->live, 0);
+    atomic_init(&a->refs, 1);
+    *out = a;
+    return true;
+}
+
+void mm__account_close(mm__account *a)
+{
+    if (a && atomic_fetch_sub(&a->refs, 1) == 1) mm__free(a->mem, a);
+}
+
+/* Books a block on the account of this thread, which *out becomes. */
+static bool book(mm__mem *mem, size_t total, mm__account **out)
+{
+    mm__account *a = current && current->mem == mem ? current : NULL;
+    uint64_t after;
+    *out = a;
+    if (!a) return true;
+    if (!reserve(&a->live, total, a->limit, &after)) return false;
+    atomic_fetch_add(&a->refs, 1);
+    return true;
+}
+
+static void unbook(mm__account *a, size_t total)
+{
+    if (!a) return;
+    atomic_fetch_sub(&a->live, total);
+    mm__account_close(a);
+}
+
+/* ---- blocks ---- */
+
 void *mm__alloc(mm__mem *mem, size_t bytes)
 {
     size_t total;
+    mm__account *account;
     if (!mm__ckd_add(bytes, ALIGN, &total) || !mm__ckd_align(total, ALIGN, &total)) return NULL;
-    if (total > PTRDIFF_MAX || !mm__mem_charge(mem, total)) return NULL;
-    head *h = host_get(&mem->host, total);
+    if (total > PTRDIFF_MAX || !book(mem, total, &account)) return NULL;
+    const bool charged = mm__mem_charge(mem, total);
+    head *h = charged ? host_get(&mem->host, total) : NULL;
     if (!h) {
-        mm__mem_discharge(mem, total);
+        if (charged) mm__mem_discharge(mem, total);
+        unbook(account, total);
         return NULL;
     }
-    h->bytes = bytes;
-    h->total = total;
+    *h = (head){bytes, total, account};
     return (unsigned char *)h + ALIGN;
 }
 
@@ -169,8 +251,10 @@ void mm__free(mm__mem *mem, void *p)
     if (!p) return;
     head *h = head_of(p);
     const size_t total = h->total;
+    mm__account *account = h->account;
     host_put(&mem->host, h, total);
     mm__mem_discharge(mem, total);
+    unbook(account, total);
 }
 
 char *mm__strdup(mm__mem *mem, const char *s)

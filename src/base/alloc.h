@@ -1,5 +1,6 @@
 /* The one way to memory. An mm__mem accounts every byte of an engine, enforces its limit, and forwards to the host's
- * allocator (or libc). Blocks are 64-byte aligned and carry a hidden header, so freeing needs no size.
+ * allocator (or libc). Blocks are 64-byte aligned and carry a hidden header, so freeing needs no size. It also holds the
+ * engine's other limits (limits.h).
  * Thread-safe. All functions accept NULL blocks. */
 #ifndef MM__BASE_ALLOC_H
 #define MM__BASE_ALLOC_H
@@ -9,7 +10,7 @@
 
 typedef struct mm__mem mm__mem;
 
-/* `host` NULL: libc. limit 0: none. NULL when the first allocation already fails. */
+/* `host` NULL: libc. limit 0: none, at most INT64_MAX counts. NULL when the first allocation already fails. */
 mm__mem *mm__mem_create(const mm_allocator *host, uint64_t limit);
 void mm__mem_destroy(mm__mem *mem);
 uint64_t mm__mem_live(const mm__mem *mem);
@@ -18,6 +19,16 @@ uint64_t mm__mem_peak(const mm__mem *mem);
 /* Books memory that a third-party library takes from elsewhere on the engine's behalf; false when the limit forbids it. */
 bool mm__mem_charge(mm__mem *mem, uint64_t bytes);
 void mm__mem_discharge(mm__mem *mem, uint64_t bytes);
+
+/* A part of an engine's memory with a limit of its own, for one session: what a thread allocates from `mem` between enter and
+ * leave is booked there, too, whoever frees it later. NULL stands for no account. An account lives until it is closed and its
+ * last block is freed. */
+typedef struct mm__account mm__account;
+/* limit 0: *out is NULL. False when memory is short. */
+bool mm__account_open(mm__mem *mem, uint64_t limit, mm__account **out);
+void mm__account_close(mm__account *a);
+/* The account of this thread from here on; returns the one before, to be entered again. */
+mm__account *mm__account_enter(mm__account *a);
 
 /* Uninitialised / zeroed memory; NULL on failure. 0 bytes gives a valid pointer. */
 void *mm__alloc(mm__mem *mem, size_t bytes);

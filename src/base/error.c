@@ -66,7 +66,7 @@ mm_status mm__fail_os(mm_error *err, mm_status code, int os_code, const char *fm
 
 mm_status mm__nomem(mm_error *err, const char *what)
 {
-    return mm__fail(err, MM_E_NOMEM, "out of memory for %s: free memory, or raise the engine's memory limit", what);
+    return mm__fail(err, MM_E_NOMEM, "out of memory for %s: free memory, or raise the engine's limit \"memory\" or \"session_memory\" where one is set", what);
 }
 
 mm_status mm__fail_as(mm_error *err, const mm_error *from)

@@ -152,17 +152,16 @@ mm_status mm__io_read(mm__io *io, uint64_t offset, void *dst, size_t n, mm_error
     return MM_OK;
 }
 
-mm_status mm__io_read_all(mm__mem *mem, mm__io *io, size_t limit, char **out, size_t *len, mm_error *err)
+mm_status mm__io_read_all(mm__mem *mem, mm__io *io, mm__limit_id limit, char **out, size_t *len, mm_error *err)
 {
     *out = NULL;
     if (len) *len = 0;
-    if (io->size > limit || io->size >= SIZE_MAX)
-        return mm__fail(err, MM_E_LIMIT, "%s: has %" PRIu64 " bytes, at most %zu are accepted for this kind of file", io->name,
-                        io->size, limit);
+    mm_status st = mm__limit_check(mem, limit, io->size, io->name, err);
+    if (st != MM_OK) return st;
     const size_t n = (size_t)io->size;
     char *data = mm__alloc(mem, n + 1);
     if (!data) return mm__nomem(err, io->name);
-    const mm_status st = mm__io_read(io, 0, data, n, err);
+    st = mm__io_read(io, 0, data, n, err);
     if (st != MM_OK) {
         mm__free(mem, data);
         return st;
@@ -173,7 +172,7 @@ mm_status mm__io_read_all(mm__mem *mem, mm__io *io, size_t limit, char **out, si
     return MM_OK;
 }
 
-mm_status mm__read_file(const mm__files *files, const char *path, size_t limit, char **out, size_t *len, mm_error *err)
+mm_status mm__read_file(const mm__files *files, const char *path, mm__limit_id limit, char **out, size_t *len, mm_error *err)
 {
     mm__io *io;
     *out = NULL;

@@ -5,7 +5,7 @@
 #ifndef MM__BASE_IO_H
 #define MM__BASE_IO_H
 
-#include "alloc.h"
+#include "limits.h"
 
 typedef struct mm__io mm__io;
 
@@ -26,9 +26,9 @@ void mm__io_shut(mm__io *io);
 uint64_t mm__io_size(const mm__io *io);
 const char *mm__io_name(const mm__io *io);
 mm_status mm__io_read(mm__io *io, uint64_t offset, void *dst, size_t n, mm_error *err);
-/* Whole content, NUL-terminated behind *len, at most `limit` bytes (MM_E_LIMIT); mm__free it. */
-mm_status mm__io_read_all(mm__mem *mem, mm__io *io, size_t limit, char **out, size_t *len, mm_error *err);
-mm_status mm__read_file(const mm__files *files, const char *path, size_t limit, char **out, size_t *len, mm_error *err);
+/* Whole content, NUL-terminated behind *len, refused where it is over the limit; mm__free it. */
+mm_status mm__io_read_all(mm__mem *mem, mm__io *io, mm__limit_id limit, char **out, size_t *len, mm_error *err);
+mm_status mm__read_file(const mm__files *files, const char *path, mm__limit_id limit, char **out, size_t *len, mm_error *err);
 
 /* Kind of what lies at a path, with the values of MM_FILE_*. */
 #define MM__PATH_NONE 0

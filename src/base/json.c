@@ -13,10 +13,11 @@
  *     slots   open addressing tables of member numbers + 1
  *
  * All three are sized by a counting pass, so there are three allocations whatever the document. A parsed document is never
- * written, so any number of threads may read it. The recursions below are bounded by MAX_DEPTH. */
+ * written, so any number of threads may read it. The recursions below are bounded by the limit "json_depth". */
 #include "json.h"
 #include "ckd.h"
 #include "error.h"
+#include "limits.h"
 #include "map.h"
 #include "os/os.h"
 #include <inttypes.h>
@@ -24,8 +25,6 @@
 #include <math.h>
 #include <string.h>
 
-#define MAX_DEPTH 64
-#define MAX_NODES ((size_t)1 << 23) /* the largest tokenizer in use has 2 million */
 #define SMALL 8
 
 typedef struct group {
@@ -163,12 +162,9 @@ static mm_status prepare(mm__json_doc *doc, const char **text, size_t *len, char
 {
     size_t bytes;
     const census c = scan(*text, *len, NULL);
-    if (c.depth > MAX_DEPTH)
-        return mm__fail(err, MM_E_LIMIT, "%s: arrays and objects are nested %d deep, at most %d are accepted", what, c.depth,
-                        MAX_DEPTH);
-    if (n_values(&c) > MAX_NODES)
-        return mm__fail(err, MM_E_LIMIT, "%s: the JSON text holds %zu values, at most %zu are accepted", what, n_values(&c),
-                        MAX_NODES);
+    mm_status st = mm__limit_check(doc->mem, MM__LIMIT_JSON_DEPTH, (uint64_t)c.depth, what, err);
+    if (st == MM_OK) st = mm__limit_check(doc->mem, MM__LIMIT_JSON_VALUES, n_values(&c), what, err);
+    if (st != MM_OK) return st;
     doc->charged = bill(&c) + parser_bill(&c);
     if (!mm__mem_charge(doc->mem, doc->charged)) {
         doc->charged = 0;

@@ -1,6 +1,7 @@
-/* Read-only JSON documents. Duplicate keys, depth above 64, more than 2^23 values, invalid UTF-8 and trailing bytes are
- * refused, and the whole memory of a document counts against the limit of `mem`, before a tree exists. Nodes are borrowed from the document. All accessors accept NULL nodes and wrong kinds and return defaults,
- * so a chain of lookups needs one check at its end. */
+/* Read-only JSON documents. Duplicate keys, invalid UTF-8, trailing bytes, and texts over the limits "json_depth" and
+ * "json_values" are refused, and the whole memory of a document counts against the limit of `mem`, before a tree exists. Nodes
+ * are borrowed from the document. All accessors accept NULL nodes and wrong kinds and return defaults, so a chain of lookups
+ * needs one check at its end. */
 #ifndef MM__BASE_JSON_H
 #define MM__BASE_JSON_H
 

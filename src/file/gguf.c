@@ -24,8 +24,7 @@
 #include <string.h>
 
 enum {
-    MAX_KEYS = 65536, MAX_TENSORS = 1 << 20, MAX_STRING = 16 << 20, MAX_KEY = 65535, MAX_ELEMENTS = 16 << 20,
-    MAX_METADATA = 1 << 30, MAX_SHARDS = 4096, MIN_READ = 1 << 18,
+    MAX_KEY = 65535, MAX_SHARDS = 99999, MIN_READ = 1 << 18,
     MIN_KEY_BYTES = 8 + 4 + 1, MIN_TENSOR_BYTES = 8 + 4 + 4 + 8,
 };
 
@@ -94,8 +93,9 @@ static mm_status need(shard *s, uint64_t n, mm_error *err)
     if (want < (uint64_t)s->len * 2) want = (uint64_t)s->len * 2;
     if (want < MIN_READ) want = MIN_READ;
     if (want > size) want = size;
-    if (s->at + n > MAX_METADATA) return mm__fail(err, MM_E_LIMIT, "%s: metadata of more than %d bytes", s->path, (int)MAX_METADATA);
-    if (want > MAX_METADATA) want = MAX_METADATA;
+    const uint64_t most = mm__limit(s->mem, MM__LIMIT_METADATA_BYTES);
+    if (s->at + n > most) return mm__limit_fail(s->mem, MM__LIMIT_METADATA_BYTES, s->path, err);
+    if (want > most) want = most;
     uint8_t *grown = mm__realloc(s->mem, s->data, (size_t)want);
     if (!grown) return mm__nomem(err, "the metadata of a GGUF file");
     s->data = grown;
@@ -129,15 +129,15 @@ static mm_status take_u32(shard *s, uint32_t *out, mm_error *err)
 }
 
 /* Consumes a string, NUL-terminates it in place, and gives the place of its length field. */
-static mm_status take_string(shard *s, uint64_t limit, uint32_t *place, mm_error *err)
+static mm_status take_string(shard *s, uint32_t *place, mm_error *err)
 {
     const size_t start = s->at;
     uint64_t len = 0;
     mm_status st = take(s, 8, &len, err);
     if (st) return st;
     if (len > remaining(s)) return mm__fail(err, MM_E_FORMAT, "%s: the string at byte %zu is longer than the rest of the file", s->path, start);
-    if (len > limit) return mm__fail(err, MM_E_LIMIT, "%s: the string at byte %zu has %" PRIu64 " bytes, more than %" PRIu64, s->path, start, len, limit);
-    if ((st = need(s, len, err)) != MM_OK) return st;
+    st = mm__limit_check(s->mem, MM__LIMIT_STRING_BYTES, len, s->path, err);
+    if (st || (st = need(s, len, err)) != MM_OK) return st;
     uint8_t *p = s->data + start;
     memmove(p + 7, p + 8, (size_t)len);
     p[7 + len] = 0;
@@ -150,6 +150,16 @@ static const char *string_at(const shard *s, uint32_t place, size_t *len)
 {
     if (len) *len = (size_t)load(s->data + place, 4);
     return (const char *)s->data + place + 7;
+}
+
+/* The name of a key or of a tensor. */
+static mm_status take_name(shard *s, uint32_t *place, mm_error *err)
+{
+    size_t len = 0;
+    const mm_status st = take_string(s, place, err);
+    if (!st) string_at(s, *place, &len);
+    if (len > MAX_KEY) return mm__fail(err, MM_E_LIMIT, "%s: a name of %zu bytes; %d are possible", s->path, len, (int)MAX_KEY);
+    return st;
 }
 
 /* ---- key-values --------------------------------------------------------------------------------------------------- */
@@ -172,7 +182,7 @@ static mm_status read_strings(shard *s, item *it, mm_error *err)
     it->places = mm__calloc(s->mem, (size_t)it->count, sizeof *it->places);
     if (!it->places) return mm__nomem(err, "an array of strings of a GGUF file");
     mm_status st = MM_OK;
-    for (uint64_t i = 0; i < it->count && !st; i++) st = take_string(s, MAX_STRING, &it->places[i], err);
+    for (uint64_t i = 0; i < it->count && !st; i++) st = take_string(s, &it->places[i], err);
     return st;
 }
 
@@ -187,8 +197,7 @@ static mm_status read_array(shard *s, item *it, mm_error *err)
     const uint64_t each = it->elem == T_STRING ? 8 : types[it->elem].bytes;
     if (it->count > remaining(s) / each)
         return mm__fail(err, MM_E_FORMAT, "%s: key %s claims %" PRIu64 " elements, more than the file holds", s->path, key, it->count);
-    if (it->count > MAX_ELEMENTS)
-        return mm__fail(err, MM_E_LIMIT, "%s: key %s has %" PRIu64 " elements, more than %d", s->path, key, it->count, (int)MAX_ELEMENTS);
+    if ((st = mm__limit_check(s->mem, MM__LIMIT_ARRAY_ELEMENTS, it->count, s->path, err)) != MM_OK) return st;
     it->value = (uint32_t)s->at;
     if (it->elem == T_STRING) return read_strings(s, it, err);
     st = need(s, it->count * each, err);
@@ -200,7 +209,7 @@ static mm_status read_array(shard *s, item *it, mm_error *err)
 static mm_status read_value(shard *s, item *it, mm_error *err)
 {
     if (it->type == T_ARRAY) return read_array(s, it, err);
-    if (it->type == T_STRING) return take_string(s, MAX_STRING, &it->value, err);
+    if (it->type == T_STRING) return take_string(s, &it->value, err);
     if (it->type >= N_TYPES)
         return mm__fail(err, MM_E_FORMAT, "%s: key %s has unknown type %" PRIu32, s->path, string_at(s, it->key, NULL), it->type);
     const mm_status st = need(s, types[it->type].bytes, err);
@@ -213,7 +222,8 @@ static mm_status read_value(shard *s, item *it, mm_error *err)
 static mm_status read_items(shard *s, uint64_t n, mm_error *err)
 {
     if (n > remaining(s) / MIN_KEY_BYTES) return mm__fail(err, MM_E_FORMAT, "%s: claims %" PRIu64 " keys, more than the file holds", s->path, n);
-    if (n > MAX_KEYS) return mm__fail(err, MM_E_LIMIT, "%s: %" PRIu64 " keys, more than %d", s->path, n, (int)MAX_KEYS);
+    mm_status st = mm__limit_check(s->mem, MM__LIMIT_METADATA_KEYS, n, s->path, err);
+    if (st) return st;
     s->items = mm__calloc(s->mem, (size_t)n, sizeof *s->items);
     s->keys = mm__map_create(s->mem, (size_t)n);
     if (!s->items || !s->keys) return mm__nomem(err, "the keys of a GGUF file");
@@ -222,8 +232,7 @@ static mm_status read_items(shard *s, uint64_t n, mm_error *err)
         bool twice;
         size_t len;
         it->owner = s;
-        mm_status st = take_string(s, MAX_KEY, &it->key, err);
-        if (st) return st;
+        if ((st = take_name(s, &it->key, err)) != MM_OK) return st;
         const char *key = string_at(s, it->key, &len);
         if (len == 0 || strlen(key) != len) return mm__fail(err, MM_E_FORMAT, "%s: key %" PRIu64 " is empty or holds a NUL", s->path, i);
         if (!mm__map_put(s->keys, key, len, i, &twice)) return mm__nomem(err, "the keys of a GGUF file");
@@ -315,7 +324,7 @@ static mm_status read_entry(shard *s, entry *e, mm_error *err)
     uint32_t n_dims = 0, type = 0;
     uint64_t d = 0;
     const char *type_name;
-    mm_status st = take_string(s, MAX_KEY, &e->name, err);
+    mm_status st = take_name(s, &e->name, err);
     if (!st) st = take_u32(s, &n_dims, err);
     if (st) return st;
     if (n_dims > MM__MAX_DIM)
@@ -362,10 +371,11 @@ static mm_status place_entries(shard *s, mm_error *err)
 static mm_status read_entries(shard *s, uint64_t n, mm_error *err)
 {
     if (n > remaining(s) / MIN_TENSOR_BYTES) return mm__fail(err, MM_E_FORMAT, "%s: claims %" PRIu64 " tensors, more than the file holds", s->path, n);
-    if (n > MAX_TENSORS) return mm__fail(err, MM_E_LIMIT, "%s: %" PRIu64 " tensors, more than %d", s->path, n, (int)MAX_TENSORS);
+    mm_status st = mm__limit_check(s->mem, MM__LIMIT_TENSORS, n, s->path, err);
+    if (st) return st;
     s->entries = mm__calloc(s->mem, (size_t)n, sizeof *s->entries);
     mm__map *names = mm__map_create(s->mem, (size_t)n);
-    mm_status st = s->entries && names ? MM_OK : mm__nomem(err, "the tensor directory of a GGUF file");
+    if (!s->entries || !names) st = mm__nomem(err, "the tensor directory of a GGUF file");
     for (uint64_t i = 0; i < n && !st; i++) {
         bool twice;
         size_t len;
@@ -493,6 +503,7 @@ mm_status mm__gguf_open(const mm__files *files, const char *path, mm__gguf **out
         st = shard_open(files, path, &g->shards[0], err);
     }
     if (!st) st = get_int(&g->shards[0], "split.count", 1, 0, MAX_SHARDS, &count, err);
+    if (!st) st = mm__limit_check(mem, MM__LIMIT_SHARDS, (uint64_t)count, path, err);
     if (!st && count > 1) st = open_split(g, files, path, count, err);
     if (st) {
         mm__gguf_close(g);

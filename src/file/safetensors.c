@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HEADER = 100000000, MAX_ENTRIES = 1 << 20, MAX_AXES = 8, MAX_SHARDS = 4096, MAX_INDEX = 100000000 };
+enum { MAX_AXES = 8 };
 
 static const struct {
     const char *name;
@@ -127,9 +127,9 @@ static mm_status read_entries(mm__mem *mem, const reader *r, const mm__json *roo
 {
     const size_t n = mm__json_count(root);
     size_t used = 0;
-    mm_status st = MM_OK;
     if (mm__json_kind(root) != MM__JSON_OBJECT) return mm__fail(r->err, MM_E_FORMAT, "%s: the header is not a JSON object", r->file);
-    if (n > MAX_ENTRIES) return mm__fail(r->err, MM_E_LIMIT, "%s: more than %d tensors", r->file, (int)MAX_ENTRIES);
+    mm_status st = mm__limit_check(mem, MM__LIMIT_TENSORS, n, r->file, r->err);
+    if (st) return st;
     extent *extents = mm__calloc(mem, n, sizeof *extents);
     if (!extents) return mm__nomem(r->err, "the tensor directory of a safetensors file");
     for (size_t i = 0; i < n && !st; i++) {
@@ -153,8 +153,9 @@ static mm_status read_header(mm__mem *mem, reader *r, char **text, size_t *len)
     mm_status st = mm__io_read(r->io, 0, b, 8, r->err);
     if (st) return st;
     for (int i = 8; i-- > 0;) n = n << 8 | b[i];
-    if (n > MAX_HEADER || n > size - 8 || n < 2)
+    if (n > size - 8 || n < 2)
         return mm__fail(r->err, MM_E_FORMAT, "%s: a header of %" PRIu64 " bytes is impossible in a safetensors file of %" PRIu64 " bytes", r->file, n, size);
+    if ((st = mm__limit_check(mem, MM__LIMIT_HEADER_BYTES, n, r->file, r->err)) != MM_OK) return st;
     char *t = mm__alloc(mem, (size_t)n + 1);
     if (!t) return mm__nomem(r->err, "the header of a safetensors file");
     st = mm__io_read(r->io, 8, t, (size_t)n, r->err);
@@ -208,9 +209,7 @@ static mm_status add_shards(const mm__files *files, const char *dir, const char 
             st = mm__fail(err, MM_E_FORMAT, "%s: tensor %s is not in a plainly named file of the same directory", index, name);
         } else if (!mm__map_put(seen, shard, strlen(shard), 1, &again)) {
             st = mm__nomem(err, "the shards of a model");
-        } else if (mm__map_count(seen) > MAX_SHARDS) {
-            st = mm__fail(err, MM_E_LIMIT, "%s: more than %d shards", index, (int)MAX_SHARDS);
-        } else if (!again) {
+        } else if (!again && (st = mm__limit_check(mem, MM__LIMIT_SHARDS, mm__map_count(seen), index, err)) == MM_OK) {
             char *path = mm__path_join(mem, dir, shard);
             st = path ? mm__safetensors_add(files, path, w, err) : mm__nomem(err, "a path");
             mm__free(mem, path);
@@ -226,7 +225,7 @@ static mm_status add_index(const mm__files *files, const char *dir, const char *
     char *text = NULL;
     size_t len = 0;
     mm__json_doc *doc = NULL;
-    mm_status st = mm__read_file(files, index, MAX_INDEX, &text, &len, err);
+    mm_status st = mm__read_file(files, index, MM__LIMIT_HEADER_BYTES, &text, &len, err);
     if (!st) st = mm__json_parse(mem, text, len, index, &doc, err);
     mm__free(mem, text);
     if (!st) st = add_shards(files, dir, index, mm__json_get(mm__json_root(doc), "weight_map"), w, err);

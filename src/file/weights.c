@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { MAX_NAME = 255, MAX_TENSORS = 1 << 20 };
+enum { MAX_NAME = 255 };
 
 struct mm__weights {
     mm__mem *mem;
@@ -88,7 +88,7 @@ mm_status mm__weights_add(mm__weights *w, const char *name, size_t name_len, mm_
     const char *file = mm__io_name(io);
     mm_status st = check_name(file, name, name_len, err);
     if (st) return st;
-    if (w->n >= MAX_TENSORS) return mm__fail(err, MM_E_LIMIT, "%s: more than %d tensors", file, (int)MAX_TENSORS);
+    if ((st = mm__limit_check(w->mem, MM__LIMIT_TENSORS, w->n + 1, file, err)) != MM_OK) return st;
     size_t want;
     char text[96];
     if (!mm__tensor_bytes(t, &s, &want) || want != bytes)
@@ -124,7 +124,7 @@ mm_status mm__weights_alias(mm__weights *w, const char *alias, const char *targe
     mm_status st = check_name(file, alias, len, err);
     if (st) return st;
     if (mm__map_get(w->by_name, alias, len, &(uint64_t){0})) return mm__fail(err, MM_E_FORMAT, "%s: tensor name %s occurs twice", file, alias);
-    if (w->n_aliases >= MAX_TENSORS) return mm__fail(err, MM_E_LIMIT, "%s: more than %d second names", file, (int)MAX_TENSORS);
+    if ((st = mm__limit_check(w->mem, MM__LIMIT_TENSORS, w->n_aliases + 1, file, err)) != MM_OK) return st;
     char *copy = mm__strdup(w->mem, alias);
     if (!copy || !mm__grow(w->mem, &w->aliases, w->n_aliases, &w->aliases_cap, sizeof *w->aliases) ||
         !mm__map_put(w->by_name, alias, len, at, NULL)) {

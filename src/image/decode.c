@@ -10,16 +10,16 @@
 
 #include <string.h>
 
-#define MAX_SIDE (1 << 20) /* of a picture made by resizing; decoded ones are bound by MM__IMAGE_MAX_SIDE */
+#define MAX_SIDE (1 << 20) /* of a picture made by resizing; decoded ones are bound by the limit "image_side" */
 
 mm_status mm__pixels_create(mm__mem *mem, int32_t w, int32_t h, int32_t channels, mm__pixels **out, mm_error *err)
 {
     *out = NULL;
     if (w < 1 || h < 1 || channels < 1 || channels > 4)
         return mm__fail(err, MM_E_ARG, "picture: size %dx%d with %d channels is not possible", w, h, channels);
-    if (w > MAX_SIDE || h > MAX_SIDE || (uint64_t)w * (uint64_t)h > MM__IMAGE_MAX_PIXELS)
-        return mm__fail(err, MM_E_LIMIT, "picture: %dx%d pixels are over the limit of %u million", w, h,
-                        MM__IMAGE_MAX_PIXELS >> 20);
+    if (w > MAX_SIDE || h > MAX_SIDE) return mm__fail(err, MM_E_LIMIT, "picture: %dx%d pixels; %d a side are possible", w, h, MAX_SIDE);
+    const mm_status st = mm__limit_check(mem, MM__LIMIT_IMAGE_PIXELS, (uint64_t)w * (uint64_t)h, "picture", err);
+    if (st != MM_OK) return st;
     mm__pixels *p = mm__zalloc(mem, sizeof *p);
     if (!p) return mm__nomem(err, "picture");
     p->mem = mem;
@@ -33,6 +33,12 @@ mm_status mm__pixels_create(mm__mem *mem, int32_t w, int32_t h, int32_t channels
     }
     *out = p;
     return MM_OK;
+}
+
+mm_status mm__image_check_size(mm__mem *mem, uint32_t w, uint32_t h, const char *what, mm_error *err)
+{
+    const mm_status st = mm__limit_check(mem, MM__LIMIT_IMAGE_SIDE, w > h ? w : h, what, err);
+    return st == MM_OK ? mm__limit_check(mem, MM__LIMIT_IMAGE_PIXELS, (uint64_t)w * h, what, err) : st;
 }
 
 void mm__pixels_free(mm__pixels *p)
@@ -81,7 +87,7 @@ mm_status mm__image_decode(mm__mem *mem, const void *bytes, size_t len, const ch
 {
     mm__probe p;
     *out = NULL;
-    mm_status st = mm__image_probe(bytes, len, what, &p, err);
+    mm_status st = mm__image_probe(mem, bytes, len, what, &p, err);
     if (st == MM_OK) st = decode_stored(mem, &p, bytes, len, what, out, err);
     if (st == MM_OK && (st = mm__pixels_upright(out, p.orientation, err)) != MM_OK) {
         mm__pixels_free(*out);

@@ -12,6 +12,8 @@ typedef struct mm__pixels {
     uint8_t *data;                   /* [height, width, channels], packed */
 } mm__pixels;
 
+/* A size against the limits on pictures that come from outside. */
+mm_status mm__image_check_size(mm__mem *mem, uint32_t w, uint32_t h, const char *what, mm_error *err);
 mm_status mm__pixels_create(mm__mem *mem, int32_t w, int32_t h, int32_t channels, mm__pixels **out, mm_error *err);
 void mm__pixels_free(mm__pixels *p);
 /* Keeps the file's channels; turned upright where Exif says how. MM_E_MEDIA names what is wrong. */

@@ -116,7 +116,7 @@ mm_status mm__image_preprocess(const mm__pixels *src, const mm__image_policy *p,
         w = h = side;
     }
     layout l = plan(p, w, h);
-    if (l.out_w < 1 || l.out_h < 1 || l.w > INT32_MAX || l.h > INT32_MAX || l.out_w * l.out_h > MM__IMAGE_MAX_PIXELS)
+    if (l.out_w < 1 || l.out_h < 1 || l.w > INT32_MAX || l.h > INT32_MAX || l.out_w * l.out_h > (int64_t)mm__limit_info_of(MM__LIMIT_IMAGE_PIXELS)->most)
         return mm__fail(err, MM_E_LIMIT, "picture of %dx%d pixels cannot be brought to %lldx%lld", src->width, src->height,
                         (long long)l.out_w, (long long)l.out_h);
     int64_t x0 = l.left > 0 ? l.left : 0, y0 = l.top > 0 ? l.top : 0;

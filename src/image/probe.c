@@ -12,7 +12,6 @@
 #include "../base/error.h"
 #include <string.h>
 
-#define MAX_FILE ((size_t)512 << 20)
 #define MAX_SCANS 100 /* of a progressive JPEG; encoders write about ten */
 #define MAX_CODES 256 /* of one Huffman table */
 
@@ -41,9 +40,8 @@ static mm_status truncated(const mm__probe *p, const char *what, mm_error *err)
 static mm_status set_size(mm__probe *p, uint32_t w, uint32_t h, const char *what, mm_error *err)
 {
     if (w == 0 || h == 0) return mm__fail(err, MM_E_MEDIA, "%s: %s picture of size %ux%u has no pixels", what, p->kind, w, h);
-    if (w > MM__IMAGE_MAX_SIDE || h > MM__IMAGE_MAX_SIDE || (uint64_t)w * h > MM__IMAGE_MAX_PIXELS)
-        return mm__fail(err, MM_E_LIMIT, "%s: %s picture of %ux%u pixels is over the limit (%d a side, %u million pixels)",
-                        what, p->kind, w, h, MM__IMAGE_MAX_SIDE, MM__IMAGE_MAX_PIXELS >> 20);
+    const mm_status st = mm__image_check_size(p->mem, w, h, what, err);
+    if (st != MM_OK) return st;
     p->width = (int32_t)w;
     p->height = (int32_t)h;
     return MM_OK;
@@ -174,11 +172,12 @@ static mm_status probe_bmp(const uint8_t *b, size_t len, const char *what, mm__p
     return MM_OK;
 }
 
-mm_status mm__image_probe(const uint8_t *b, size_t len, const char *what, mm__probe *p, mm_error *err)
+mm_status mm__image_probe(mm__mem *mem, const uint8_t *b, size_t len, const char *what, mm__probe *p, mm_error *err)
 {
-    *p = (mm__probe){.orientation = 1};
-    if (len > MAX_FILE)
-        return mm__fail(err, MM_E_LIMIT, "%s: picture file of %zu bytes is over the limit of %zu", what, len, MAX_FILE);
+    *p = (mm__probe){.mem = mem, .orientation = 1};
+    const mm_status st = mm__limit_check(mem, MM__LIMIT_MEDIA_BYTES, len, what, err);
+    if (st != MM_OK) return st;
+    if (len > INT32_MAX) return mm__fail(err, MM_E_LIMIT, "%s: picture file of %zu bytes; %d are possible", what, len, INT32_MAX);
     if (len >= 8 && memcmp(b, "\x89PNG\r\n\x1a\n", 8) == 0) {
         p->kind = "PNG";
         return probe_png(b, len, what, p, err);

@@ -5,15 +5,14 @@
 
 #include "image.h"
 
-#define MM__IMAGE_MAX_SIDE 16384
-#define MM__IMAGE_MAX_PIXELS (64u << 20)
-
 typedef struct mm__probe {
+    mm__mem *mem;
     const char *kind; /* "PNG", "JPEG", "BMP" */
     int32_t width, height; /* as stored */
     int orientation;       /* of Exif, 1..8; 1: stored upright */
 } mm__probe;
 
-mm_status mm__image_probe(const uint8_t *bytes, size_t len, const char *what, mm__probe *out, mm_error *err);
+/* The limits are those of `mem`. */
+mm_status mm__image_probe(mm__mem *mem, const uint8_t *bytes, size_t len, const char *what, mm__probe *out, mm_error *err);
 
 #endif

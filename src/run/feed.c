@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define MEDIA_FILE_LIMIT ((size_t)2 << 30)
-
 void mm__feed_init(mm__feed *in, const mm__files *files)
 {
     *in = (mm__feed){.mem = files->mem, .files = files};
@@ -109,7 +107,7 @@ mm_status mm__feed_add_file(mm__feed *in, mm__item_kind kind, const char *path, 
 {
     char *bytes;
     size_t len;
-    mm_status st = mm__read_file(in->files, path, MEDIA_FILE_LIMIT, &bytes, &len, err);
+    mm_status st = mm__read_file(in->files, path, MM__LIMIT_MEDIA_BYTES, &bytes, &len, err);
     if (st != MM_OK) return st;
     st = mm__feed_add_media(in, kind, bytes, len, path, err);
     mm__free(in->mem, bytes);

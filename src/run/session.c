@@ -43,7 +43,7 @@ mm_status mm__session_open_decoder(mm__session *s, mm_error *err)
     return st == MM_OK ? mm__lm_create(s->a, (int32_t)s->opt.n_ctx, &s->lm, err) : st;
 }
 
-static mm_status check_options(const mm__session_options *o, mm_error *err)
+static mm_status check_options(const mm__mem *mem, const mm__session_options *o, mm_error *err)
 {
     if (!(o->temperature >= 0) || !isfinite(o->temperature))
         return mm__fail(err, MM_E_ARG, "temperature %g is not a number from 0 up", (double)o->temperature);
@@ -54,15 +54,14 @@ static mm_status check_options(const mm__session_options *o, mm_error *err)
     if (o->top_logprobs > 20) return mm__fail(err, MM_E_ARG, "top_logprobs %u is above 20", o->top_logprobs);
     const uint32_t unknown = o->flags & ~(MM_SESSION_RAW | MM_SESSION_IGNORE_EOS | MM_SESSION_LOGPROBS);
     if (unknown) return mm__fail(err, MM_E_UNSUPPORTED, "session flags 0x%x are not known to this library", unknown);
-    if (o->n_ctx > 1u << 24) return mm__fail(err, MM_E_LIMIT, "n_ctx %u is above 2^24", o->n_ctx);
-    return MM_OK;
+    return mm__limit_check(mem, MM__LIMIT_CONTEXT, o->n_ctx, "n_ctx", err);
 }
 
 mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, const mm__session_options *opt,
                              mm__session **out, mm_error *err)
 {
     *out = NULL;
-    mm_status st = check_options(opt, err);
+    mm_status st = check_options(mem, opt, err);
     if (st != MM_OK) return st;
     mm__session *s = mm__zalloc(mem, sizeof *s);
     if (!s) return mm__nomem(err, "a session");

@@ -16,7 +16,6 @@
 #include <zstd.h>
 
 #define VERSION 1
-#define MAX_RECORD ((uint64_t)4 << 30)
 #define FREE_RECORD ((uint64_t)64 << 20) /* what a record may take whatever its compressed size; beyond it ... */
 #define MAX_RATIO 1024                  /* ... it may be so many times as large: photographs, not bombs */
 #define LEVEL 1            /* states hardly shrink; speed matters more */
@@ -176,7 +175,9 @@ static mm_status check_header(const mm__assembly *a, const header *h, size_t len
         return mm__fail(err, MM_E_UNSUPPORTED, "snapshot: it was saved on another model; load it on the one it came from");
     if (h->exact != a->backend->exact)
         return mm__fail(err, MM_E_UNSUPPORTED, "snapshot: it was saved in precision %s; open an engine with that", h->exact ? "\"exact\"" : "\"fast\"");
-    if (h->record_bytes > MAX_RECORD || h->record_bytes > FREE_RECORD + MAX_RATIO * (uint64_t)len)
+    const mm_status st = mm__limit_check(a->mem, MM__LIMIT_SNAPSHOT_TIMELINE, h->record_bytes, "snapshot", err);
+    if (st != MM_OK) return st;
+    if (h->record_bytes > FREE_RECORD + MAX_RATIO * (uint64_t)len)
         return mm__fail(err, MM_E_LIMIT, "snapshot: %zu bytes that claim to hold %" PRIu64 " are refused", len, h->record_bytes);
     return MM_OK;
 }

@@ -25,8 +25,8 @@ static mm_status count_ids(const loader *l, size_t *out, size_t *bytes)
     const mm__json *vocab = mm__json_get(l->model, "vocab"), *added = mm__json_get(l->doc, "added_tokens");
     size_t n = mm__json_count(vocab), m = mm__json_count(added), key_len, entries = 0;
     int64_t top = -1;
-    if (!mm__ckd_add(n, m, &entries) || entries > MM__TOKENIZER_IDS)
-        return mm__fail(l->err, MM_E_LIMIT, "%s: %zu vocabulary entries exceed %u", l->what, n, MM__TOKENIZER_IDS);
+    const int64_t ids = (int64_t)mm__limit(l->t->mem, MM__LIMIT_VOCABULARY);
+    if (!mm__ckd_add(n, m, &entries) || entries > (size_t)ids) return mm__limit_fail(l->t->mem, MM__LIMIT_VOCABULARY, l->what, l->err);
     *bytes = 0;
     for (size_t i = 0; i < n; i++) {
         const char *key;
@@ -35,12 +35,12 @@ static mm_status count_ids(const loader *l, size_t *out, size_t *bytes)
             id = mm__json_int(mm__json_member(vocab, i, &key, &key_len), -1);
             *bytes += key_len;
         }
-        if (id < 0 || id >= (int64_t)MM__TOKENIZER_IDS) return mm__fail(l->err, MM_E_FORMAT, "%s: vocabulary entry %zu has no valid id", l->what, i);
+        if (id < 0 || id >= ids) return mm__fail(l->err, MM_E_FORMAT, "%s: vocabulary entry %zu has no valid id", l->what, i);
         if (id > top) top = id;
     }
     for (size_t i = 0; i < m; i++) {
         int64_t id = mm__json_int(mm__json_get(mm__json_at(added, i), "id"), -1);
-        if (id < 0 || id >= (int64_t)MM__TOKENIZER_IDS) return mm__fail(l->err, MM_E_FORMAT, "%s: added token %zu has no valid id", l->what, i);
+        if (id < 0 || id >= ids) return mm__fail(l->err, MM_E_FORMAT, "%s: added token %zu has no valid id", l->what, i);
         if (id > top) top = id;
     }
     if (top < 0) return mm__fail(l->err, MM_E_FORMAT, "%s: the model has no vocabulary", l->what);

@@ -152,6 +152,7 @@ static mm_status read_model(model *m, const void *bytes, size_t len, const char 
 {
     field f;
     cursor c = {bytes, (const uint8_t *)bytes + len, false};
+    const uint64_t most = mm__limit(m->mem, MM__LIMIT_VOCABULARY);
     m->v.model = MM__VOCAB_UNIGRAM;
     m->v.unk = 0;
     m->v.bos = 1;
@@ -161,7 +162,7 @@ static mm_status read_model(model *m, const void *bytes, size_t len, const char 
     m->v.add_space_prefix = m->v.remove_extra_spaces = 1;
     while (next_field(&c, &f)) {
         bool ok = true;
-        if (f.number == 1 && f.bytes && m->n >= MM__TOKENIZER_IDS) return mm__fail(err, MM_E_LIMIT, "%s: more than %u pieces", what, MM__TOKENIZER_IDS);
+        if (f.number == 1 && f.bytes && m->n >= most) return mm__limit_fail(m->mem, MM__LIMIT_VOCABULARY, what, err);
         if (f.number == 1 && f.bytes && !resize(m, m->n + 1)) return mm__nomem(err, "the vocabulary");
         if (f.number == 1 && f.bytes) ok = read_piece(m, &f);
         else if (f.number == 2 && f.bytes) ok = read_trainer(m, &f);

@@ -39,7 +39,8 @@ static mm_status load_tokens(const loader *l, bool to_bytes)
     size_t bytes = 0;
     mm_status st = MM_OK;
     mm__buf raw;
-    if (!v->n || v->n > MM__TOKENIZER_IDS) return mm__fail(l->err, MM_E_LIMIT, "%s: %zu tokens; 1 to %u are possible", l->what, v->n, MM__TOKENIZER_IDS);
+    if (!v->n) return mm__fail(l->err, MM_E_FORMAT, "%s: the tokenizer has no tokens", l->what);
+    if ((st = mm__limit_check(t->mem, MM__LIMIT_VOCABULARY, v->n, l->what, l->err)) != MM_OK) return st;
     for (size_t i = 0; i < v->n; bytes += v->token_len[i++])
         if (v->token_len[i] > MM__TOKEN_MAX)
             return mm__fail(l->err, MM_E_LIMIT, "%s: token %zu has %zu bytes; at most %zu are supported", l->what, i, v->token_len[i], MM__TOKEN_MAX);

@@ -275,7 +275,7 @@ mm_status mm__normalize(mm__mem *mem, const mm__norm *ops, size_t n_ops, const c
                         mm__buf *spare, uint64_t *steps, mm_error *err)
 {
     mm__buf_clear(out);
-    out->limit = spare->limit = MM__TEXT_MAX;
+    out->limit = spare->limit = mm__text_max(mem);
     if (!n_ops) mm__buf_put(out, text, len);
     for (size_t i = 0; i < n_ops; i++) {
         mm__buf *from = spare;
@@ -289,6 +289,6 @@ mm_status mm__normalize(mm__mem *mem, const mm__norm *ops, size_t n_ops, const c
         if (st != MM_OK) return st;
         if (out->failed) break;
     }
-    if (out->over_limit) return mm__fail(err, MM_E_LIMIT, "normalised text exceeds %zu bytes", MM__TEXT_MAX);
+    if (out->over_limit) return mm__limit_fail(mem, MM__LIMIT_PROMPT_BYTES, "normalised text", err);
     return out->failed ? mm__nomem(err, "normalising text") : MM_OK;
 }

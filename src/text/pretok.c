@@ -166,7 +166,7 @@ static mm_status edit(mm__encode *e, const mm__pretok *op, size_t step, const ch
     } else {
         return MM_OK;
     }
-    if (b->over_limit) return mm__fail(e->err, MM_E_LIMIT, "text exceeds %zu bytes once its blanks are spelled out", MM__TEXT_MAX);
+    if (b->over_limit) return mm__limit_fail(e->mem, MM__LIMIT_PROMPT_BYTES, "text whose blanks are spelled out", e->err);
     if (b->failed) return mm__nomem(e->err, "cutting text");
     *s = mm__buf_str(b);
     *n = b->len;

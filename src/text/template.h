@@ -1,6 +1,6 @@
 /* Chat templates: a closed subset of Jinja, interpreted over JSON-like values. Nothing outside the inputs can be
- * reached: no attribute access to host objects, no import, include or file access. Budgets (depth 64, 1 Mi steps, output
- * 16 MiB, range 65536, template 1 MiB) end a run with MM_E_LIMIT. */
+ * reached: no attribute access to host objects, no import, include or file access. Budgets (the limits "template_...",
+ * and a range of 65536 numbers) end a run with MM_E_LIMIT. */
 #ifndef MM__TEXT_TEMPLATE_H
 #define MM__TEXT_TEMPLATE_H
 

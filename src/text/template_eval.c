@@ -76,11 +76,27 @@ tval mm__tmpl_limit(trun *r, const char *what)
     return tv_undef();
 }
 
+mm_status mm__tmpl_over(const mm__mem *mem, mm__limit_id which, int line, mm_error *err)
+{
+    char what[48];
+    snprintf(what, sizeof what, "chat template, line %d", line);
+    return mm__limit_fail(mem, which, what, err);
+}
+
+tval mm__tmpl_exceed(trun *r, mm__limit_id which)
+{
+    if (r->st == MM_OK) r->st = mm__tmpl_over(r->mem, which, r->line, r->err);
+    return tv_undef();
+}
+
 bool mm__tmpl_step(trun *r, size_t n)
 {
     if (r->st != MM_OK) return false;
-    if (n < MM__TMPL_MAX_STEPS && (r->steps += (int)n) <= MM__TMPL_MAX_STEPS) return true;
-    mm__tmpl_limit(r, "it runs for more steps than a template may");
+    if (n <= r->steps) {
+        r->steps -= n;
+        return true;
+    }
+    mm__tmpl_exceed(r, MM__LIMIT_TEMPLATE_STEPS);
     return false;
 }
 
@@ -91,7 +107,7 @@ void *mm__tmpl_get(trun *r, size_t n, size_t each)
     void *p = mm__arena_get(&r->arena, bytes);
     if (p) return p;
     if (r->arena.over_limit)
-        mm__tmpl_limit(r, "its values take more memory than a template may");
+        mm__tmpl_exceed(r, MM__LIMIT_TEMPLATE_MEMORY);
     else
         r->st = mm__nomem(r->err, "chat template");
     return NULL;
@@ -318,7 +334,7 @@ static void run_statement(trun *r, const tnode *n)
     }
     if (r->out->failed && r->st == MM_OK) {
         if (r->out->over_limit)
-            mm__tmpl_limit(r, "it writes more than a template may");
+            mm__tmpl_exceed(r, MM__LIMIT_TEMPLATE_OUTPUT);
         else
             r->st = mm__nomem(r->err, "chat template");
     }
@@ -326,7 +342,7 @@ static void run_statement(trun *r, const tnode *n)
 
 void mm__tmpl_exec(trun *r, const tnode *body)
 {
-    if (++r->depth > MM__TMPL_MAX_DEPTH) mm__tmpl_limit(r, "blocks and macros are nested too deep");
+    if ((uint64_t)++r->depth > mm__limit(r->mem, MM__LIMIT_TEMPLATE_DEPTH)) mm__tmpl_exceed(r, MM__LIMIT_TEMPLATE_DEPTH);
     for (const tnode *n = body; n && !r->jump && mm__tmpl_step(r, 1); n = n->next) {
         r->line = n->line;
         run_statement(r, n);
@@ -338,7 +354,8 @@ mm_status mm__template_render(const mm__template *t, const mm__json *context, in
 {
     mm__buf text;
     trun r = {.t = t, .mem = t->mem, .now = now, .err = err, .out = &text, .line = 1};
-    r.arena = (mm__arena){.mem = t->mem, .limit = MM__TMPL_MAX_ARENA};
+    r.arena = (mm__arena){.mem = t->mem, .limit = (size_t)mm__limit(t->mem, MM__LIMIT_TEMPLATE_MEMORY)};
+    r.steps = mm__limit(t->mem, MM__LIMIT_TEMPLATE_STEPS);
     mm__tval_buf(&r, &text);
     r.globals = mm__tmpl_get(&r, t->n_names + 1, sizeof *r.globals);
     for (size_t i = 0; i < t->n_names && r.st == MM_OK; i++)

@@ -10,13 +10,9 @@
 #ifndef MM__TEXT_TEMPLATE_IMPL_H
 #define MM__TEXT_TEMPLATE_IMPL_H
 
+#include "../base/limits.h"
 #include "template.h"
 
-#define MM__TMPL_MAX_TEXT ((size_t)1 << 20)
-#define MM__TMPL_MAX_OUTPUT ((size_t)16 << 20)
-#define MM__TMPL_MAX_ARENA ((size_t)128 << 20) /* of values a rendering holds */
-#define MM__TMPL_MAX_STEPS (1 << 20)
-#define MM__TMPL_MAX_DEPTH 64   /* nested blocks, brackets, macro calls */
 #define MM__TMPL_MAX_FRAMES 400 /* nested evaluations of any kind */
 #define MM__TMPL_MAX_RANGE 65536
 
@@ -146,6 +142,8 @@ typedef struct tparser {
     mm_error *err;
 } tparser;
 
+/* MM_E_LIMIT that names a limit of the engine and the template's line. */
+mm_status mm__tmpl_over(const mm__mem *mem, mm__limit_id which, int line, mm_error *err);
 int mm__tmpl_intern(tparser *p, const char *s, size_t n); /* -1 after an error */
 tnode *mm__tmpl_node(tparser *p, int kind);
 tnode *mm__tmpl_syntax(tparser *p, const char *what); /* reports at the current token; NULL */
@@ -188,7 +186,8 @@ typedef struct trun {
     tscope *scope; /* innermost */
     mm__buf *out;
     int64_t now;
-    int steps, depth, frames, line;
+    uint64_t steps; /* left */
+    int depth, frames, line;
     int jump; /* N_BREAK or N_CONTINUE while one is under way */
     mm_status st;
     mm_error *err;
@@ -196,6 +195,7 @@ typedef struct trun {
 
 tval mm__tmpl_error(trun *r, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* MM_E_FORMAT with the line */
 tval mm__tmpl_limit(trun *r, const char *what);
+tval mm__tmpl_exceed(trun *r, mm__limit_id which);        /* the same, ending the run */
 bool mm__tmpl_step(trun *r, size_t n); /* pays n steps; false when they are used up or the run has failed */
 void *mm__tmpl_get(trun *r, size_t n, size_t each);
 tval mm__tmpl_eval(trun *r, const tnode *e);

@@ -80,7 +80,7 @@ static tval real_math(trun *r, int op, double a, double b)
 
 static tval join_strings(trun *r, const tval *a, const tval *b)
 {
-    if (a->n + b->n > MM__TMPL_MAX_OUTPUT) return mm__tmpl_limit(r, "a string is longer than 16 MiB");
+    if (a->n + b->n > mm__limit(r->mem, MM__LIMIT_TEMPLATE_OUTPUT)) return mm__tmpl_exceed(r, MM__LIMIT_TEMPLATE_OUTPUT);
     char *s = mm__tmpl_get(r, a->n + b->n + 1, 1);
     if (!s) return tv_undef();
     memcpy(s, a->u.s, a->n);
@@ -101,8 +101,7 @@ static tval repeat(trun *r, const tval *v, int64_t times)
 {
     const size_t each = v->kind == T_STR ? 1 : sizeof(tval);
     if (times <= 0 || v->n == 0) return v->kind == T_STR ? tv_str("", 0) : mm__tval_list(r, 0);
-    if ((uint64_t)times > MM__TMPL_MAX_OUTPUT / (v->n * each))
-        return mm__tmpl_limit(r, "a repeated value is longer than 16 MiB");
+    if ((uint64_t)times > mm__limit(r->mem, MM__LIMIT_TEMPLATE_OUTPUT) / (v->n * each)) return mm__tmpl_exceed(r, MM__LIMIT_TEMPLATE_OUTPUT);
     const size_t n = v->n * (size_t)times;
     char *to = mm__tmpl_get(r, n + 1, each);
     for (size_t i = 0; to && i < (size_t)times; i++)

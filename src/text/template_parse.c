@@ -26,11 +26,9 @@ tnode *mm__tmpl_node(tparser *p, int kind)
 
 bool mm__tmpl_enter(tparser *p)
 {
-    if (++p->depth <= MM__TMPL_MAX_DEPTH) return p->st == MM_OK;
-    if (p->st == MM_OK)
-        p->st = mm__fail(p->err, MM_E_LIMIT, "chat template, line %d: nested deeper than %d levels", p->tok->line,
-                         MM__TMPL_MAX_DEPTH);
-    return false;
+    const bool deep = (uint64_t)++p->depth > mm__limit(p->t->mem, MM__LIMIT_TEMPLATE_DEPTH);
+    if (deep && p->st == MM_OK) p->st = mm__tmpl_over(p->t->mem, MM__LIMIT_TEMPLATE_DEPTH, p->tok->line, p->err);
+    return p->st == MM_OK;
 }
 
 int mm__tmpl_intern(tparser *p, const char *s, size_t n)
@@ -309,13 +307,13 @@ mm_status mm__template_compile(mm__mem *mem, const char *text, size_t len, mm__t
     ttoken *tokens;
     size_t n;
     *out = NULL;
-    if (len > MM__TMPL_MAX_TEXT)
-        return mm__fail(err, MM_E_LIMIT, "chat template of %zu bytes; at most %zu are read", len, MM__TMPL_MAX_TEXT);
+    mm_status st = mm__limit_check(mem, MM__LIMIT_TEMPLATE_BYTES, len, "chat template", err);
+    if (st != MM_OK) return st;
     mm__template *t = mm__zalloc(mem, sizeof *t);
     if (!t) return mm__nomem(err, "chat template");
     t->mem = mem;
     t->arena = (mm__arena){.mem = mem, .limit = SIZE_MAX};
-    mm_status st = mm__tmpl_lex(&t->arena, text, len, &tokens, &n, err);
+    st = mm__tmpl_lex(&t->arena, text, len, &tokens, &n, err);
     if (st == MM_OK) {
         tparser p = {.t = t, .tok = tokens, .err = err};
         t->body = parse_body(&p, NULL);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#define MAX_INPUT_DEPTH 64 /* of what the host passes in */
+
 const char *mm__tval_kind(const tval *v)
 {
     static const char *const names[] = {"undefined", "none",      "a boolean",   "a number", "a number", "a string",
@@ -142,14 +144,14 @@ int mm__tval_order(trun *r, const tval *a, const tval *b, bool fold_case)
 void mm__tval_buf(trun *r, mm__buf *b)
 {
     mm__buf_init(b, r->mem);
-    b->limit = MM__TMPL_MAX_OUTPUT;
+    b->limit = (size_t)mm__limit(r->mem, MM__LIMIT_TEMPLATE_OUTPUT);
 }
 
 tval mm__tval_take(trun *r, mm__buf *b)
 {
     if (b->failed && r->st == MM_OK) {
         if (b->over_limit)
-            mm__tmpl_limit(r, "a string is longer than 16 MiB");
+            mm__tmpl_exceed(r, MM__LIMIT_TEMPLATE_OUTPUT);
         else
             r->st = mm__nomem(r->err, "chat template");
     }
@@ -508,7 +510,7 @@ tval mm__tval_from_json(trun *r, const mm__json *j, int depth)
     const size_t n = mm__json_count(j);
     size_t len;
     tval v;
-    if (depth > MM__TMPL_MAX_DEPTH) return mm__tmpl_limit(r, "its input is nested too deep");
+    if (depth > MAX_INPUT_DEPTH) return mm__tmpl_limit(r, "its input is nested too deep");
     switch (mm__json_kind(j)) {
     case MM__JSON_BOOL:
         return tv_bool(mm__json_bool(j, false));

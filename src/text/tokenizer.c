@@ -133,7 +133,7 @@ static void encode_init(mm__encode *e, const mm__tokenizer *t, unsigned flags, m
     mm__buf_init(&e->shown, e->mem);
     for (size_t i = 0; i < MM__TOKENIZER_OPS; i++) {
         mm__buf_init(&e->edit[i], e->mem);
-        e->edit[i].limit = MM__TEXT_MAX;
+        e->edit[i].limit = mm__text_max(e->mem);
     }
 }
 
@@ -154,7 +154,8 @@ static void encode_free(mm__encode *e)
 
 mm_status mm__text_repair(const mm__tokenizer *t, const char **s, size_t *n, mm__buf *fixed, mm_error *err)
 {
-    if (*n > MM__TEXT_MAX) return mm__fail(err, MM_E_LIMIT, "a text of %zu bytes exceeds %zu", *n, MM__TEXT_MAX);
+    const mm_status st = mm__limit_check(t->mem, MM__LIMIT_PROMPT_BYTES, *n, "text", err);
+    if (st != MM_OK) return st;
     if (!*n || t->keeps_bytes || mm__utf8_valid(*s, *n)) return MM_OK;
     mm__utf8_repair(*s, *n, fixed);
     *s = mm__buf_str(fixed);

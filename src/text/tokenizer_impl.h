@@ -15,19 +15,24 @@
 #include "../base/buf.h"
 #include "../base/ckd.h"
 #include "../base/error.h"
+#include "../base/limits.h"
 #include "../base/utf8.h"
 #include "tokenizer.h"
 #include <string.h>
 
-#define MM__TEXT_MAX ((size_t)64 << 20)  /* bytes of one text, also while it is normalised: positions are 32 bits wide */
 #define MM__TOKEN_MAX ((size_t)1024)     /* bytes of one spelling: matching costs up to that many steps a byte of text */
 #define MM__SPOKEN_MAX ((size_t)16384)   /* bytes that one id may become when it is decoded */
 #define MM__REGEX_STEPS(n) (((uint64_t)64 << 20) + (uint64_t)256 * (n)) /* for all matches in a text of n bytes */
 #define MM__TOKENIZER_OPS 32             /* operations per stage */
-#define MM__TOKENIZER_IDS (1u << 24)     /* largest id + 1 */
 #define MM__NO_RANK UINT32_MAX
 #define MM__META "\xE2\x96\x81"          /* U+2581, the visible space */
 #define MM__META_LEN 3u
+
+/* Bytes of one text, also while it is normalised; positions are 32 bits wide. */
+static inline size_t mm__text_max(const mm__mem *mem)
+{
+    return (size_t)mm__limit(mem, MM__LIMIT_PROMPT_BYTES);
+}
 
 /* ---- characters (chars.c) ---- */
 
@@ -192,7 +197,7 @@ typedef struct mm__norm {
     mm__charsmap map; /* CHARSMAP, SPM; bytes NULL: none */
 } mm__norm;
 
-/* Result in `out`. *steps: what regular expressions may still cost. More than MM__TEXT_MAX bytes are MM_E_LIMIT. */
+/* Result in `out`. *steps: what regular expressions may still cost. More bytes than a text may have are MM_E_LIMIT. */
 mm_status mm__normalize(mm__mem *mem, const mm__norm *ops, size_t n_ops, const char *text, size_t len, mm__buf *out,
                         mm__buf *spare, uint64_t *steps, mm_error *err);
 /* True when the operation passes bytes that are no UTF-8 through unchanged. */
@@ -341,7 +346,7 @@ mm_status mm__wordpiece_encode(mm__encode *e, const char *s, size_t n);
 /* Cuts one normalised segment and hands the pieces to the model. `first`: it starts where the text starts. */
 mm_status mm__pretok_run(mm__encode *e, const char *s, size_t n, bool first);
 mm_status mm__model_encode(mm__encode *e, const char *s, size_t n);
-/* Points s at what every stage may rely on: a text of at most MM__TEXT_MAX bytes, in UTF-8 unless the model can hold stray
+/* Points s at what every stage may rely on: a text within the limit "prompt_bytes", in UTF-8 unless the model can hold stray
  * bytes. `fixed`, empty, holds the repaired text where one is needed. */
 mm_status mm__text_repair(const mm__tokenizer *t, const char **s, size_t *n, mm__buf *fixed, mm_error *err);
 

@@ -65,6 +65,9 @@ static void nulls(void)
     EXPECT(MM_E_ARG, mm_input_tokens(in, NULL, 1, &err));
     EXPECT(MM_E_ARG, mm_session_create(NULL, NULL, &(mm_session *){0}, &err));
     EXPECT(MM_E_ARG, mm_session_create(m, NULL, NULL, &err));
+    EXPECT(MM_E_ARG, mm_engine_set(NULL, "tensors", "1", &err));
+    EXPECT(MM_E_ARG, mm_engine_set(engine, NULL, "1", &err));
+    EXPECT(MM_E_ARG, mm_engine_set(engine, "tensors", NULL, &err));
     EXPECT(MM_E_ARG, mm_session_set(NULL, "stop", "a", &err));
     EXPECT(MM_E_ARG, mm_session_set(s, NULL, "a", &err));
     EXPECT(MM_E_ARG, mm_session_set(s, "stop", NULL, &err));

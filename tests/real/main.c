@@ -28,7 +28,7 @@ mm__json_doc *read_doc(real *r, const char *path)
     char *text;
     size_t len;
     mm__json_doc *doc = NULL;
-    mm_status st = mm__read_file(&(mm__files){.mem = r->mem}, path, (size_t)64 << 20, &text, &len, &err);
+    mm_status st = mm__read_file(&(mm__files){.mem = r->mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &text, &len, &err);
     if (st == MM_OK) {
         st = mm__json_parse(r->mem, text, len, path, &doc, &err);
         mm__free(r->mem, text);

@@ -160,6 +160,7 @@ PROTOTYPES = {
     "mm_engine_options_init": (None, [c_void_p, c_size_t]),
     "mm_engine_create": (c_int32, [POINTER(mm_engine_options), _out, _err]),
     "mm_engine_release": (None, [c_void_p]),
+    "mm_engine_set": (c_int32, [c_void_p, c_char_p, c_char_p, _err]),
     "mm_engine_info": (c_int32, [c_void_p, c_char_p] + _text),
     "mm_model_options_init": (None, [c_void_p, c_size_t]),
     "mm_model_load": (c_int32, [c_void_p, c_char_p, POINTER(mm_model_options), _out, _err]),

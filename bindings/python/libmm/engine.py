@@ -207,9 +207,18 @@ class Engine(Handle):
         return "<libmm.Engine %s%s>" % (self._options["device"], ", closed" if self.closed else "")
 
     def info(self, key: str) -> str:
-        """A fact: "device" "isa" "threads" "precision" "memory_bytes" "memory_peak" "memory_limit" "keys". UnknownKey."""
+        """A fact: "device" "isa" "threads" "precision" "memory_bytes" "memory_peak" "memory_limit" "limits" "keys". UnknownKey."""
         with self._ref as e:
             return (text_of(lib.mm_engine_info, e, encode(key, "key")) or b"").decode()
+
+    def set(self, key: str, value: int) -> Engine:
+        """Sets a limit: "session_memory", "image_pixels", "template_steps" and the others that `info("limits")` lists, one a
+        line: key, value, default, most, what it counts. What exceeds one raises LimitError. UnknownKey, ArgumentError.
+        """
+        err = new_error()
+        with self._ref as e:
+            check(lib.mm_engine_set(e, encode(key, "key"), encode(str(value), "value"), byref(err)), err)
+        return self
 
 
 def _engine_again(options: dict[str, Any]) -> Engine:

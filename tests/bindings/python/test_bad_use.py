@@ -44,7 +44,8 @@ class BadUse(unittest.TestCase):
             handle.close()
             handle.close()
             self.assertTrue(handle.closed)
-        for call in (lambda: engine.info("device"), lambda: libmm.load(GOLDEN + "llama", engine=engine), lambda: libmm.Input(engine),
+        for call in (lambda: engine.info("device"), lambda: engine.set("tensors", 1000),
+                     lambda: libmm.load(GOLDEN + "llama", engine=engine), lambda: libmm.Input(engine),
                      lambda: model.info(), lambda: model.session(), lambda: model.tokenize("a"), lambda: model.detokenize([1]),
                      lambda: model.apply_template("a"), lambda: model.chat("a"), lambda: model.embed("a"), lambda: model.input(),
                      lambda: model.load_session(b"abc"), lambda: session.feed("a"), lambda: session.feed(built), lambda: next(session),

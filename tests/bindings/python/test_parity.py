@@ -20,7 +20,8 @@ BARE = re.sub(r"/\*.*?\*/", "", HEADER, flags=re.S)
 REACHED = {
     "mm_status_name": "Error.name", "mm_status_at": "statuses", "mm_version": "version", "mm_build_info": "build_info",
     "mm_device_info": "devices", "mm_engine_options_init": "Engine", "mm_engine_create": "Engine",
-    "mm_engine_release": "Engine.close", "mm_engine_info": "Engine.info", "mm_model_options_init": "Model",
+    "mm_engine_release": "Engine.close", "mm_engine_info": "Engine.info", "mm_engine_set": "Engine.set",
+    "mm_model_options_init": "Model",
     "mm_model_load": "load", "mm_model_release": "Model.close", "mm_model_info": "Model.info",
     "mm_model_tokenize": "Model.tokenize", "mm_model_detokenize": "Model.detokenize",
     "mm_model_apply_template": "Model.apply_template", "mm_input_create": "Input", "mm_input_release": "Input.close",

@@ -128,6 +128,21 @@ class Text(WithModels):
         long = "word " * 20000
         self.assertEqual(long, model.detokenize(model.tokenize(long)))
 
+    def test_limits(self):
+        with libmm.Engine(threads=1) as engine:
+            self.assertEqual(["tensors", "1048576", "1048576", "4194304", "tensors of a model"],
+                             next(line.split("\t") for line in engine.info("limits").splitlines() if line.startswith("tensors")))
+            self.assertIs(engine, engine.set("tensors", 5))
+            with self.assertRaisesRegex(libmm.LimitError, '"tensors" is 5'):
+                libmm.load(GOLDEN + "llama", engine=engine)
+            engine.set("tensors", 1 << 20)
+            libmm.load(GOLDEN + "llama", engine=engine).close()
+            for value in (0, -1, 1 << 40):
+                with self.assertRaises(libmm.ArgumentError):
+                    engine.set("tensors", value)
+            with self.assertRaises(libmm.UnknownKey):
+                engine.set("colour", 1)
+
     def test_facts(self):
         model = self.model("llama")
         self.assertEqual("lm", model.info("assembly"))

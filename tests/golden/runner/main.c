@@ -264,7 +264,7 @@ static mm_status open_expected(bench *b, const char *dir, mm__json_doc **doc, mm
     char path[4096], *text;
     size_t len;
     snprintf(path, sizeof path, "%s/expected.json", dir);
-    mm_status st = mm__read_file(&(mm__files){.mem = b->mem}, path, (size_t)64 << 20, &text, &len, err);
+    mm_status st = mm__read_file(&(mm__files){.mem = b->mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &text, &len, err);
     if (st != MM_OK) return st;
     st = mm__json_parse(b->mem, text, len, path, doc, err);
     mm__free(b->mem, text);

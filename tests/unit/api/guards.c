@@ -96,6 +96,7 @@ static void meddle(void)
     REFUSED(mm_build_info("version", NULL, 0, &n, &e));
     REFUSED(mm_device_info(0, "id", NULL, 0, &n, &e));
     REFUSED(mm_engine_info(bad.engine, "isa", NULL, 0, &n, &e));
+    REFUSED(mm_engine_set(bad.engine, "tensors", "1000", &e));
     REFUSED(mm_model_load(bad.engine, GGUF, NULL, &m, &e));
     REFUSED(mm_input_create(bad.engine, &in, &e));
     if (bad.input) {
@@ -293,6 +294,7 @@ static void child(mm_engine *en, mm_model *m, mm_session *s, mm_input *in)
     CHILD(MM_E_STATE, mm_session_create(m, NULL, &s2, &e));
     CHILD(MM_E_STATE, mm_model_load(en, GGUF, NULL, &m2, &e));
     CHILD(MM_E_STATE, mm_input_create(en, &in2, &e));
+    CHILD(MM_E_STATE, mm_engine_set(en, "tensors", "1000", &e));
     CHILD(MM_E_STATE, mm_engine_info(en, "isa", text, sizeof text, NULL, &e));
     CHILD(MM_E_STATE, mm_input_clear(in, &e));
     mm_session_cancel(s);

@@ -32,7 +32,7 @@ static void copy_sides(mm__mem *mem, const char *family, const char *from, const
         snprintf(path, sizeof path, DIR "/%s", sides[i]);
         remove(path);
         snprintf(path, sizeof path, "tests/golden/%s/%s", family, sides[i]);
-        if (mm__read_file(&(mm__files){.mem = mem}, path, 1 << 24, &text, &len, NULL) != MM_OK) continue;
+        if (mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &text, &len, NULL) != MM_OK) continue;
         for (char *p = text; from && (p = strstr(p, from)); p += strlen(from)) memcpy(p, to, strlen(to));
         snprintf(path, sizeof path, DIR "/%s", sides[i]);
         FILE *f = fopen(path, "wb");

@@ -17,7 +17,7 @@ static mm__samples *load(const char *path, int32_t rate)
     char *bytes;
     size_t len;
     mm__samples *s = NULL;
-    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, path, 1 << 24, &bytes, &len, &err), MM_OK);
+    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &bytes, &len, &err), MM_OK);
     if (mm__audio_decode(mem, bytes, len, path, rate, &s, &err) != MM_OK) fail_msg("%s", err.text);
     mm__free(mem, bytes);
     return s;

@@ -159,6 +159,42 @@ static void accounts_survive_threads(void **state)
     mm__mem_destroy(mem);
 }
 
+/* A part of the memory with a limit of its own: what is booked there, who frees it, and how long it lives. */
+static void parts_have_their_own_limit(void **state)
+{
+    mm__mem *mem = mm__mem_create(NULL, 0), *other = mm__mem_create(NULL, 0);
+    const uint64_t before = mm__mem_live(mem);
+    mm__account *a, *none;
+    assert_true(mm__account_open(mem, 0, &none));
+    assert_null(none);
+    void *outside = mm__alloc(mem, 900);
+    assert_true(mm__account_open(mem, 1024, &a));
+    assert_null(mm__account_enter(a));
+    void *inside = mm__alloc(mem, 900);
+    assert_non_null(inside);
+    assert_null(mm__alloc(mem, 100)); /* 128 and a head */
+    void *elsewhere = mm__alloc(other, 5000);
+    assert_non_null(elsewhere);
+    mm__free(mem, outside); /* makes no room in the account */
+    assert_null(mm__alloc(mem, 100));
+    assert_null(mm__realloc(mem, inside, 5000));
+    assert_ptr_equal(mm__account_enter(NULL), a);
+    void *after = mm__alloc(mem, 5000);
+    assert_non_null(after);
+    mm__account_enter(a);
+    mm__free(mem, inside);
+    inside = mm__alloc(mem, 500);
+    assert_non_null(inside);
+    mm__account_enter(NULL);
+    mm__account_close(a);
+    mm__free(mem, inside); /* the last block takes the account with it */
+    mm__free(mem, after);
+    mm__free(other, elsewhere);
+    assert_int_equal(mm__mem_live(mem), before);
+    mm__mem_destroy(mem);
+    mm__mem_destroy(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +207,7 @@ int main(void)
         cmocka_unit_test(shrinking_never_fails),
         cmocka_unit_test(misaligned_host_is_refused),
         cmocka_unit_test(accounts_survive_threads),
+        cmocka_unit_test(parts_have_their_own_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

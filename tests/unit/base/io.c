@@ -131,13 +131,15 @@ static void reads_whole_files(void **state)
     char *text;
     size_t n;
     mm_error e = {.size = sizeof e};
-    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, file, 10, &text, &n, &e), MM_OK);
+    mm__limit_set(mem, MM__LIMIT_SIDE_FILE_BYTES, 10);
+    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, file, MM__LIMIT_SIDE_FILE_BYTES, &text, &n, &e), MM_OK);
     assert_int_equal(n, 10);
     assert_string_equal(text, "0123456789");
     mm__free(mem, text);
-    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, file, 9, &text, &n, &e), MM_E_LIMIT);
+    mm__limit_set(mem, MM__LIMIT_SIDE_FILE_BYTES, 9);
+    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, file, MM__LIMIT_SIDE_FILE_BYTES, &text, &n, &e), MM_E_LIMIT);
     assert_null(text);
-    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, "/nowhere", 9, &text, NULL, &e), MM_E_IO);
+    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, "/nowhere", MM__LIMIT_SIDE_FILE_BYTES, &text, NULL, &e), MM_E_IO);
     mm__mem_destroy(mem);
 }
 
@@ -219,7 +221,7 @@ static bool read_both(mm__mem *mem)
     char *text = NULL, *name = NULL, *path = NULL;
     mm__io *io = NULL;
     mm_error e = {.size = sizeof e};
-    mm_status st = mm__read_file(&(mm__files){.mem = mem}, file, 100, &text, NULL, &e);
+    mm_status st = mm__read_file(&(mm__files){.mem = mem}, file, MM__LIMIT_SIDE_FILE_BYTES, &text, NULL, &e);
     if (st == MM_OK) st = mm__io_open_memory(mem, "x", 1, "x", &io, &e);
     assert_true(st == MM_OK || (st == MM_E_NOMEM && e.code == MM_E_NOMEM));
     const bool looked = st == MM_OK && mm__path_find(&(mm__files){.mem = mem}, dir, "b-", ".bin", &name, &e) == MM_OK;

@@ -25,7 +25,7 @@ static inline mm__json_doc *golden_json(mm__mem *mem, const char *path)
     size_t len;
     mm_error err = {.size = sizeof err};
     mm__json_doc *doc = NULL;
-    if (mm__read_file(&(mm__files){.mem = mem}, path, (size_t)64 << 20, &text, &len, &err) != MM_OK || mm__json_parse(mem, text, len, path, &doc, &err) != MM_OK)
+    if (mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &text, &len, &err) != MM_OK || mm__json_parse(mem, text, len, path, &doc, &err) != MM_OK)
         fail_msg("%s", err.text);
     mm__free(mem, text);
     return doc;
@@ -36,7 +36,7 @@ static inline golden golden_open(mm__mem *mem, const char *path)
     golden g = {.mem = mem};
     uint64_t n;
     mm_error err = {.size = sizeof err};
-    if (mm__read_file(&(mm__files){.mem = mem}, path, (size_t)256 << 20, &g.bytes, &g.len, &err) != MM_OK) fail_msg("%s", err.text);
+    if (mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &g.bytes, &g.len, &err) != MM_OK) fail_msg("%s", err.text);
     memcpy(&n, g.bytes, 8);
     if (mm__json_parse(mem, g.bytes + 8, n, path, &g.doc, &err) != MM_OK) fail_msg("%s", err.text);
     g.data = g.bytes + 8 + n;

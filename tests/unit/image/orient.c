@@ -60,7 +60,7 @@ static void check(const mm__pixels *stored, const mm__pixels *p, int orientation
 
 static void read_plain(const char *path, char **bytes, size_t *len)
 {
-    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, path, sizeof file - 256, bytes, len, &err), MM_OK);
+    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, bytes, len, &err), MM_OK);
 }
 
 static void photographs_are_upright(void **state)

@@ -14,7 +14,7 @@ static mm__pixels *load(const char *name)
     size_t len;
     mm__pixels *px = NULL;
     snprintf(path, sizeof path, "tests/golden/_inputs/%s", name);
-    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, path, 1 << 20, &bytes, &len, &err), MM_OK);
+    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &bytes, &len, &err), MM_OK);
     if (mm__image_decode(mem, bytes, len, path, &px, &err) != MM_OK) fail_msg("%s", err.text);
     mm__free(mem, bytes);
     return px;

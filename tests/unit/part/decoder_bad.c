@@ -26,7 +26,7 @@ static mm_status load(mm__mem *mem, const char *dir, const char *text)
     char *own = NULL;
     size_t len = text ? strlen(text) : 0;
     snprintf(path, sizeof path, "tests/golden/%s/config.json", dir);
-    mm_status st = text ? MM_OK : mm__read_file(&(mm__files){.mem = mem}, path, 1 << 20, &own, &len, &err);
+    mm_status st = text ? MM_OK : mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &own, &len, &err);
     if (st >= 0) st = mm__json_parse(mem, text ? text : own, len, path, &doc, &err);
     if (st >= 0) st = mm__weights_create(mem, &weights, &err);
     snprintf(path, sizeof path, "tests/golden/%s", dir);
@@ -81,7 +81,7 @@ static char *changed(mm__mem *mem, const change *c)
     size_t len;
     mm__buf out;
     snprintf(path, sizeof path, "tests/golden/%s/config.json", c->dir);
-    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, path, 1 << 20, &text, &len, &err), MM_OK);
+    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &text, &len, &err), MM_OK);
     snprintf(member, sizeof member, "\"%s\":", c->key);
     mm__buf_init(&out, mem);
     char *at = strstr(text, member);

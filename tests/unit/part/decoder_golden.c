@@ -67,7 +67,7 @@ static mm__json_doc *read_json(room *r, const char *name)
     char *text;
     size_t len;
     mm__json_doc *doc;
-    OK(mm__read_file(&(mm__files){.mem = r->mem}, path_of(r->f, name, path), 1 << 26, &text, &len, &err));
+    OK(mm__read_file(&(mm__files){.mem = r->mem}, path_of(r->f, name, path), MM__LIMIT_SIDE_FILE_BYTES, &text, &len, &err));
     OK(mm__json_parse(r->mem, text, len, path, &doc, &err));
     mm__free(r->mem, text);
     return doc;

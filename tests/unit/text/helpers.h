@@ -23,7 +23,7 @@ static inline mm__json_doc *load_json_file(mm__mem *mem, const char *path)
     mm__json_doc *doc = NULL;
     mm_error err = {.size = sizeof err};
     if (mm__path_kind(&(mm__files){0}, path) != MM__PATH_FILE) return NULL;
-    if (mm__read_file(&(mm__files){.mem = mem}, path, (size_t)1 << 28, &text, &len, &err) != MM_OK) fail_msg("%s: %s", path, err.text);
+    if (mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &text, &len, &err) != MM_OK) fail_msg("%s: %s", path, err.text);
     if (mm__json_parse(mem, text, len, path, &doc, &err) != MM_OK) fail_msg("%s", err.text);
     mm__free(mem, text);
     return doc;
@@ -55,7 +55,7 @@ static inline mm__tokenizer *tokenizer_of_spm(mm__mem *mem, const char *dir, con
     mm__json_doc *config = load_json_file(mem, path);
     snprintf(path, sizeof path, "%s/%s", dir, file);
     if (mm__path_kind(&(mm__files){0}, path) == MM__PATH_FILE) {
-        if (mm__read_file(&(mm__files){.mem = mem}, path, (size_t)1 << 28, &bytes, &len, &err) != MM_OK) fail_msg("%s", err.text);
+        if (mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &bytes, &len, &err) != MM_OK) fail_msg("%s", err.text);
         const mm__json *root = config ? mm__json_root(config) : NULL;
         const bool plain = strcmp(mm__json_str(mm__json_get(root, "tokenizer_class"), NULL, ""), "SiglipTokenizer") == 0;
         if (mm__tokenizer_from_spm(mem, bytes, len, root, plain, path, &t, &err) != MM_OK) fail_msg("%s", err.text);

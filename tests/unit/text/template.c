@@ -153,7 +153,7 @@ static void families_render_as_the_reference(void **state)
         char path[160], *text;
         size_t len, checked = 0;
         snprintf(path, sizeof path, "tests/golden/%s/chat_template.jinja", families[i]);
-        assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, path, 1 << 20, &text, &len, &err), MM_OK);
+        assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &text, &len, &err), MM_OK);
         snprintf(path, sizeof path, "tests/golden/%s/expected.json", families[i]);
         mm__json_doc *doc = golden_json(mem, path);
         const mm__json *cases = mm__json_get(mm__json_root(doc), "cases");

@@ -129,7 +129,7 @@ static void damage_is_refused(void **state)
     mm_error err = {.size = sizeof err};
     mm_status st;
     unsigned seed = 1;
-    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, "tests/golden/siglip/spiece.model", 1 << 20, &bytes, &len, &err), MM_OK);
+    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, "tests/golden/siglip/spiece.model", MM__LIMIT_SIDE_FILE_BYTES, &bytes, &len, &err), MM_OK);
     copy = mm__alloc(mem, len);
     assert_non_null(copy);
     for (size_t i = 0; i < 1500; i++) {
@@ -220,7 +220,7 @@ static bool try_all(mm__mem *mem, const char *path)
     mm__tokenizer *t = NULL;
     mm__ids ids;
     mm__ids_init(&ids, mem);
-    mm_status st = mm__read_file(&(mm__files){.mem = mem}, path, 1 << 24, &text, &len, &err);
+    mm_status st = mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &text, &len, &err);
     if (st == MM_OK) st = mm__json_parse(mem, text, len, path, &doc, &err);
     if (st == MM_OK) st = mm__tokenizer_from_json(mem, mm__json_root(doc), NULL, path, &t, &err);
     static const char s[] = "Na\xC3\xAFve caf\xC3\xA9 isn't 42  cheap";
