@@ -77,14 +77,7 @@ static void load_cross(mm__loader *ld, mm__plain *p, const mm__sizes *s, mm__act
     int32_t every = mm__loader_int(ld, "cross_layer_interval", NULL, 1, 1, 4096);
     int32_t width = mm__loader_int(ld, "vision_config.embed_dim", NULL, s->n_embd, 1, 1 << 20);
     bool qk_norm = mm__config_bool(&ld->config, "qk_layer_norms", NULL, false);
-    p->base.info.cross = mm__calloc(ld->mem, (size_t)s->n_layer, sizeof *p->base.info.cross);
-    if (!p->base.info.cross) {
-        mm__loader_fail(ld, MM_E_NOMEM, "out of memory for the cross-attention of a decoder");
-        return;
-    }
-    p->base.info.cross_width = width;
-    p->stack.cross_shape = p->stack.shape;
-    p->stack.cross_shape.n_head_kv = s->n_head;
+    if (!mm__plain_begin_cross(ld, p, s, width)) return;
     for (int32_t i = 0; i < s->n_layer && ld->status >= 0; i += every) {
         p->base.info.cross[i] = (mm__kv_layer){s->n_head, s->head_dim};
         load_gated(ld, &p->stack.layer[i].cross, i / every, s, width, qk_norm, act);

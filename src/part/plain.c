@@ -138,19 +138,24 @@ void mm__plain_load_layers(mm__loader *ld, mm__plain *p, const mm__sizes *s, con
     }
 }
 
-void mm__plain_load_cross(mm__loader *ld, mm__plain *p, const mm__sizes *s, const mm__layout *y, int32_t width)
+bool mm__plain_begin_cross(mm__loader *ld, mm__plain *p, const mm__sizes *s, int32_t width)
 {
-    static const char *const kv[] = {"cross_k", "cross_v"};
-    const int64_t n = (int64_t)s->n_head * s->head_dim, outs[2] = {n, n};
-    if (ld->status < 0) return;
     p->base.info.cross = mm__calloc(ld->mem, (size_t)s->n_layer, sizeof *p->base.info.cross);
     if (!p->base.info.cross) {
         mm__loader_fail(ld, MM_E_NOMEM, "out of memory for the cross-attention of a decoder");
-        return;
+        return false;
     }
     p->base.info.cross_width = width;
     p->stack.cross_shape = p->stack.shape;
     p->stack.cross_shape.n_head_kv = s->n_head;
+    return true;
+}
+
+void mm__plain_load_cross(mm__loader *ld, mm__plain *p, const mm__sizes *s, const mm__layout *y, int32_t width)
+{
+    static const char *const kv[] = {"cross_k", "cross_v"};
+    const int64_t n = (int64_t)s->n_head * s->head_dim, outs[2] = {n, n};
+    if (ld->status < 0 || !mm__plain_begin_cross(ld, p, s, width)) return;
     for (int32_t i = 0; i < s->n_layer && ld->status >= 0; i++) {
         mm__cross *c = &p->stack.layer[i].cross;
         p->base.info.cross[i] = (mm__kv_layer){s->n_head, s->head_dim};

@@ -44,6 +44,8 @@ void mm__plain_load_embed(mm__loader *ld, mm__plain *p, int32_t n_embd, unsigned
 /* Token table and head: tied when the file has no head, or the configuration says so. tie: the architecture's default. */
 void mm__plain_load_ends(mm__loader *ld, mm__plain *p, int32_t n_embd, bool tie);
 void mm__plain_load_layers(mm__loader *ld, mm__plain *p, const mm__sizes *s, const mm__layout *y);
+/* Room for cross-attention to a memory of `width` columns, in no layer yet. False: out of memory, and the loader knows. */
+bool mm__plain_begin_cross(mm__loader *ld, mm__plain *p, const mm__sizes *s, int32_t width);
 /* Cross-attention after self-attention in every layer; memory has info.cross_width columns. */
 void mm__plain_load_cross(mm__loader *ld, mm__plain *p, const mm__sizes *s, const mm__layout *y, int32_t width);
 /* Every layer sees `window` positions (0: all). */
