@@ -60,6 +60,8 @@ static const option table[] = {
     {"--gen", WHOLE, BENCH, AT(n_gen), 1, 1 << 24, 0},
     {"--reps", WHOLE, BENCH, AT(reps), 1, 10000, 0},
     {"--encode", FLAG, BENCH, AT(encode), 0, 0, 0},
+    {"--synthetic", TEXT, BENCH, AT(synthetic), 0, 0, 0},
+    {"--keep", TEXT, BENCH, AT(keep), 0, 0, 0},
     {"--threads", WHOLE, ON_MODEL, AT(threads), 0, 1024, 0},
     {"--device", TEXT, ON_MODEL, AT(device), 0, 0, 0},
     {"--precision", PRECISION, ON_MODEL, AT(precision), 0, 0, 0},
@@ -179,8 +181,10 @@ static void check(const options *o, const command *c, const bool used[N_OPTIONS]
 {
     for (size_t i = 0; i < N_OPTIONS; i++)
         if (used[i] && !(table[i].commands & c->bit)) bad("%s has no use for %s", c->name, table[i].name);
-    if (c->arguments && !o->model) bad("a MODEL is needed after %s", c->name);
-    if (c->arguments && !o->model[0]) bad("the MODEL after %s is an empty text", c->name);
+    if (o->synthetic && o->model) bad("bench takes a MODEL or --synthetic, not both");
+    if (o->keep && !o->synthetic) bad("--keep needs --synthetic");
+    if (c->arguments && !o->model && !o->synthetic) bad("a MODEL is needed after %s", c->name);
+    if (o->model && !o->model[0]) bad("the MODEL after %s is an empty text", c->name);
     if (o->json + o->srt + o->vtt > 1) bad("only one of --json, --srt and --vtt can be given");
     if (o->session.top_logprobs && !o->json) bad("--top-logprobs needs --json");
     if (o->file && o->prompt) bad("tokenize takes a TEXT or --file, not both");

@@ -1,6 +1,6 @@
-/* mm bench: tokens a second on random ids, milliseconds an encode, load time and peak memory. Medians over the
- * repetitions, after one run that is not counted; what a model does not do is left out. */
-#include "mm.h"
+/* mm bench: tokens a second on random ids, milliseconds an encode, from a picture to the first token of the answer, load time and
+ * peak memory. Medians over the repetitions, after one run that is not counted; what a model does not do is left out. */
+#include "synthetic.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -38,42 +38,58 @@ static mm_status drain(mm_session *s, mm_error *err)
     return st == MM_END ? MM_OK : st;
 }
 
+/* Appends n random ids. */
+static mm_status put_ids(mm_input *in, uint32_t n, uint32_t vocab, mm_error *err)
+{
+    int32_t *ids = calloc(n, sizeof *ids);
+    uint32_t x = 12345;
+    for (uint32_t i = 0; ids && i < n; i++) ids[i] = (int32_t)((x = x * 1664525u + 1013904223u) >> 8) % (int32_t)vocab;
+    const mm_status st = ids ? mm_input_tokens(in, ids, n, err) : MM_E_NOMEM;
+    free(ids);
+    return st;
+}
+
 /* One prompt of n random ids and the options' answer. */
 static mm_status generate(host *h, uint32_t n, uint32_t vocab, mm_error *err)
 {
     mm_input *in = NULL;
-    int32_t *ids = calloc(n, sizeof *ids);
-    uint32_t x = 12345;
-    for (uint32_t i = 0; ids && i < n; i++) ids[i] = (int32_t)((x = x * 1664525u + 1013904223u) >> 8) % (int32_t)vocab;
     mm_status st = mm_session_reset(h->session, err);
     if (st == MM_OK) st = mm_input_create(h->engine, &in, err);
-    if (st == MM_OK) st = mm_input_tokens(in, ids, n, err);
+    if (st == MM_OK) st = put_ids(in, n, vocab, err);
     if (st == MM_OK) st = mm_session_feed(h->session, in, err);
     if (st == MM_OK) st = drain(h->session, err);
     mm_input_release(in);
-    free(ids);
+    return st;
+}
+
+/* A gradient, another one for each seed, so that nothing can know it from before. */
+static mm_status put_picture(mm_input *in, uint32_t seed, mm_error *err)
+{
+    const uint32_t side = 336;
+    uint8_t *pixels = malloc((size_t)side * side * 3);
+    for (uint32_t i = 0; pixels && i < side * side * 3; i++) pixels[i] = (uint8_t)((i / 3 % side ^ i / (3 * side)) + seed);
+    const mm_image im = {.size = sizeof im, .width = side, .height = side, .format = MM_PIXELS_RGB, .pixels = pixels};
+    const mm_status st = pixels ? mm_input_image(in, &im, err) : MM_E_NOMEM;
+    free(pixels);
     return st;
 }
 
 /* How long the last encode() took, all in all: of a model that makes vectors that is what its encoder takes. */
 static double vectors_ms;
 
-/* A gradient picture, with a word where the model takes text; or half a minute of a soft tone; or a sentence. */
-static mm_status encode(host *h, const char *takes, mm_error *err)
+/* A new picture, with a word where the model takes text; or half a minute of a soft tone; or a sentence. */
+static mm_status encode(host *h, const char *takes, uint32_t seed, mm_error *err)
 {
     static const char sentence[] = "The quick brown fox jumps over the lazy dog while the band plays on.";
     const bool image = strstr(takes, "image") != NULL, text = strstr(takes, "text") != NULL, sound = strstr(takes, "audio") != NULL;
-    const uint32_t side = 336, rate = 16000, frames = 30 * rate;
+    const uint32_t rate = 16000, frames = 30 * rate;
     mm_input *in = NULL;
-    uint8_t *pixels = image ? malloc((size_t)side * side * 3) : NULL;
     float *pcm = sound && !image ? malloc(frames * sizeof *pcm) : NULL;
-    for (uint32_t i = 0; pixels && i < side * side * 3; i++) pixels[i] = (uint8_t)(i / 3 % side ^ i / (3 * side));
-    for (uint32_t i = 0; pcm && i < frames; i++) pcm[i] = 0.1f * sinf((float)i * 0.05f);
-    const mm_image im = {.size = sizeof im, .width = side, .height = side, .format = MM_PIXELS_RGB, .pixels = pixels};
+    for (uint32_t i = 0; pcm && i < frames; i++) pcm[i] = 0.1f * sinf((float)i * (0.05f + 0.001f * (float)seed));
     const mm_audio au = {.size = sizeof au, .rate = rate, .channels = 1, .format = MM_SAMPLES_F32, .frames = frames, .samples = pcm};
     mm_status st = mm_session_reset(h->session, err);
     if (st == MM_OK) st = mm_input_create(h->engine, &in, err);
-    if (st == MM_OK && image) st = mm_input_image(in, &im, err);
+    if (st == MM_OK && image) st = put_picture(in, seed, err);
     if (st == MM_OK && pcm) st = mm_input_audio(in, &au, err);
     if (st == MM_OK && text && !sound) st = image ? mm_input_text(in, "a", 1, err) : mm_input_text(in, sentence, sizeof sentence - 1, err);
     const double start = now_ms();
@@ -81,21 +97,43 @@ static mm_status encode(host *h, const char *takes, mm_error *err)
     if (st == MM_OK) st = drain(h->session, err);
     vectors_ms = now_ms() - start;
     mm_input_release(in);
-    free(pixels);
     free(pcm);
     return st;
 }
 
-typedef struct figures { double prefill, decode, encode; } figures;
+/* Milliseconds from a picture and n ids to the first token of the answer. */
+static mm_status first_token(host *h, uint32_t seed, uint32_t n, uint32_t vocab, double *ms, mm_error *err)
+{
+    mm_event e = {.size = sizeof e};
+    mm_input *in = NULL;
+    mm_status st = mm_session_reset(h->session, err);
+    if (st == MM_OK) st = mm_input_create(h->engine, &in, err);
+    if (st == MM_OK) st = put_picture(in, seed, err);
+    if (st == MM_OK) st = put_ids(in, n, vocab, err);
+    const double start = now_ms();
+    if (st == MM_OK) st = mm_session_feed(h->session, in, err);
+    while (st == MM_OK && (st = mm_session_next(h->session, &e, err)) == MM_OK && e.kind != MM_EVENT_TEXT) {}
+    *ms = now_ms() - start;
+    if (st == MM_OK) st = mm_session_reset(h->session, err); /* the rest of the answer is of no interest */
+    mm_input_release(in);
+    return st == MM_END ? MM_OK : st;
+}
+
+typedef struct figures { double prefill, decode, encode, first, again; } figures;
+
+static uint32_t vocabulary(const host *h)
+{
+    char *text = info_text(h->model, "vocab");
+    const uint32_t n = text ? (uint32_t)strtoul(text, NULL, 10) : 0;
+    free(text);
+    return n ? n : 1;
+}
 
 static mm_status bench_text(host *h, uint32_t n, uint32_t reps, figures *f, mm_error *err)
 {
     static samples prefill, decode;
-    char *vocab = info_text(h->model, "vocab");
-    const uint32_t n_vocab = (uint32_t)strtoul(vocab, NULL, 10);
-    free(vocab);
     for (uint32_t i = 0; i <= reps; i++) {
-        const mm_status st = generate(h, n, n_vocab ? n_vocab : 1, err);
+        const mm_status st = generate(h, n, vocabulary(h), err);
         if (st != MM_OK) return st;
         if (!i) continue;
         prefill.v[prefill.n++] = stat(h->session, "prefill_tokens") / stat(h->session, "prefill_ms") * 1e3;
@@ -111,12 +149,30 @@ static mm_status bench_encode(host *h, const char *takes, uint32_t reps, figures
 {
     static samples encodes;
     for (uint32_t i = 0; i <= reps; i++) {
-        const mm_status st = encode(h, takes, err);
+        const mm_status st = encode(h, takes, i, err);
         if (st != MM_OK) return st;
         const double ms = stat(h->session, "encode_ms");
         if (i) encodes.v[encodes.n++] = ms > 0 ? ms : vectors_ms;
     }
     f->encode = median(&encodes);
+    return MM_OK;
+}
+
+/* A picture before a prompt: one that is new, and the same again. */
+static mm_status bench_first(host *h, uint32_t n, uint32_t reps, figures *f, mm_error *err)
+{
+    static samples first, again;
+    for (uint32_t i = 0; i <= reps; i++) {
+        double fresh = 0, known = 0;
+        mm_status st = first_token(h, 100 + i, n, vocabulary(h), &fresh, err);
+        if (st == MM_OK) st = first_token(h, 100 + i, n, vocabulary(h), &known, err);
+        if (st != MM_OK) return st;
+        if (!i) continue;
+        first.v[first.n++] = fresh;
+        again.v[again.n++] = known;
+    }
+    f->first = median(&first);
+    f->again = median(&again);
     return MM_OK;
 }
 
@@ -137,6 +193,8 @@ static void print(const host *h, const options *o, const figures *f)
     print_figure(json, "prefill_tps", "prefill", f->prefill, "tokens/s");
     print_figure(json, "decode_tps", "decode", f->decode, "tokens/s");
     print_figure(json, "encode_ms", "encode", f->encode, "ms");
+    print_figure(json, "first_token_ms", "picture to first token", f->first, "ms");
+    print_figure(json, "first_token_again_ms", "same picture again", f->again, "ms");
     print_figure(json, "load_ms", "load", h->load_ms, "ms");
     print_figure(json, "peak_mb", "peak", (double)u.ru_maxrss / 1024, "MiB");
     if (json)
@@ -145,48 +203,86 @@ static void print(const host *h, const options *o, const figures *f)
     else printf("(%s)\n", precision);
 }
 
+/* Positions the model was made for; 0: it does not say. */
+static uint32_t most_positions(const host *h)
+{
+    char *context = info_text(h->model, "context");
+    const uint32_t most = context ? (uint32_t)strtoul(context, NULL, 10) : 0;
+    free(context);
+    return most;
+}
+
 /* The prompt's length: what was asked for, or 512, or what the model's context has room for. */
 static uint32_t prompt_length(const host *h, const options *o)
 {
-    char *context = info_text(h->model, "context");
-    const unsigned long most = context ? strtoul(context, NULL, 10) : 0;
-    free(context);
+    const uint32_t most = most_positions(h), answer = o->session.max_tokens;
     if (o->n_prompt || !most) return o->n_prompt ? o->n_prompt : 512;
-    const unsigned long room = most > 2ul * o->session.max_tokens ? most - o->session.max_tokens : most / 2 + !(most / 2);
-    return room < 512 ? (uint32_t)room : 512;
+    const uint32_t room = most / 2 > answer ? most - answer : most / 2 + !(most / 2);
+    return room < 512 ? room : 512;
+}
+
+/* The context: room for prompt, answer and, with --encode, the rows of a picture. */
+static uint32_t context_length(const host *h, const options *o, uint32_t prompt)
+{
+    enum { PICTURE_ROWS = 1024 };
+    const uint32_t most = most_positions(h), tight = prompt + o->session.max_tokens, want = tight + (o->encode ? PICTURE_ROWS : 0);
+    return !most || want <= most ? want : most > tight ? most : tight;
+}
+
+/* Everything the model does, measured; 0 or an exit status. */
+static int bench(host *h, options *o, figures *f)
+{
+    mm_error err = {.size = sizeof err};
+    char *tasks = info_text(h->model, "tasks"), *takes = info_text(h->model, "modalities_in");
+    const bool speech = strstr(tasks, "transcribe") != NULL, text = strstr(tasks, "generate") != NULL;
+    const bool image = strstr(takes, "image") != NULL;
+    const uint32_t reps = o->reps ? o->reps : 3, n = prompt_length(h, o);
+    int status = 0;
+    if (text && o->encode && !image) {
+        fprintf(stderr, "mm: %s: the model takes no pictures, so it has no encoder to time; leave out --encode\n", o->model);
+        status = EXIT_UNSUPPORTED;
+    }
+    if (!o->session.n_ctx && text) o->session.n_ctx = context_length(h, o, n);
+    if (!status) status = host_session(h, o, speech ? "transcribe" : text ? "generate" : "embed");
+    mm_status st = MM_OK;
+    if (!status && text) st = bench_text(h, n, reps, f, &err);
+    if (!status && st == MM_OK && (!text || (image && o->encode))) st = bench_encode(h, takes, reps, f, &err);
+    if (!status && st == MM_OK && text && image && o->encode) st = bench_first(h, n, reps, f, &err);
+    if (!status && st != MM_OK) status = fail_at(o->model, &err, st);
+    free(tasks);
+    free(takes);
+    return status;
 }
 
 int cmd_bench(const options *given)
 {
     host h;
     options o = *given;
-    mm_error err = {.size = sizeof err};
     figures f = {0};
-    if (!o.threads) o.threads = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
-    int status = host_open(&h, &o);
-    if (status) return status;
-    char *tasks = info_text(h.model, "tasks"), *takes = info_text(h.model, "modalities_in");
-    const bool speech = strstr(tasks, "transcribe") != NULL, text = strstr(tasks, "generate") != NULL;
-    const bool image = strstr(takes, "image") != NULL;
-    const uint32_t reps = o.reps ? o.reps : 3;
-    if (text && o.encode && !image) {
-        fprintf(stderr, "mm: %s: the model takes no pictures, so it has no encoder to time; leave out --encode\n", o.model);
-        status = EXIT_UNSUPPORTED;
+    char kept[1024];
+    int status = 0;
+    if (o.synthetic && strcmp(o.synthetic, "?") == 0) {
+        synthetic_list(stdout);
+        return finish_output(0);
     }
-    o.json = false;
-    o.raw = o.ignore_eos = true;
-    o.session.max_tokens = o.n_gen ? o.n_gen : 64;
-    const uint32_t n = prompt_length(&h, &o);
-    if (!o.session.n_ctx && text) o.session.n_ctx = n + o.session.max_tokens;
-    if (!status) status = host_session(&h, &o, speech ? "transcribe" : text ? "generate" : "embed");
-    mm_status st = MM_OK;
-    if (!status && text) st = bench_text(&h, n, reps, &f, &err);
-    if (!status && st == MM_OK && (!text || (image && o.encode))) st = bench_encode(&h, takes, reps, &f, &err);
-    if (!status && st != MM_OK) status = fail_at(o.model, &err, st);
-    o.json = given->json;
-    if (!status) print(&h, &o, &f);
-    free(tasks);
-    free(takes);
-    host_close(&h);
+    if (o.keep) {
+        status = synthetic_keep(o.synthetic, o.keep, kept, sizeof kept);
+        o.model = kept;
+    } else if (o.synthetic) {
+        o.files = synthetic_files(o.synthetic, &o.model);
+        status = o.files ? 0 : EXIT_USAGE;
+    }
+    if (!o.threads) o.threads = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+    if (!status) status = host_open(&h, &o);
+    if (!status) {
+        o.json = false;
+        o.raw = o.ignore_eos = true;
+        o.session.max_tokens = o.n_gen ? o.n_gen : 64;
+        status = bench(&h, &o, &f);
+        o.json = given->json;
+        if (!status) print(&h, &o, &f);
+        host_close(&h);
+    }
+    synthetic_free();
     return status;
 }

@@ -75,6 +75,7 @@ int host_open(host *h, const options *o)
     eo.n_threads = o->threads;
     eo.device = o->device;
     eo.precision = o->precision;
+    eo.files = o->files;
     eo.log = log_line;
     eo.log_level = o->verbose ? MM_LOG_DEBUG : MM_LOG_WARN;
     memset(h, 0, sizeof *h);

@@ -19,7 +19,8 @@ typedef struct options {
     item *items;              /* --text --image --audio */
     size_t n_items;
     list stops, dumps;
-    const char *system, *messages, *language, *file, *device, *force_ids, *decoder_prompt;
+    const char *system, *messages, *language, *file, *device, *force_ids, *decoder_prompt, *synthetic, *keep;
+    const mm_files *files;    /* of a synthetic model; NULL: the system's */
     bool raw, json, ignore_eos, translate, srt, vtt, special, tensors, encode, verbose, truncate;
     mm_session_options session;
     uint32_t threads, n_prompt, n_gen, reps;

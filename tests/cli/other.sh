@@ -50,6 +50,14 @@ for model in t5 dinov2 bert; do
     verdict "... and says nothing of what it did not measure" "$(grep -E -o '"[a-z_]+":0\.00,"|(encode|prefill)_[a-z]+.*(encode|prefill)_' "$tmp/out")"
 done
 
+matches "bench of made-up weights: a picture to the first token" '"encode_ms":[0-9.]+,"first_token_ms":[0-9.]+,"first_token_again_ms":[0-9.]+' \
+    bench --synthetic tiny-llava --encode --prompt 16 --gen 4 --reps 1 --json
+matches "... kept as files" '"decode_tps"' bench --synthetic tiny-llava --keep "$tmp/made" --prompt 16 --gen 4 --reps 1 --json
+matches "... which are a model" '^dtypes +F32:[0-9]+ F16:[0-9]+ Q4_K:[0-9]+ Q6_K:[0-9]+' info "$tmp/made/model.gguf"
+matches "... speech" '"encode_ms"' bench --synthetic tiny-whisper --reps 1 --json
+matches "... pictures" '"encode_ms"' bench --synthetic tiny-vit --reps 1 --json
+matches "... and a list of them" 'llava-1.5-7b-q4_k' bench --synthetic ?
+
 # Where standard output takes nothing: one line, status 1.
 lost() { # NAME PROBLEM-FILE
     verdict "$1" "$([ $status -eq 1 ] && [ "$(wc -l <"$tmp/err")" -eq 1 ] && grep -q "standard output" "$tmp/err" || echo "status $status: $(head -c 300 "$tmp/err")")"

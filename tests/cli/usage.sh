@@ -38,6 +38,9 @@ refuses "an option of another command" 2 "info has no use for --temp" info $G/ll
 refuses "... run and --translate" 2 "run has no use for --translate" run $G/llama x --translate
 refuses "a flag with a value" 2 "--json takes no value" info $G/llama --json=yes
 refuses "no repetitions" 2 "from 1 to 10000.*--reps.*\"0\"" bench $G/llama --reps 0
+refuses "a model and one that is made up" 2 "MODEL or --synthetic" bench $G/llama --synthetic tiny
+refuses "a folder for what is not made up" 2 "--keep needs --synthetic" bench $G/llama --keep x
+refuses "a shape there is not" 2 "--synthetic huge: .*lists" bench --synthetic huge
 refuses "a text and a file" 2 "TEXT or --file" tokenize $G/llama hi --file Makefile
 refuses "two forms of output" 2 "only one of --json, --srt and --vtt" transcribe $G/whisper x --srt --vtt
 refuses "... of JSON as well" 2 "only one of --json, --srt and --vtt" transcribe $G/whisper x --vtt --json
