@@ -1,15 +1,16 @@
 /* snapshot MODEL FILE QUESTION [PICTURE...]: a conversation that survives its program. Without FILE a new one begins, with the
  * pictures; with it the old one goes on, pictures and all. Saves it again after the answer. */
+#include <errno.h>
 #include <libmm.h>
 #include <stdio.h>
 #include <string.h>
 
-/* The conversation in the file; a new one when there is none. */
+/* The conversation in the file; a new one when there is no file. One that is there and cannot be read must not be replaced. */
 static mm_status open_session(mm_model *model, const char *path, mm_session **out, int *is_new, mm_error *err)
 {
     mm_session_options options;
     mm_status st = mm_session_load_file(model, path, out, err);
-    *is_new = st == MM_E_IO;
+    *is_new = st == MM_E_IO && err->os_code == ENOENT;
     if (!*is_new) return st;
     mm_session_options_init(&options, sizeof options);
     options.max_tokens = 200;

@@ -57,12 +57,13 @@ static size_t get_count(cursor *c, size_t each)
     return (size_t)n;
 }
 
-/* A text without NUL, in a new block. */
-static char *get_text(mm__mem *mem, cursor *c, mm_status *st, mm_error *err)
+/* A text in a new block. With `len` it may hold NUL, which a model can say; else it must not. */
+static char *get_text(mm__mem *mem, cursor *c, size_t *len, mm_status *st, mm_error *err)
 {
     const size_t n = get_count(c, 1);
     const unsigned char *p = take(c, n);
-    if (!p || memchr(p, 0, n)) {
+    if (len) *len = p ? n : 0;
+    if (!p || (!len && memchr(p, 0, n))) {
         c->bad = true;
         return NULL;
     }
@@ -92,7 +93,7 @@ static mm_status read_keys(mm__session *s, cursor *c, mm_error *err)
     const size_t n = get_count(c, 8);
     mm_status st = n % 2 ? damaged(err, "the list of options") : MM_OK;
     for (size_t i = 0; st == MM_OK && !c->bad && i < n; i += 2) {
-        char *key = get_text(s->mem, c, &st, err), *value = st == MM_OK ? get_text(s->mem, c, &st, err) : NULL;
+        char *key = get_text(s->mem, c, NULL, &st, err), *value = st == MM_OK ? get_text(s->mem, c, NULL, &st, err) : NULL;
         if (key && value) st = mm__session_set(s, key, value, err);
         mm__free(s->mem, key);
         mm__free(s->mem, value);
@@ -116,10 +117,7 @@ static mm_status read_piece(mm__session *s, cursor *c, mm__message *m, mm_error 
     mm__piece p = {.kind = (mm__piece_kind)get_u32(c), .medium = -1};
     mm_status st = MM_OK;
     switch (p.kind) {
-    case MM__PIECE_TEXT:
-        p.text = get_text(s->mem, c, &st, err);
-        p.len = p.text ? strlen(p.text) : 0;
-        break;
+    case MM__PIECE_TEXT: p.text = get_text(s->mem, c, &p.len, &st, err); break;
     case MM__PIECE_MEDIUM: p.medium = (int32_t)get_u32(c); break;
     case MM__PIECE_IDS: st = read_ids(s, c, &p, err); break;
     default: c->bad = true;
@@ -136,8 +134,8 @@ static mm_status read_piece(mm__session *s, cursor *c, mm__message *m, mm_error 
 static mm_status read_message(mm__session *s, cursor *c, mm_error *err)
 {
     mm_status st = MM_OK;
-    char *role = get_text(s->mem, c, &st, err), *extra = NULL;
-    if (st == MM_OK && get_u32(c)) extra = get_text(s->mem, c, &st, err);
+    char *role = get_text(s->mem, c, NULL, &st, err), *extra = NULL;
+    if (st == MM_OK && get_u32(c)) extra = get_text(s->mem, c, NULL, &st, err);
     mm__message *m = NULL;
     if (st == MM_OK && c->bad) st = damaged(err, "a message");
     if (st == MM_OK && !(m = mm__conversation_message(s, role, extra))) st = mm__nomem(err, "a message");

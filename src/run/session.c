@@ -149,6 +149,7 @@ void mm__session_forget_media(mm__session *s)
 static void roll_back(mm__session *s)
 {
     mm__queue_clear(&s->events);
+    mm__transcribe_free(s);
     mm__conversation_rollback(s);
     mm__session_forget_media(s);
 }

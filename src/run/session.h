@@ -85,7 +85,7 @@ struct mm__session {
     size_t n_generated;
     int32_t last_id;          /* reported, not yet in the KV cache; -1: none */
     float *logits;            /* of the last row */
-    struct mm__transcription *speech;
+    struct mm__transcription *speech; /* while a transcription is being given, else NULL */
 
     char **keys;              /* options set by key: key, value, key, value ...; what a snapshot sets again */
     size_t n_keys, cap_keys;

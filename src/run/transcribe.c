@@ -448,6 +448,7 @@ mm_status mm__transcribe_next(mm__session *s, mm_error *err)
     const char *reason = t->cut_short ? "length" : "done";
     mm__event *e = mm__queue_push(&s->events, MM_EVENT_END, reason, strlen(reason));
     if (!mm__event_ids(&s->events, e, t->all.data, t->all.len)) return mm__nomem(err, "an event");
+    mm__transcribe_free(s);
     s->state = MM__DONE;
     return MM_OK;
 }

@@ -119,6 +119,32 @@ static void loads(void **state)
     }
 }
 
+/* A model may say a NUL byte; what it said is kept like any other text, in a fork and in a snapshot. */
+static void keeps_a_nul(void **state)
+{
+    bench b;
+    blob saved;
+    mm__session *copies[2];
+    mm_error err = {.size = sizeof err};
+    (void)state;
+    bench_open(&b, "llama", MM_SESSION_IGNORE_EOS, 4);
+    talk(&b, false);
+    mm__piece *said = &b.s->line.messages[1].pieces[0];
+    assert_true(said->len > 2);
+    said->text[1] = 0;
+    save(&b, &saved);
+    if (load(&b, saved.bytes.data, saved.bytes.len, &copies[0], &err) != MM_OK) fail_msg("%s", err.text);
+    if (mm__session_fork(b.s, &copies[1], &err) != MM_OK) fail_msg("%s", err.text);
+    for (int i = 0; i < 2; i++) {
+        const mm__piece *copy = &copies[i]->line.messages[1].pieces[0];
+        assert_int_equal(copy->len, said->len);
+        assert_memory_equal(copy->text, said->text, said->len + 1);
+        mm__session_destroy(copies[i]);
+    }
+    mm__buf_free(&saved.bytes);
+    bench_close(&b);
+}
+
 /* A session that was fed and not yet asked answers the same from its copy. */
 static void forks_before_the_answer(void **state)
 {
@@ -372,7 +398,7 @@ static void another_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forks),     cmocka_unit_test(loads),         cmocka_unit_test(forks_before_the_answer),
+        cmocka_unit_test(forks),     cmocka_unit_test(loads), cmocka_unit_test(keeps_a_nul),         cmocka_unit_test(forks_before_the_answer),
         cmocka_unit_test(counts),    cmocka_unit_test(truncates),     cmocka_unit_test(refuses_in_an_answer),
         cmocka_unit_test(damaged),   cmocka_unit_test(lying_records), cmocka_unit_test(impossible_positions), cmocka_unit_test(stopped),
         cmocka_unit_test(another_model)};

@@ -87,9 +87,30 @@ static void segments_are_text(void **state)
     bench_close(&b);
 }
 
+/* The spectrogram of a recording is held no longer than its transcription goes on. */
+static void lets_go(void **state)
+{
+    bench b;
+    mm__feed in, again;
+    mm_event e = {.size = sizeof e};
+    (void)state;
+    prepare(&b, 2, NULL, HALF_A_CHARACTER, &in);
+    mm__feed_init(&again, &(mm__files){.mem = b.mem});
+    assert_int_equal(mm__feed_add_file(&again, MM__ITEM_AUDIO, GOLDEN "_inputs/speech_16k.wav", NULL), MM_OK);
+    answer(&b, &in, NULL);
+    assert_null(b.s->speech);
+    assert_int_equal(mm__session_feed(b.s, &again, NULL), MM_OK);
+    mm__feed_free(&again);
+    assert_int_equal(mm__session_next(b.s, &e, NULL), MM_OK);
+    assert_non_null(b.s->speech);
+    mm__session_reset(b.s);
+    assert_null(b.s->speech);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(whole), cmocka_unit_test(cut_short), cmocka_unit_test(forced),
-                                       cmocka_unit_test(segments_are_text)};
+                                       cmocka_unit_test(segments_are_text), cmocka_unit_test(lets_go)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
