@@ -1,7 +1,7 @@
 #!/bin/bash
-# The Go binding: formatted, vetted, tested with the race detector and every pointer that goes to C checked; the programs of
-# examples/go built and run. Uses the library in $LIB through a pkg-config file of its own, and no network. Under
-# SAN=address or SAN=thread the tests run with that sanitizer in place of the race detector.
+# The Go binding: formatted, vetted, tested with the race detector and every pointer that goes to C checked; the C functions
+# called from Go without it (goraw); the programs of examples/go built and run. Uses the library in $LIB through a pkg-config
+# file of its own, and no network. Under SAN=address or SAN=thread all runs with that sanitizer in place of the race detector.
 set -u
 BUILD=${BUILD:-build} LIB=${LIB:-lib} SAN=${SAN:-} CC=${CC:-gcc} bad=0
 root=$PWD
@@ -44,22 +44,29 @@ case $SAN in
 thread) export CGO_CFLAGS="-g -O1 -fsanitize=thread" CGO_LDFLAGS=-fsanitize=thread how=() ;;
 *) how=(-asan) ;;
 esac
-tests() { GOEXPERIMENT=${experiment:-} go test "${how[@]}" -tags libmm_experimental -count 1 -v . ; }
-(cd bindings/go && tests) >"$tmp/tests" 2>&1
+checked() { GOEXPERIMENT=${experiment:-} go "$1" "${how[@]}" "${@:2}"; }
+(cd bindings/go && checked test -tags libmm_experimental -count 1 -v .) >"$tmp/tests" 2>&1
 status=$?
 sed -n 's/^ *--- PASS: \(.*\) (.*/ok go: \1/p; s/^ *--- FAIL: \(.*\) (.*/FAIL go: \1/p' "$tmp/tests"
 grep -v -E '^ *(=== |--- PASS|PASS|ok )' "$tmp/tests" | head -n 200
 grep -q '^--- PASS' "$tmp/tests" && [ $status -eq 0 ]
 verdict "the tests end well" $?
-[ -n "$SAN" ] && exit $bad
+: >"$tmp/raw"
+checked build -o "$BUILD/go/goraw" tests/bindings/goraw/main.go >"$tmp/log" 2>&1 && "$BUILD/go/goraw" >"$tmp/raw" 2>"$tmp/log"
+status=$?
+cat "$tmp/raw"
+verdict "wrong calls of the C functions end well" $status
 
-[ -z "$(gofmt -l bindings/go examples/go 2>&1 | tee "$tmp/log")" ]
-verdict "formatted" $?
-(cd bindings/go && go vet -tags libmm_experimental . && cd ../../examples/go && go vet ./...) >"$tmp/log" 2>&1
-verdict "vetted" $?
-(cd bindings/go && go list -deps . | grep '\.' | grep -v '^internal/\|^vendor/golang.org/') >"$tmp/log" 2>&1
-[ ! -s "$tmp/log" ]
-verdict "nothing but the standard library" $?
+if [ -z "$SAN" ]; then
+    [ -z "$(gofmt -l bindings/go examples/go tests/bindings/goraw 2>&1 | tee "$tmp/log")" ]
+    verdict "formatted" $?
+    (cd bindings/go && go vet -tags libmm_experimental . && cd ../../examples/go && go vet ./... && go vet ../../tests/bindings/goraw/main.go) \
+        >"$tmp/log" 2>&1
+    verdict "vetted" $?
+    (cd bindings/go && go list -deps . | grep '\.' | grep -v '^internal/\|^vendor/golang.org/') >"$tmp/log" 2>&1
+    [ ! -s "$tmp/log" ]
+    verdict "nothing but the standard library" $?
+fi
 
 for source in examples/go/*/main.go; do
     [ "$(wc -l <"$source")" -le 80 ]
@@ -67,7 +74,7 @@ for source in examples/go/*/main.go; do
 done
 tree=(-tags libmm_tree)
 [ "$LIB" = lib ] || tree=()
-(cd examples/go && go build "${tree[@]}" -o "$root/$BUILD/go/" ./...) >"$tmp/log" 2>&1
+(cd examples/go && go build ${SAN:+"${how[@]}"} "${tree[@]}" -o "$root/$BUILD/go/" ./...) >"$tmp/log" 2>&1
 verdict "the examples build" $?
 G=tests/golden E=$BUILD/go
 for name in caption transcribe search; do ends "$name without arguments says how it is used" 2 "usage: $name MODEL" "$E/$name"; done

@@ -10,6 +10,7 @@ PACKAGE = os.path.join(ROOT, "bindings", "python")
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
 LIB = os.path.join(ROOT, os.environ.get("LIB", "lib"))
 SAN = os.environ.get("SAN", "")
+SLOW = int(os.environ.get("MM_TEST_SLOW") or 1)  # limits of time are multiplied by this
 os.environ.setdefault("LIBMM_LIBRARY", os.path.join(LIB, "libmm.so"))
 sys.path.insert(0, PACKAGE)
 os.chdir(ROOT)
@@ -28,7 +29,7 @@ def environment():
 
 def child(code, *arguments, env=None, timeout=60, python=sys.executable, cwd=ROOT):
     """Runs a program in a Python of its own; its output, after checking that it ended well."""
-    done = subprocess.run([python, "-c", code, *arguments], env=environment() if env is None else env, cwd=cwd, timeout=timeout,
+    done = subprocess.run([python, "-c", code, *arguments], env=environment() if env is None else env, cwd=cwd, timeout=timeout * SLOW,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         raise AssertionError("status %d\n%s%s" % (done.returncode, done.stdout, done.stderr))

@@ -1,4 +1,5 @@
-"""Wrong calls: each ends in an exception that says what was wrong, never in a crash or a hang."""
+"""Wrong calls: each ends in an exception that says what was wrong, never in a crash or a hang. What the package keeps from
+the library (wrong sizes, two threads at once inside it) test_raw.py hands over."""
 import array
 import contextlib
 import gc
@@ -80,10 +81,13 @@ class BadUse(unittest.TestCase):
 
         def work():
             started.set()
-            try:
-                ended.append(list(session))
-            except libmm.Error as e:
-                ended.append(e)
+            while not ended:
+                try:
+                    ended.append(list(session))
+                except libmm.StateError:
+                    pass  # the one below was quicker
+                except libmm.Error as e:
+                    ended.append(e)
         thread = threading.Thread(target=work)
         thread.start()
         started.wait()
@@ -350,21 +354,13 @@ class BadUse(unittest.TestCase):
         with self.fails(libmm.UnsupportedError):
             libmm.load(GOLDEN + "qwen2").load_session(session.save())
 
-    def test_raw_functions_take_null(self):
-        for name, (result, arguments) in abi.PROTOTYPES.items():
-            if result is not abi.c_int32:
-                continue
-            given = [0 if a in (abi.c_uint32, abi.c_int32, abi.c_size_t, abi.c_uint64) else abi.mm_write_fn() if a is abi.mm_write_fn else None
-                     for a in arguments]
-            with self.subTest(name):
-                self.assertEqual(abi.MM_OK if name == "mm_status_at" else abi.MM_E_ARG, getattr(abi.lib, name)(*given))
-
 
 class Fork(unittest.TestCase):
     @unittest.skipIf(harness.SAN, "sanitizers do not follow forks with threads")
     def test_the_child_may_only_release(self):
         out = harness.child("""
-import os, sys, libmm
+import os, sys, warnings, libmm
+warnings.simplefilter("ignore")  # since 3.12 every fork with threads draws one
 model = libmm.load(sys.argv[1])
 session = model.session(raw=True, max_tokens=4, ignore_eos=True)
 assert len(session.ask("The").ids) == 4

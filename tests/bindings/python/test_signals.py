@@ -24,7 +24,7 @@ class Signals(unittest.TestCase):
     def child(self, code, family="bert"):
         started = time.monotonic()
         out = harness.child(LONG + code, GOLDEN + family)
-        self.assertLess(time.monotonic() - started, 30)
+        self.assertLess(time.monotonic() - started, 30 * harness.SLOW)
         return out
 
     def test_interrupt_during_a_call(self):
@@ -68,18 +68,22 @@ except KeyboardInterrupt:
     def test_interrupt_between_quick_tokens(self):
         self.assertEqual("interrupted 150\n", self.child("""
 session = model.session(raw=True, max_tokens=150, ignore_eos=True)
+armed, hit = False, 0
 def handler(*_):
-    raise KeyboardInterrupt
+    if armed:
+        raise KeyboardInterrupt
 signal.signal(signal.SIGALRM, handler)
-hit = 0
 for i in range(200):
     session.reset().feed("The licensor")
-    signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.00001 * i)
     try:
+        armed = True
+        signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.00001 * i)
         while session.next() is not None:
             pass
+        armed = False
     except KeyboardInterrupt:
         hit += 1
+    armed = False
     signal.setitimer(signal.ITIMER_REAL, 0)
 assert hit, "never interrupted"
 print("interrupted", len(session.reset().ask("The licensor").ids))
