@@ -58,8 +58,12 @@ ALL_CFLAGS := -D_GNU_SOURCE -fPIC -fvisibility=hidden $(COMMON)
 THIRD   := -lsndfile -lmpg123 -lsamplerate -ljpeg -lzstd -lutf8proc -lpcre2-8 -ljansson
 LDLIBS  := $(THIRD) -lm -ldl -pthread
 
+# Vulkan is there when its headers and the compiler of shaders are; else one file stands for the whole folder.
+GLSLC  ?= glslc
+VULKAN := $(shell command -v $(GLSLC) >/dev/null && printf '\043include <vulkan/vulkan_core.h>\n' | $(CC) -E - >/dev/null 2>&1 && echo yes)
 SRC := $(shell find src -name '*.c' | LC_ALL=C sort)
-OBJ := $(SRC:%.c=$(BUILD)/obj/%.o)
+SRC := $(if $(VULKAN),$(filter-out src/backend/vulkan/absent.c,$(SRC)),$(filter-out src/backend/vulkan/%,$(SRC)) src/backend/vulkan/absent.c)
+OBJ := $(SRC:%.c=$(BUILD)/obj/%.o) $(if $(VULKAN),$(BUILD)/obj/shaders.o)
 
 .PHONY: all
 all: $(STATIC) $(SHARED) $(BUILD)/mm examples
@@ -105,6 +109,31 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags $(BUILD)/headers
 	$(call say,CC  )
 	$(Q)$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -c $< -o $@
 -include $(OBJ:.o=.d)
+
+# ---- shaders ------------------------------------------------------------------------------------------------------
+
+# shaders/variants.def -> $(BUILD)/shaders/NAME.inc, the words of each shader's SPIR-V, and shaders.c, the table of all.
+SHADER_DEF := shaders/variants.def
+# name:source:definition:definition
+SHADER_LINES := $(if $(VULKAN),$(shell sed -n 's/^MM__VK_SHADER(\([^,]*\), *\([^,]*\), *\(.*\))/\1:\2:\3/p' $(SHADER_DEF) | tr ' ' ':'))
+SHADERS      := $(foreach l,$(SHADER_LINES),$(firstword $(subst :, ,$(l))))
+define shader_rule
+$(BUILD)/shaders/$(word 1,$(1)).inc: shaders/$(word 2,$(1)).comp $(wildcard shaders/*.glsl) $(SHADER_DEF)
+	@mkdir -p $$(@D)
+	$$(call say,GLSL)
+	$(Q)$(GLSLC) -O --target-env=vulkan1.1 $(wordlist 3,9,$(1)) -mfmt=num -o $$@ $$<
+endef
+$(foreach l,$(SHADER_LINES),$(eval $(call shader_rule,$(subst :, ,$(l)))))
+$(BUILD)/shaders/shaders.c: $(SHADER_DEF) Makefile
+	@mkdir -p $(@D)
+	@{ printf '%s\n' '/* Generated from $(SHADER_DEF). */' '#include "src/backend/vulkan/pipeline.h"'; \
+	for s in $(SHADERS); do printf 'static const uint32_t code_%s[] = {\n#include "%s.inc"\n};\n' $$s $$s; done; \
+	echo 'const mm__vk_shader mm__vk_shaders[MM__VK_N_SHADER] = {'; \
+	for s in $(SHADERS); do printf '    {"%s", code_%s, sizeof code_%s},\n' $$s $$s $$s; done; echo '};'; } > $@
+$(BUILD)/obj/shaders.o: $(BUILD)/shaders/shaders.c $(SHADERS:%=$(BUILD)/shaders/%.inc) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC  )
+	$(Q)$(CC) $(ALL_CFLAGS) -I. -I$(BUILD)/shaders -MMD -MP -c $< -o $@
 
 # ---- libraries ----------------------------------------------------------------------------------------------------
 
@@ -229,7 +258,9 @@ demo:
 
 DEPS := gcc libc6-dev binutils libstb-dev libjpeg62-turbo-dev libsndfile1-dev libmpg123-dev libsamplerate0-dev \
         libzstd-dev libutf8proc-dev libpcre2-dev libjansson-dev python3 python3-numpy python3-pip
-DEPS_TEST := libcmocka-dev g++ clang pkg-config $(if $(shell PATH=$$PATH:/usr/local/go/bin; command -v go),,golang-go) python3-venv python3-pil
+# Without these the library is built without Vulkan, so only root, who needs not ask anybody, gets them.
+DEPS += $(if $(filter 0,$(shell id -u)),libvulkan-dev glslc)
+DEPS_TEST := libvulkan-dev spirv-tools mesa-vulkan-drivers vulkan-validationlayers libcmocka-dev g++ clang pkg-config $(if $(shell PATH=$$PATH:/usr/local/go/bin; command -v go),,golang-go) python3-venv python3-pil
 
 # Installs what is missing of the list $(1); without root, or without apt, says what to do.
 define install_missing

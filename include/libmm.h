@@ -122,8 +122,8 @@ MM_API uint32_t mm_version(void);
 MM_API mm_status mm_build_info(const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
 /* Facts about device `index` (from 0), by key, as text:
- *   "id" (what mm_engine_options.device takes: "cpu") "name" "kind" ("cpu", "gpu") "features" "threads"
- *   "summary" (one line) "keys"
+ *   "id" (what mm_engine_options.device takes: "cpu", "vulkan:0") "name" "kind" ("cpu", "gpu"; "cpu" is also what a Vulkan
+ *   device is that the processor emulates) "features" "threads" (0 on a Vulkan device) "summary" (one line) "keys"
  * MM_END past the last device, MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_device_info(uint32_t index, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
@@ -209,7 +209,8 @@ typedef struct mm_engine_options {
     const mm_allocator *allocator; /* NULL: the C library. Copied */
     mm_log_fn log;                 /* NULL: silent */
     void *log_user;
-    const char *device;            /* NULL or "auto"; "cpu", "cpu:avx2" (at most these instructions), ... Copied */
+    const char *device;            /* NULL or "auto": the processor; "cpu", "cpu:avx2" (at most these instructions),
+                                    * "vulkan:0" (mm_device_info lists them). Copied */
     int32_t precision;             /* MM_PRECISION_* */
     int32_t log_level;             /* most verbose level that is delivered; 0: MM_LOG_WARN */
     uint64_t memory_limit;         /* bytes; 0: none. MM_E_NOMEM beyond it */

@@ -117,12 +117,22 @@ int cmd_info(const options *o)
     return 0;
 }
 
+/* Why only processors were listed. */
+static void say_no_vulkan(void)
+{
+    char kernels[256];
+    const bool built = mm_build_info("kernels", kernels, sizeof kernels, NULL, NULL) == MM_OK && strstr(kernels, "spirv");
+    puts(built ? "no Vulkan device on this machine" : "no Vulkan in this build: glslc or Vulkan's headers were not there");
+}
+
 int cmd_devices(const options *o)
 {
+    bool vulkan = false;
     static const char *const keys[] = {"id", "name", "kind", "features", "threads"};
     char line[512];
     for (uint32_t i = 0; mm_device_info(i, "summary", line, sizeof line, NULL, NULL) == MM_OK; i++) {
         if (!o->json) puts(line);
+        vulkan = vulkan || strncmp(line, "vulkan", 6) == 0;
         for (size_t k = 0; o->json && k < sizeof keys / sizeof *keys; k++) {
             if (mm_device_info(i, keys[k], line, sizeof line, NULL, NULL) != MM_OK) line[0] = 0;
             printf("%s\"%s\":", k ? "," : "{", keys[k]);
@@ -131,5 +141,6 @@ int cmd_devices(const options *o)
         }
         if (o->json) puts("}");
     }
+    if (!o->json && !vulkan) say_no_vulkan();
     return 0;
 }

@@ -3,8 +3,21 @@
 
 #include "../base/error.h"
 #include "cpu/cpu.h"
+#include "vulkan/vulkan.h"
 
 #include <string.h>
+
+/* The device falls back to the processor, so it owns a CPU backend; that computes in F32 as shaders do. */
+static mm_status create_vulkan(mm__mem *mem, const mm__log *log, const char *name, int n_threads, const mm_executor *host, bool exact,
+                               mm__backend **out, mm_error *err)
+{
+    mm__backend *cpu;
+    mm_status st = mm__cpu_create(mem, log, NULL, n_threads, host, true, &cpu, err);
+    if (st < 0) return st;
+    st = mm__vulkan_create(mem, log, name, cpu, exact, NULL, out, err);
+    if (st < 0) mm__backend_destroy(cpu);
+    return st;
+}
 
 mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads,
                              const mm_executor *host, bool exact, mm__backend **out, mm_error *err)
@@ -14,8 +27,10 @@ mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *devic
     if (!device || !strcmp(device, "auto")) device = "cpu";
     if (!strcmp(device, "cpu") || !strncmp(device, "cpu:", 4))
         st = mm__cpu_create(mem, log, device[3] ? device + 4 : NULL, n_threads, host, exact, out, err);
+    else if (!strcmp(device, "vulkan") || !strncmp(device, "vulkan:", 7))
+        st = create_vulkan(mem, log, device + 6, n_threads, host, exact, out, err);
     else
-        return mm__fail(err, MM_E_DEVICE, "device %s is not known; this build has \"auto\" and \"cpu\"", device);
+        return mm__fail(err, MM_E_DEVICE, "device %s is not known; there are \"auto\", \"cpu\" and \"vulkan:0\"", device);
     if (st != MM_OK) return st;
     char line[128];
     (*out)->ops->describe(*out, line, sizeof line);
@@ -31,11 +46,15 @@ void mm__backend_destroy(mm__backend *b)
 bool mm__backend_device(uint32_t index, mm__device *out)
 {
     *out = (mm__device){0};
-    if (index == 0) mm__cpu_device(out);
-    return index == 0;
+    if (index > 0) return mm__vulkan_device(index - 1, out);
+    mm__cpu_device(out);
+    return true;
 }
 
 const char *mm__backend_isa(uint32_t index)
 {
-    return mm__cpu_tier(index, NULL);
+    uint32_t n = 0;
+    while (n < index && mm__cpu_tier(n, NULL)) n++;
+    const char *tier = mm__cpu_tier(n, NULL);
+    return tier ? tier : n == index ? mm__vulkan_isa() : NULL;
 }

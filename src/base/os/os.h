@@ -53,4 +53,9 @@ int mm__os_is_dir(const char *path);
  * errno when the list is not whole. */
 bool mm__os_list(const char *dir, void (*each)(void *arg, const char *name), void *arg);
 
+/* A shared library of the system, found as the dynamic linker finds it; NULL when there is none or a symbol is missing. */
+void *mm__os_library(const char *name);
+void *mm__os_symbol(void *library, const char *name);
+void mm__os_library_close(void *library); /* NULL allowed */
+
 #endif

@@ -7,6 +7,7 @@
  * Files are opened without blocking and read by position, so one descriptor serves many threads. */
 #include "os.h"
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
@@ -366,4 +367,12 @@ bool mm__os_list(const char *dir, void (*each)(void *arg, const char *name), voi
     closedir(d);
     errno = error;
     return error == 0;
+}
+
+void *mm__os_library(const char *name) { return dlopen(name, RTLD_NOW | RTLD_LOCAL); }
+void *mm__os_symbol(void *library, const char *name) { return dlsym(library, name); }
+
+void mm__os_library_close(void *library)
+{
+    if (library) dlclose(library);
 }

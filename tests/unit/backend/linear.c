@@ -3,7 +3,7 @@
  * not depend on the cut into units or on the other rows, and packing keeps its promises. */
 #include "../../../src/backend/cpu/kern/linear/linear_layout.h"
 #include "../../../src/base/rng.h"
-#include "../normal.h"
+#include "weights.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,41 +65,6 @@ static void run(const mm__kern *k, const mm__call *c, int cuts)
     mm__free(mem, own);
 }
 
-static void put_half(uint8_t *p, float f)
-{
-    const uint16_t h = mm__f32_to_f16(f);
-    memcpy(p, &h, 2);
-}
-
-/* Random weights of standard deviation about 1. */
-static void fill(mm__dtype t, uint8_t *p, size_t bytes)
-{
-    const mm__dtype_info *info = mm__dtype_info_of(t);
-    if (!mm__dtype_is_quant(t)) {
-        for (size_t i = 0; i < bytes; i += info->bytes) {
-            const float f = normal();
-            mm__pack_row(t, &f, p + i, 1);
-        }
-        return;
-    }
-    for (size_t i = 0; i < bytes; i++) p[i] = (uint8_t)draw();
-    for (size_t i = 0; i < bytes; i += info->bytes) {
-        const float u = 0.5f + (float)(draw() % 1024) / 1024;
-        switch (t) {
-        case MM__Q4_0: put_half(p + i, 0.2f * u); break;
-        case MM__Q4_1: put_half(p + i, 0.2f * u), put_half(p + i + 2, -1.5f * u); break;
-        case MM__Q5_0: put_half(p + i, 0.1f * u); break;
-        case MM__Q5_1: put_half(p + i, 0.1f * u), put_half(p + i + 2, -1.5f * u); break;
-        case MM__Q8_0: put_half(p + i, -0.02f * u); break;
-        case MM__Q2_K: put_half(p + i + 80, 0.1f * u), put_half(p + i + 82, 0.15f * u); break;
-        case MM__Q3_K: put_half(p + i + 108, 0.02f * u); break;
-        case MM__Q6_K: put_half(p + i + 208, 0.001f * u); break;
-        case MM__Q5_K: put_half(p + i, 0.003f * u), put_half(p + i + 2, 0.04f * u); break;
-        default: put_half(p + i, 0.006f * u), put_half(p + i + 2, 0.04f * u);
-        }
-    }
-}
-
 typedef struct problem {
     mm__call call;
     mm__tensor w[3];
@@ -119,7 +84,7 @@ static void make(problem *p, const mm__dtype *dtypes, int n_weights, int64_t t, 
         assert_true(mm__tensor_bytes(w->dtype, &w->shape, &bytes));
         w->data = mm__alloc(mem, bytes);
         p->raw[i] = mm__alloc(mem, bytes);
-        fill(w->dtype, w->data, bytes);
+        random_weights(w->dtype, w->data, bytes, draw());
         memcpy(p->raw[i], w->data, bytes);
         assert_int_equal(mm__linear_pack(mem, isa, exact, w, draw() % 2, NULL), MM_OK);
         p->call.in[3 + i] = mm__view_of(w->dtype, w->shape, w->data);
@@ -309,7 +274,7 @@ static void unpacking_is_bit_exact(void **state)
         mm__shape s = mm__shape1(N);
         size_t bytes;
         assert_true(mm__tensor_bytes(types[i], &s, &bytes));
-        fill(types[i], raw + 1, bytes);
+        random_weights(types[i], raw + 1, bytes, draw());
         mm__unpack_row(types[i], raw + 1, want, N);
         mm__linear_unpack_avx2(types[i], raw + 1, got, N);
         for (int j = 0; j < N; j++)
@@ -328,7 +293,7 @@ static void packing(void **state)
         mm__tensor w = {.dtype = type, .shape = mm__shape2(33, 64)};
         assert_true(mm__tensor_bytes(type, &w.shape, &bytes));
         w.data = mm__alloc(mem, bytes);
-        fill(type, w.data, bytes);
+        random_weights(type, w.data, bytes, draw());
         w.bytes = bytes;
         assert_int_equal(mm__linear_pack(mem, best, true, &w, keep, NULL), MM_OK);
         assert_null(w.packed);

@@ -1,0 +1,76 @@
+/* What a kernel of this backend is: an operator, which calls of it a shader can do, and how such a call is recorded. The list
+ * is kern.def; an operator without a line, and a call that no line accepts, runs on the CPU.
+ *
+ * A recording function builds jobs with the helpers below. They remember a failure in the job (`bad`), so that recording
+ * reads like a list of what the shader gets; mm__vk_emit reports it. Push constants lie in the order of the calls:
+ *
+ *     mm__vk_draft j;
+ *     mm__vk_begin(&j, MM__VK_SHADER_add, MM__VK_LANES);
+ *     mm__vk_view(r, &j, &c->out);          // binding 0 and a View (shaders/common.glsl) of six words
+ *     mm__vk_view(r, &j, &c->in[0]);        // binding 1
+ *     mm__vk_u32(&j, rows);
+ *     return mm__vk_emit(r, &j, err);
+ *
+ * Two questions have two answers. `accepts` sees shapes, types and arguments only (the graph asks while planning, before
+ * memory exists: use mm__vk_has, not mm__call_has); a call it turned down runs on the CPU from the start. Recording may
+ * still find that a view lies where the shader cannot reach it, and answers MM_E_UNSUPPORTED; then this call runs on the
+ * CPU this time. */
+#ifndef MM__VK_KERN_H
+#define MM__VK_KERN_H
+
+#include "stream.h"
+
+#define MM__VK_LANES 128       /* invocations of a workgroup where nothing speaks for another number */
+
+typedef struct mm__vk_recorder {
+    mm__vk_stream *stream;
+    mm__vk_piece *nothing;     /* zeros, bound where an optional input is absent */
+    void *scratch;             /* of the list, for kernels that asked for some */
+} mm__vk_recorder;
+
+typedef struct mm__vk_kern {
+    const char *name;          /* "linear" */
+    bool (*accepts)(const mm__vk_limits *l, const mm__call *c);  /* NULL: every call */
+    mm_status (*record)(mm__vk_recorder *r, const mm__call *c, mm_error *err);
+    size_t (*scratch)(const mm__vk_limits *l, const mm__call *c); /* bytes of arena it needs; NULL: none */
+} mm__vk_kern;
+
+/* kern.c. The kernel for a call, NULL: the CPU's. */
+const mm__vk_kern *mm__vk_pick(const mm__vk_limits *l, const mm__call *c);
+
+/* ---- for `accepts` ---- */
+
+/* Whether input i is there, before and after memory exists. */
+static inline bool mm__vk_has(const mm__call *c, int i) { return c->in[i].shape.n > 0; }
+/* Fewer than 2^31 elements, so that a shader can count them. */
+bool mm__vk_countable(const mm__view *v);
+/* Bytes from the first element of v to the end of its last. */
+uint64_t mm__vk_extent(const mm__view *v);
+/* All rows of v are equally far apart; *stride (may be NULL) gets the distance in elements. */
+bool mm__vk_flat(const mm__view *v, uint32_t *stride);
+
+/* ---- for `record` ---- */
+
+/* An empty job; lanes is specialisation constant 0. */
+typedef struct mm__vk_draft {
+    mm__vk_job job;
+    const char *bad;           /* why this job cannot run, or NULL */
+} mm__vk_draft;
+
+void mm__vk_begin(mm__vk_draft *j, mm__vk_shader_id shader, uint32_t lanes);
+/* The next binding shows v; returns the number of 32-bit words between the start of the window and v's first element, and
+ * through *odd (may be NULL: must be 0) the bytes left over. An absent v (no axes) binds zeros. */
+uint32_t mm__vk_bind(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v, uint32_t *odd);
+/* Binds an F32 or I32 view and pushes where its rows are: offset, n1, n2, s0, s1, s2, in elements. */
+void mm__vk_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v);
+/* Binds a view whose rows are equally far apart and pushes offset and distance. */
+void mm__vk_flat_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v);
+void mm__vk_u32(mm__vk_draft *j, int64_t value);
+void mm__vk_f32(mm__vk_draft *j, float value);
+/* Specialisation constant 1..3. */
+static inline void mm__vk_spec(mm__vk_draft *j, int id, uint32_t value) { j->job.spec[id] = value; }
+/* Workgroups; shaders loop, so more than the device's limit are cut. */
+void mm__vk_groups(mm__vk_recorder *r, mm__vk_draft *j, int64_t x, int64_t y, int64_t z);
+mm_status mm__vk_emit(mm__vk_recorder *r, mm__vk_draft *j, double work, mm_error *err);
+
+#endif

@@ -1,0 +1,46 @@
+/* Shaders and pipelines. shaders/variants.def lists the shaders: MM__VK_SHADER_<name> numbers them, and mm__vk_shaders, which
+ * the build generates, holds the SPIR-V of each. A pipeline is a shader with values for its specialisation constants 0..3 (0 is
+ * always the number of invocations of a workgroup); it is made when first asked for and kept.
+ *
+ * All shaders share one layout: storage buffers 0..7 of set 0 and 128 bytes of push constants. */
+#ifndef MM__VK_PIPELINE_H
+#define MM__VK_PIPELINE_H
+
+#include "device.h"
+
+#define MM__VK_SPECS 4
+
+typedef enum mm__vk_shader_id {
+#define MM__VK_SHADER(name, source, definitions) MM__VK_SHADER_##name,
+#include "../../../shaders/variants.def"
+#undef MM__VK_SHADER
+    MM__VK_N_SHADER
+} mm__vk_shader_id;
+
+typedef struct mm__vk_shader {
+    const char *name;
+    const uint32_t *code;      /* SPIR-V */
+    size_t bytes;
+} mm__vk_shader;
+extern const mm__vk_shader mm__vk_shaders[MM__VK_N_SHADER];
+
+typedef struct mm__vk_pipeline {
+    struct mm__vk_pipeline *next; /* of the same shader */
+    uint32_t spec[MM__VK_SPECS];
+    VkPipeline handle;
+} mm__vk_pipeline;
+
+typedef struct mm__vk_pipelines {
+    mm__vk_device *device;
+    VkDescriptorSetLayout set;
+    VkPipelineLayout layout;
+    VkPipelineCache cache;
+    mm__vk_pipeline *of[MM__VK_N_SHADER];
+} mm__vk_pipelines;
+
+mm_status mm__vk_pipelines_open(mm__vk_pipelines *p, mm__vk_device *d, mm_error *err);
+void mm__vk_pipelines_close(mm__vk_pipelines *p);
+/* Not thread-safe: the stream's turn protects it. */
+mm_status mm__vk_pipeline_get(mm__vk_pipelines *p, mm__vk_shader_id shader, const uint32_t spec[MM__VK_SPECS], VkPipeline *out, mm_error *err);
+
+#endif

@@ -1,0 +1,296 @@
+/* The backend: tensors, arenas, states and lists of calls on one device.
+ *
+ * Constants keep the rows of the file, in the file's type, in memory of the device; shaders unpack them. Vectors become F32.
+ * Pointers of tensors and arenas are keys (memory.h), never memory of the process.
+ *
+ * A list is recorded call by call: a barrier where the graph says a call waits, one or a few dispatches by the kernel of its
+ * operator (kern.h). A call that no shader does runs on the CPU backend given at creation: the device finishes, the views of
+ * the call are copied out, the result is copied back. Lists of several threads take turns. */
+#include "fallback.h"
+
+#include "../../base/ckd.h"
+#include "../../base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CHUNK_BYTES (1u << 20)         /* of a constant, read at a time */
+
+typedef struct tensor {
+    mm__tensor base;
+    mm__vk_piece *piece;
+} tensor;
+
+static mm__vulkan *self(mm__backend *b) { return (mm__vulkan *)b; }
+
+/* ---- copies ---- */
+
+static mm_status place_of(mm__vulkan *v, const void *address, size_t bytes, mm__vk_place *out, mm_error *err)
+{
+    if (mm__vk_find(&v->memory, address, out) && bytes <= out->end - out->offset) return MM_OK;
+    return mm__fail(err, MM_E_INTERNAL, "an address that is not the device's");
+}
+
+static mm_status put(mm__backend *b, void *device, const void *host, size_t bytes, mm_error *err)
+{
+    mm__vulkan *v = self(b);
+    mm__vk_place to;
+    mm_status s = place_of(v, device, bytes, &to, err);
+    if (s < 0 || to.mapped) return s < 0 ? s : mm__vk_put(&v->stream, &to, host, bytes, err);
+    if ((s = mm__vk_turn(&v->stream, NULL, err)) < 0) return s;
+    s = mm__vk_put(&v->stream, &to, host, bytes, err);
+    mm__vk_turn_end(&v->stream);
+    return s;
+}
+
+static mm_status fetch(mm__backend *b, const void *device, void *host, size_t bytes, mm_error *err)
+{
+    mm__vulkan *v = self(b);
+    mm__vk_place from;
+    mm_status s = place_of(v, device, bytes, &from, err);
+    if (s < 0 || from.mapped) return s < 0 ? s : mm__vk_fetch(&v->stream, &from, host, bytes, err);
+    if ((s = mm__vk_turn(&v->stream, NULL, err)) < 0) return s;
+    s = mm__vk_fetch(&v->stream, &from, host, bytes, err);
+    mm__vk_turn_end(&v->stream);
+    return s;
+}
+
+/* ---- tensors ---- */
+
+static void tensor_free(mm__tensor *t)
+{
+    if (!t) return;
+    mm__vulkan *v = self(t->backend);
+    mm__vk_piece_free(&v->memory, ((tensor *)t)->piece);
+    mm__free(v->base.mem, t);
+}
+
+static mm_status tensor_new(mm__vulkan *v, mm__dtype type, const mm__shape *s, const char *name, mm__tensor **out, mm_error *err)
+{
+    size_t bytes;
+    char str[96];
+    *out = NULL;
+    if (s->n < 1 || !mm__tensor_bytes(type, s, &bytes) || bytes == 0)
+        return mm__fail(err, MM_E_ARG, "%s: impossible shape %s", name, mm__shape_str(s, str));
+    tensor *t = mm__zalloc(v->base.mem, sizeof *t);
+    if (!t) return mm__nomem(err, name);
+    const mm_status st = mm__vk_piece_new(&v->memory, MM__VK_OWN, bytes, name, &t->piece, err);
+    if (st < 0) {
+        mm__free(v->base.mem, t);
+        return st;
+    }
+    t->base = (mm__tensor){.backend = &v->base, .dtype = type, .shape = *s, .data = mm__vk_address(t->piece), .bytes = bytes};
+    *out = &t->base;
+    return MM_OK;
+}
+
+/* Rows from the source into the tensor, a chunk at a time; as F32 when that is the tensor's type and not the source's. */
+static mm_status fill(mm__vulkan *v, const mm__upload *u, size_t row_bytes, mm__tensor *t, mm_error *err)
+{
+    const int64_t rows = mm__shape_rows(&u->shape), cols = mm__shape_cols(&u->shape);
+    const bool convert = t->dtype != u->dtype;
+    const size_t out_bytes = convert ? (size_t)cols * sizeof(float) : row_bytes;
+    int64_t step = (int64_t)(CHUNK_BYTES / (row_bytes > out_bytes ? row_bytes : out_bytes));
+    if (step < 1) step = 1;
+    if (step > rows) step = rows;
+    unsigned char *raw = mm__alloc(v->base.mem, (size_t)step * row_bytes), *values = convert ? mm__alloc(v->base.mem, (size_t)step * out_bytes) : raw;
+    mm_status s = raw && values ? MM_OK : mm__nomem(err, u->name);
+    for (int64_t r = 0; r < rows && s >= 0; r += step) {
+        const int64_t n = rows - r < step ? rows - r : step;
+        s = u->read(u->ctx, r, n, raw, err);
+        for (int64_t i = 0; i < n && convert && s >= 0; i++)
+            mm__unpack_row(u->dtype, raw + (size_t)i * row_bytes, (float *)(values + (size_t)i * out_bytes), cols);
+        if (s >= 0) s = put(&v->base, (unsigned char *)t->data + (size_t)r * out_bytes, values, (size_t)n * out_bytes, err);
+    }
+    if (convert) mm__free(v->base.mem, values);
+    mm__free(v->base.mem, raw);
+    return s;
+}
+
+static mm_status upload(mm__backend *b, const mm__upload *u, mm__tensor **out, mm_error *err)
+{
+    size_t row_bytes;
+    mm__tensor *t;
+    *out = NULL;
+    if (!mm__dtype_row_bytes(u->dtype, mm__shape_cols(&u->shape), &row_bytes) || row_bytes == 0)
+        return mm__fail(err, MM_E_ARG, "%s: rows are no multiple of the block of %s", u->name, mm__dtype_info_of(u->dtype)->name);
+    mm_status s = tensor_new(self(b), u->use & MM__USE_VECTOR ? MM__F32 : u->dtype, &u->shape, u->name, &t, err);
+    if (s < 0) return s;
+    s = fill(self(b), u, row_bytes, t, err);
+    if (s < 0) tensor_free(t);
+    else *out = t;
+    return s;
+}
+
+static mm_status clear(mm__vulkan *v, const mm__tensor *t, mm_error *err)
+{
+    mm__vk_place to;
+    mm_status s = place_of(v, t->data, t->bytes, &to, err);
+    if (s >= 0) s = mm__vk_turn(&v->stream, NULL, err);
+    if (s < 0) return s;
+    s = mm__vk_clear(&v->stream, &to, t->bytes, err);
+    mm__vk_turn_end(&v->stream);
+    return s;
+}
+
+static mm_status state(mm__backend *b, mm__dtype type, mm__shape s, mm__tensor **out, mm_error *err)
+{
+    mm_status st = tensor_new(self(b), type, &s, "state", out, err);
+    if (st >= 0 && (st = clear(self(b), *out, err)) < 0) {
+        tensor_free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+/* ---- work memory ---- */
+
+static void arena_free(mm__arena *a)
+{
+    if (!a || !a->backend) return;
+    mm__vulkan *v = self(a->backend);
+    mm__vk_piece_free(&v->memory, mm__vk_piece_at(&v->memory, a->data));
+    *a = (mm__arena){0};
+}
+
+static mm_status arena_reserve(mm__backend *b, mm__arena *a, size_t bytes, mm_error *err)
+{
+    mm__vk_piece *p;
+    if (a->data && a->bytes >= bytes) return MM_OK;
+    arena_free(a);
+    const mm_status s = mm__vk_piece_new(&self(b)->memory, MM__VK_OWN, bytes, "work memory", &p, err);
+    *a = (mm__arena){.backend = b};
+    if (s < 0) return s;
+    a->data = mm__vk_address(p);
+    a->bytes = bytes;
+    return MM_OK;
+}
+
+/* ---- work ---- */
+
+/* Every call is: the CPU does what no shader does. The first such call of an operator is reported. */
+static bool supports(mm__backend *b, const mm__call *call)
+{
+    mm__vulkan *v = self(b);
+    if (mm__vk_pick(&v->device.limits, call)) return true;
+    if (!(atomic_fetch_or(&v->reported, 1u << call->op) >> call->op & 1))
+        mm__logf(&v->base.log, MM_LOG_INFO, "backend", "%s runs on the processor: no shader for it here", mm__op_name(call->op));
+    return true;
+}
+
+static size_t scratch(mm__backend *b, const mm__call *call)
+{
+    const mm__vk_kern *k = mm__vk_pick(&self(b)->device.limits, call);
+    return k && k->scratch ? k->scratch(&self(b)->device.limits, call) : 0;
+}
+
+static mm_status run_call(mm__vulkan *v, mm__vk_recorder *r, const mm__call *c, const atomic_int *cancel, mm_error *err)
+{
+    const mm__vk_kern *k = mm__vk_pick(&v->device.limits, c);
+    mm_error why = {.size = sizeof why};
+    mm_status s = MM_OK;
+    if (c->wait) s = mm__vk_barrier(&v->stream, err);
+    if (s < 0) return s;
+    s = k ? k->record(r, c, &why) : MM_E_UNSUPPORTED;
+    if (s == MM_E_UNSUPPORTED) return mm__vulkan_fallback(v, c, cancel, err);
+    return s < 0 ? mm__fail_as(err, &why) : s;
+}
+
+static mm_status run(mm__backend *b, const mm__call *calls, size_t n, void *scratch_mem, const atomic_int *cancel, mm_error *err)
+{
+    mm__vulkan *v = self(b);
+    mm__vk_recorder r = {.stream = &v->stream, .nothing = v->nothing, .scratch = scratch_mem};
+    mm_status s = mm__vk_turn(&v->stream, cancel, err);
+    if (s < 0) return s;
+    for (size_t i = 0; i < n && s >= 0; i++) {
+        s = run_call(v, &r, &calls[i], cancel, err);
+        if (s >= 0 && cancel && atomic_load_explicit(cancel, memory_order_relaxed)) s = mm__fail(err, MM_E_CANCELLED, "cancelled while computing");
+    }
+    const mm_status done = mm__vk_finish(&v->stream, s < 0 ? NULL : err);
+    mm__vk_turn_end(&v->stream);
+    return s < 0 ? s : done;
+}
+
+static void describe(mm__backend *b, char *buf, size_t cap)
+{
+    const mm__vulkan *v = self(b);
+    snprintf(buf, cap, "vulkan  %s, %s", v->device.name, v->device.driver);
+}
+
+/* ---- life ---- */
+
+static void destroy(mm__backend *b)
+{
+    mm__vulkan *v = self(b);
+    mm__mem *mem = b->mem;
+    mm__vk_stream_close(&v->stream);
+    mm__vk_pipelines_close(&v->pipelines);
+    mm__vk_memory_close(&v->memory);
+    mm__vk_device_close(&v->device);
+    mm__backend_destroy(v->host);
+    mm__free(mem, v);
+}
+
+static const mm__backend_ops ops = {
+    .name = "vulkan",
+    .destroy = destroy,
+    .upload = upload,
+    .state = state,
+    .tensor_free = tensor_free,
+    .arena_reserve = arena_reserve,
+    .arena_free = arena_free,
+    .supports = supports,
+    .scratch = scratch,
+    .run = run,
+    .write = put,
+    .read = fetch,
+    .describe = describe,
+};
+
+const char *mm__vulkan_isa(void) { return "spirv"; }
+
+/* "" is the first device; ":N" counts from 0. */
+static bool index_of(const char *name, uint32_t *index)
+{
+    *index = 0;
+    if (!*name) return true;
+    if (*name++ != ':' || !*name) return false;
+    for (; *name; name++) {
+        if (*name < '0' || *name > '9' || *index > 1000) return false;
+        *index = *index * 10 + (uint32_t)(*name - '0');
+    }
+    return true;
+}
+
+static mm_status open_all(mm__vulkan *v, uint32_t index, const mm__vulkan_options *o, mm_error *err)
+{
+    mm__vk_place zeros;
+    mm_status s = mm__vk_device_open(&v->device, v->base.mem, &v->base.log, index, o, err);
+    if (s >= 0) s = mm__vk_memory_open(&v->memory, &v->device, o, err);
+    if (s >= 0) s = mm__vk_pipelines_open(&v->pipelines, &v->device, err);
+    if (s >= 0) s = mm__vk_stream_open(&v->stream, &v->device, &v->memory, &v->pipelines, o, err);
+    if (s >= 0) s = mm__vk_piece_new(&v->memory, MM__VK_OWN, v->device.limits.align, "zeros", &v->nothing, err);
+    if (s >= 0) s = place_of(v, mm__vk_address(v->nothing), 16, &zeros, err);
+    return s < 0 ? s : mm__vk_clear(&v->stream, &zeros, 16, err);
+}
+
+mm_status mm__vulkan_create(mm__mem *mem, const mm__log *log, const char *name, mm__backend *host, bool exact,
+                            const mm__vulkan_options *options, mm__backend **out, mm_error *err)
+{
+    const mm__vulkan_options none = {0};
+    uint32_t index;
+    *out = NULL;
+    if (!index_of(name, &index)) return mm__fail(err, MM_E_DEVICE, "device vulkan%s is not known; the first is \"vulkan:0\"", name);
+    mm__vulkan *v = mm__zalloc(mem, sizeof *v);
+    if (!v) return mm__nomem(err, "vulkan backend");
+    v->base = (mm__backend){.ops = &ops, .mem = mem, .exact = exact, .isa = mm__vulkan_isa(), .threads = host->threads};
+    if (log) v->base.log = *log;
+    const mm_status s = open_all(v, index, options ? options : &none, err);
+    if (s >= 0) {
+        v->host = host;
+        *out = &v->base;
+    } else {
+        destroy(&v->base); /* without the host, which stays the caller's */
+    }
+    return s;
+}

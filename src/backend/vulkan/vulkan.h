@@ -1,0 +1,28 @@
+/* The Vulkan backend as the backend room's list and the tests see it. No type of Vulkan appears here, so a build without
+ * its headers compiles absent.c in place of this folder. */
+#ifndef MM__VULKAN_VULKAN_H
+#define MM__VULKAN_VULKAN_H
+
+#include "../backend.h"
+
+/* What tests change, and what engine options will set; zeros: the device's own limits. */
+typedef struct mm__vulkan_options {
+    void (*(*get_proc)(void *, const char *))(void); /* vkGetInstanceProcAddr of a test, in place of libvulkan's */
+    uint64_t binding_bytes;   /* as if the device's maxStorageBufferRange were this */
+    uint64_t block_bytes;     /* memory taken from the driver at once */
+    uint64_t memory_bytes;    /* budget: no more memory of the device than this */
+    double submit_work;       /* most work in one submission, in multiply-adds; 1: one dispatch each */
+    double wait_seconds;      /* after which a device that does not answer counts as lost */
+    bool staged;              /* copy through a staging buffer even where the host can see the device's memory */
+} mm__vulkan_options;
+
+/* What shaders are written in, for the list of instruction sets; NULL in a build without Vulkan. */
+const char *mm__vulkan_isa(void);
+/* Describes the index-th Vulkan device; false past the last, and where there is no Vulkan. */
+bool mm__vulkan_device(uint32_t index, mm__device *out);
+/* `name`: what follows "vulkan" in the device's name, "" or ":N". `host` runs the calls that the device cannot; it is owned
+ * by the new backend on success. `options` may be NULL. MM_E_DEVICE: no such device, or it lacks what is needed. */
+mm_status mm__vulkan_create(mm__mem *mem, const mm__log *log, const char *name, mm__backend *host, bool exact,
+                            const mm__vulkan_options *options, mm__backend **out, mm_error *err);
+
+#endif
