@@ -23,7 +23,7 @@ result "the soname is libmm.so.0" "$(readelf -d "$shared" | grep SONAME | grep -
 result "no executable stack, no text relocation" \
     "$(readelf -lW "$shared" | grep GNU_STACK | grep RWE; readelf -d "$shared" | grep TEXTREL)"
 if [ -z "$SAN" ]; then
-    forbidden='exit|_exit|_Exit|quick_exit|abort|__assert_fail|atexit|getenv|secure_getenv|setenv|putenv|setlocale|signal|sigaction|raise|system|popen|execve?|fork|printf|vprintf|fprintf|vfprintf|__printf_chk|__fprintf_chk|puts|putchar|fputs|fputc|fwrite|perror|stdout|stderr|srand|rand|strtok|dlopen'
+    forbidden='exit|_exit|_Exit|quick_exit|abort|__assert_fail|atexit|getenv|secure_getenv|setenv|putenv|setlocale|signal|sigaction|raise|system|popen|execve?|fork|printf|vprintf|fprintf|vfprintf|__printf_chk|__fprintf_chk|puts|putchar|fputs|fputc|fwrite|perror|stdout|stderr|srand|rand|strtok'
     result "no forbidden import" "$(nm -D --undefined-only "$shared" | awk '{ sub(/@.*/, "", $2); print $2 }' | grep -x -E "$forbidden")"
 fi
 
