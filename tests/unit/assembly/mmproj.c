@@ -21,7 +21,7 @@ static void copy(mm__mem *mem, const char *name, const char *key, float value)
     char path[128], *bytes;
     size_t len;
     snprintf(path, sizeof path, "tests/golden/llava/%s", name);
-    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, path, 1 << 24, &bytes, &len, NULL), MM_OK);
+    assert_int_equal(mm__read_file(&(mm__files){.mem = mem}, path, MM__LIMIT_SIDE_FILE_BYTES, &bytes, &len, NULL), MM_OK);
     if (key) {
         char *at = memmem(bytes, len, key, strlen(key));
         assert_non_null(at); /* then: array, of float, of three */
