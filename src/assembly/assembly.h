@@ -134,6 +134,8 @@ mm_status mm__assembly_fingerprint(mm__assembly *a, mm_error *err);
 
 /* Tokenizer, chat template and end ids from whatever the source has. */
 mm_status mm__assembly_text(mm__assembly *a, mm__source *s, mm_error *err);
+/* plain_vocab.c: the tokenizer of a folder without tokenizer.json, from vocab.json and merges.txt, or from vocab.txt. */
+mm_status mm__assembly_plain_vocab(mm__assembly *a, const mm__source *s, mm_error *err);
 /* image_classes.c: the preprocessors that files may name. */
 extern const mm__image_classes mm__assembly_image_classes;
 /* preprocessor_config.json of the source over `fallback`. */

@@ -133,8 +133,7 @@ static mm_status tokenizer_from_files(mm__assembly *a, const mm__source *s, mm_e
 {
     if (s->tokenizer.root)
         return mm__tokenizer_from_json(a->mem, s->tokenizer.root, s->tokenizer_config.root, s->tokenizer.path, &a->tokenizer, err);
-    if (!s->spm_path)
-        return mm__fail(err, MM_E_FORMAT, "%s: neither tokenizer.json nor a SentencePiece .model is there", s->path);
+    if (!s->spm_path) return mm__assembly_plain_vocab(a, s, err);
     char *bytes;
     size_t len;
     mm_status st = mm__read_file(&s->files, s->spm_path, MM__LIMIT_SIDE_FILE_BYTES, &bytes, &len, err);
