@@ -157,23 +157,77 @@ static mm_status add_base64(mm__feed *in, mm__item_kind kind, const char *s, siz
     return st;
 }
 
-/* A local path, "file://" path, or data URL. */
+/* "data:[type][;parameter]*;base64,bytes" (RFC 2397). The type is not asked: the bytes say what they are. */
+static mm_status add_data_url(mm__feed *in, mm__item_kind kind, const char *url, size_t len, mm_error *err)
+{
+    static const char mark[] = ";base64";
+    const size_t n_mark = sizeof mark - 1;
+    const char *comma = memchr(url, ',', len);
+    if (!comma) return mm__fail(err, MM_E_FORMAT, "messages: a data URL lacks its comma");
+    if ((size_t)(comma - url) < n_mark || memcmp(comma - n_mark, mark, n_mark) != 0)
+        return mm__fail(err, MM_E_UNSUPPORTED, "messages: a data URL is not in base64; write data:TYPE;base64,BYTES");
+    return add_base64(in, kind, comma + 1, len - (size_t)(comma + 1 - url), err);
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The path in a file URL (RFC 8089), its %XX decoded in place; `url` starts after "file://". Without a host or with
+ * "localhost" the path is absolute; what begins otherwise is read as a relative path, for people write that. */
+static mm_status file_url_path(char *url, const char **path, mm_error *err)
+{
+    static const char here[] = "localhost/";
+    if (strncmp(url, here, sizeof here - 1) == 0) url += sizeof here - 2;
+    char *to = url;
+    *path = url;
+    for (const char *from = url; *from; from++) {
+        if (*from != '%') {
+            *to++ = *from;
+            continue;
+        }
+        const int high = hex_value(from[1]), low = high < 0 ? -1 : hex_value(from[2]);
+        if (low < 0 || (high | low) == 0)
+            return mm__fail(err, MM_E_FORMAT, "messages: a file URL holds a %% that no two digits of a character follow");
+        *to++ = (char)(high << 4 | low);
+        from += 2;
+    }
+    *to = 0;
+    return MM_OK;
+}
+
+static mm_status add_path(mm__feed *in, mm__item_kind kind, const char *path, const char *base_dir, mm_error *err)
+{
+    if (!base_dir || path[0] == '/') return mm__feed_add_file(in, kind, path, err);
+    char *full = mm__path_join(in->mem, base_dir, path);
+    if (!full) return mm__nomem(err, "a path");
+    mm_status st = mm__feed_add_file(in, kind, full, err);
+    mm__free(in->mem, full);
+    return st;
+}
+
+static mm_status add_file_url(mm__feed *in, mm__item_kind kind, const char *rest, const char *base_dir, mm_error *err)
+{
+    const char *path;
+    char *copy = mm__strdup(in->mem, rest);
+    if (!copy) return mm__nomem(err, "a path");
+    mm_status st = file_url_path(copy, &path, err);
+    if (st == MM_OK) st = add_path(in, kind, path, base_dir, err);
+    mm__free(in->mem, copy);
+    return st;
+}
+
+/* A local path, file URL or data URL. */
 static mm_status add_url(mm__feed *in, mm__item_kind kind, const char *url, size_t len, const char *base_dir, mm_error *err)
 {
     if (memchr(url, 0, len)) return mm__fail(err, MM_E_FORMAT, "messages: the name of a file holds a NUL character");
-    if (len > 5 && memcmp(url, "data:", 5) == 0) {
-        const char *comma = memchr(url, ',', len);
-        if (!comma) return mm__fail(err, MM_E_FORMAT, "messages: a data URL lacks its comma");
-        return add_base64(in, kind, comma + 1, len - (size_t)(comma + 1 - url), err);
-    }
-    if (len > 7 && memcmp(url, "file://", 7) == 0) url += 7;
-    else if (strstr(url, "://")) return mm__fail(err, MM_E_UNSUPPORTED, "messages: \"%.80s\" is not a local file", url);
-    if (!base_dir || url[0] == '/') return mm__feed_add_file(in, kind, url, err);
-    char *path = mm__path_join(in->mem, base_dir, url);
-    if (!path) return mm__nomem(err, "a path");
-    mm_status st = mm__feed_add_file(in, kind, path, err);
-    mm__free(in->mem, path);
-    return st;
+    if (len > 5 && memcmp(url, "data:", 5) == 0) return add_data_url(in, kind, url, len, err);
+    if (len > 7 && memcmp(url, "file://", 7) == 0) return add_file_url(in, kind, url + 7, base_dir, err);
+    if (strstr(url, "://")) return mm__fail(err, MM_E_UNSUPPORTED, "messages: \"%.80s\" is not a local file", url);
+    return add_path(in, kind, url, base_dir, err);
 }
 
 /* Texts go on as C strings: a NUL inside would cut them. */

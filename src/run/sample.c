@@ -124,14 +124,21 @@ static int32_t draw(const candidate *c, const float *prob, int32_t n, double u)
     return c[n - 1].id;
 }
 
+/* -infinity is a word that cannot come; anything else that is not a number spoils the whole distribution. */
+static bool numbers(const float *logits, int32_t n)
+{
+    bool broken = false;
+    for (int32_t i = 0; i < n; i++) broken |= isnan(logits[i]);
+    return !broken && isfinite(logits[mm__argmax(logits, n)]);
+}
+
 mm_status mm__sample(mm__mem *mem, const mm__sampler *p, const float *logits, int32_t n, const int32_t *history, size_t n_history,
                      uint64_t index, int32_t *id, mm_error *err)
 {
-    const int32_t top = mm__argmax(logits, n);
-    if (!isfinite(logits[top])) return mm__fail(err, MM_E_NUMERIC, "the model produced no finite logit");
+    if (!numbers(logits, n)) return mm__fail(err, MM_E_NUMERIC, "the model produced logits that are not numbers");
     const bool penalty = p->repeat_penalty != 1.0f && p->repeat_penalty > 0 && n_history;
     if (p->temperature <= 0 && !penalty) {
-        *id = top;
+        *id = mm__argmax(logits, n);
         return MM_OK;
     }
     candidate *c = mm__calloc(mem, (size_t)n, sizeof *c);
@@ -141,7 +148,7 @@ mm_status mm__sample(mm__mem *mem, const mm__sampler *p, const float *logits, in
         st = mm__nomem(err, "a sampler");
         goto done;
     }
-    for (int32_t i = 0; i < n; i++) c[i] = (candidate){i, isnan(logits[i]) ? -INFINITY : logits[i]};
+    for (int32_t i = 0; i < n; i++) c[i] = (candidate){i, logits[i]};
     if (penalty && (st = penalise(mem, c, n, history, n_history, p->repeat_penalty, err)) != MM_OK) goto done;
     candidate best;
     int32_t keep = shorten(c, n, p->temperature, &best);

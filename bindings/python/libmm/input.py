@@ -7,6 +7,7 @@ import json
 import os
 from ctypes import byref, c_char, c_char_p, c_void_p, cast
 from typing import TYPE_CHECKING, Any, Iterable, Mapping, Sequence, Union
+from urllib.parse import unquote
 
 from . import abi
 from ._handle import Handle, Ref, encode, id_array
@@ -201,12 +202,15 @@ def _file_bytes(source: Any) -> Any:
 
 def _local(url: str, base_dir: Any) -> bytes | str:
     if url.startswith("data:"):
+        kind, _, content = url.partition(",")
+        if not kind.endswith(";base64"):
+            raise fail(abi.MM_E_UNSUPPORTED, "messages: a data URL is not in base64; write data:TYPE;base64,BYTES")
         try:
-            return base64.b64decode(url.partition(",")[2])
+            return base64.b64decode(content)
         except binascii.Error as e:
             raise fail(abi.MM_E_FORMAT, "messages: a data URL is no base64 (%s)" % e) from None
     if url.startswith("file://"):
-        url = url[7:]
+        url = unquote(url[16:] if url.startswith("file://localhost/") else url[7:])
     elif "://" in url:
         raise fail(abi.MM_E_UNSUPPORTED, "messages: \"%.80s\" is not a local file" % url)
     return os.path.join(os.fspath(base_dir), url) if base_dir is not None else url

@@ -174,7 +174,9 @@ class Pictures(WithModels):
             self.assertEqual(want, self.ids(image))
         url = "data:image/jpeg;base64," + base64.b64encode(data).decode()
         text = {"type": "text", "text": QUESTION}
+        spelled = pathlib.Path(PHOTO).resolve().as_uri().replace("photo", "%70hoto")
         for part in ({"type": "image_url", "image_url": {"url": PHOTO}}, {"type": "image_url", "image_url": {"url": url}},
+                     {"type": "image_url", "image_url": {"url": spelled}},
                      {"type": "image", "image": pathlib.Path(PHOTO)}, {"type": "image", "image": data},
                      {"type": "image", "image": libmm.Image(PHOTO)}):
             answer = self.model("llava").chat([{"role": "user", "content": [part, text]}], max_tokens=24, ignore_eos=True)

@@ -3,6 +3,11 @@
 
 #include "../../../src/text/template.h"
 
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 static const char chat[] = "{% if tools %}tools={{ tools | length }}:{{ tools[0].name }} {% endif %}{% if polite %}please {% endif %}"
                            "{% for m in messages %}[{{ m.role }}{% if m.name %} {{ m.name }}{% endif %}: {{ m.content }}"
                            "{% for c in m.tool_calls or [] %} call {{ c.function.name }}({{ c.function.arguments }}){% endfor %}]{% endfor %}";
@@ -217,6 +222,41 @@ static void refuses_messages(void **state)
     bench_close(&b);
 }
 
+/* Where a part's medium may lie. The file's name holds a space and a percent sign; MM_E_MEDIA: the bytes were looked at. */
+static void reads_urls(void **state)
+{
+    static const char dir[] = "build/t/urls";
+    static const struct { const char *url; mm_status want; } cases[] = {
+        {"a b%.png", MM_OK}, {"file://a%20b%25.png", MM_OK}, {"file://localhost%s/a%%20b%%25.png", MM_OK}, {"file://%s/a%%20b%%25.png", MM_OK},
+        {"file://a b%.png", MM_E_FORMAT}, {"file://a%2", MM_E_FORMAT}, {"file://a%00b", MM_E_FORMAT}, {"file://elsewhere/a%20b%25.png", MM_E_IO},
+        {"http://a/b.png", MM_E_UNSUPPORTED}, {"data:image/png;base64,AAAA", MM_E_MEDIA}, {"data:;base64,AAAA", MM_E_MEDIA},
+        {"data:image/png;base64,A*AA", MM_E_FORMAT}, {"data:image/png,AAAA", MM_E_UNSUPPORTED}, {"data:base64,AAAA", MM_E_UNSUPPORTED},
+        {"data:image/png;base64", MM_E_FORMAT}};
+    char here[PATH_MAX], path[PATH_MAX + 16], url[2 * PATH_MAX], doc[2 * PATH_MAX + 128];
+    bench b;
+    (void)state;
+    bench_open(&b, "llama", 0, 1);
+    assert_non_null(realpath("build/t", here));
+    (void)mkdir(dir, 0777);
+    snprintf(path, sizeof path, "%s/a b%%.png", dir);
+    (void)unlink(path);
+    assert_non_null(realpath(PICTURE, url));
+    assert_int_equal(symlink(url, path), 0);
+    snprintf(path, sizeof path, "%s/urls", here);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mm__feed in;
+        mm_error err = {.size = sizeof err};
+        const char *hole = strstr(cases[i].url, "%s");
+        snprintf(url, sizeof url, hole ? cases[i].url : "%s", hole ? path : cases[i].url);
+        snprintf(doc, sizeof doc, "[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"%s\"}}]}]", url);
+        mm__feed_init(&in, &(mm__files){.mem = b.mem});
+        const mm_status st = mm__feed_add_messages(&in, doc, strlen(doc), dir, &err);
+        if (st != cases[i].want) fail_msg("%s: %d (%s)", url, st, err.text);
+        mm__feed_free(&in);
+    }
+    bench_close(&b);
+}
+
 /* A cancel ends the answer that is due; one that finds none is not kept for the next. */
 static void cancels_what_is_due(void **state)
 {
@@ -266,6 +306,8 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(reach_the_template), cmocka_unit_test(forges_nothing),
                                        cmocka_unit_test(options_forge_nothing), cmocka_unit_test(brackets),
                                        cmocka_unit_test(refuses), cmocka_unit_test(keeps_what_was_set),
-                                       cmocka_unit_test(language_length), cmocka_unit_test(remembers_once), cmocka_unit_test(refuses_messages), cmocka_unit_test(cancels_what_is_due)};
+                                       cmocka_unit_test(language_length), cmocka_unit_test(remembers_once),
+                                       cmocka_unit_test(refuses_messages), cmocka_unit_test(reads_urls),
+                                       cmocka_unit_test(cancels_what_is_due)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

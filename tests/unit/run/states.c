@@ -1,6 +1,8 @@
 /* What a session refuses, and when: an answer lasts until its END is taken, and a call that fails leaves no trace. */
 #include "bench.h"
 
+#include <math.h>
+
 /* A feed borrows the files it names media by. */
 #define feed_init(b, in) mm__feed_init(in, &(mm__files){.mem = (b)->mem})
 
@@ -321,6 +323,24 @@ static void penalty_once(void **state)
     mm__mem_destroy(mem);
 }
 
+/* One logit that is not a number spoils a distribution, wherever it stands; -infinity does not. */
+static void not_numbers(void **state)
+{
+    static const mm__sampler greedy = {.top_p = 1, .repeat_penalty = 1}, drawn = {.temperature = 1, .top_p = 1, .repeat_penalty = 1};
+    static const float bad[] = {NAN, INFINITY};
+    mm__mem *mem = mm__mem_create(NULL, 0);
+    int32_t id = -1;
+    (void)state;
+    for (int i = 0; i < 2 * 2 * 3; i++) {
+        float logits[3] = {1, 2, 0};
+        logits[i % 3] = bad[i / 3 % 2];
+        assert_int_equal(mm__sample(mem, i < 6 ? &greedy : &drawn, logits, 3, NULL, 0, 0, &id, NULL), MM_E_NUMERIC);
+    }
+    assert_int_equal(mm__sample(mem, &drawn, (const float[]){-INFINITY, 2, -INFINITY}, 3, NULL, 0, 0, &id, NULL), MM_OK);
+    assert_int_equal(id, 1);
+    mm__mem_destroy(mem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +348,6 @@ int main(void)
         cmocka_unit_test(set_while_fed),            cmocka_unit_test(failed_feed),           cmocka_unit_test(failed_feed_of_an_encoder),
         cmocka_unit_test(new_pictures),             cmocka_unit_test(messages_all_or_none),  cmocka_unit_test(counting_keeps_the_marks),
         cmocka_unit_test(counting_for_encoders),    cmocka_unit_test(copies_after_truncate), cmocka_unit_test(nothing_held),
-        cmocka_unit_test(cut_inside_a_character),   cmocka_unit_test(penalty_once)};
+        cmocka_unit_test(cut_inside_a_character),   cmocka_unit_test(penalty_once),          cmocka_unit_test(not_numbers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
