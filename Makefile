@@ -6,7 +6,11 @@
 #: make golden       DIR=folder: compares every stage of a recorded checkpoint, one line each
 #: make unit         builds the unit tests into build/t/
 #: make layers       checks which room includes what (tests/layers.txt)
-#: make bench        speed on the real models; REPS=1 is quick, PEER=path/to/llama-bench compares, interleaved
+#: make bench        speed of kernels and models against the machine's limits: table, build/bench.json. REPS=1 is quick;
+#:                   ONLY=kernels,models,scaling,context and MATCH=text choose; PEER_LLAMA=folder PEER_WHISPER=folder
+#:                   PEER_PYTHON=program compare, interleaved (tests/bench/peers.sh makes them); MADE=folder adds models of
+#:                   7 billion parameters with random weights, kept there
+#: make bench-check  the same, and fails where a ratio is more than 10 % below tests/bench/baseline.json
 #: make examples     the small programs of examples/ into build/examples/
 #: make models       fetches the real weights only; ALL=1 adds Gemma
 #: make deps         installs the Debian packages a build needs, or prints the command that does
@@ -233,15 +237,19 @@ layers:
 	@tests/layers.sh
 
 .PHONY: check test-programs
-test-programs: all unit $(GOLDEN) $(REAL) $(FAULT) $(BINDINGS)
+test-programs: all unit $(GOLDEN) $(REAL) $(FAULT) $(BINDINGS) $(BENCH)
 check:
 	@$(MAKE) --no-print-directory deps deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) test-programs
 	@BUILD='$(BUILD)' LIB='$(LIB)' CC='$(CC)' SAN='$(SAN)' T='$(T)' LDLIBS='$(LDLIBS)' PYTHON='$(PYTHON)' tests/run.sh
 
-.PHONY: bench
-bench: $(BUILD)/mm $(BENCH)
-	@$(PYTHON) tests/bench/bench.py --mm $(BUILD)/mm $(if $(PEER),--peer '$(PEER)') $(if $(REPS),--reps '$(REPS)')
+.PHONY: bench bench-check
+bench-check: BENCH_FLAGS := --check
+bench bench-check: $(BUILD)/mm $(BENCH)
+	@$(PYTHON) tests/bench/bench.py --mm $(BUILD)/mm --kernels $(BUILD)/bench_kernels --json $(BUILD)/bench.json $(BENCH_FLAGS) \
+	    $(if $(REPS),--reps '$(REPS)') $(if $(ONLY),--only '$(ONLY)') $(if $(MATCH),--match '$(MATCH)') $(if $(MADE),--made '$(MADE)') \
+	    $(if $(PEER_LLAMA)$(PEER),--llama '$(or $(PEER_LLAMA),$(PEER))') $(if $(PEER_WHISPER),--whisper '$(PEER_WHISPER)') \
+	    $(if $(PEER_PYTHON),--python '$(PEER_PYTHON)')
 
 # ---- the demo -----------------------------------------------------------------------------------------------------
 

@@ -147,14 +147,17 @@ static mm_status bench_text(host *h, uint32_t n, uint32_t reps, figures *f, mm_e
 
 static mm_status bench_encode(host *h, const char *takes, uint32_t reps, figures *f, mm_error *err)
 {
-    static samples encodes;
+    static samples encodes, decode;
     for (uint32_t i = 0; i <= reps; i++) {
         const mm_status st = encode(h, takes, i, err);
         if (st != MM_OK) return st;
-        const double ms = stat(h->session, "encode_ms");
-        if (i) encodes.v[encodes.n++] = ms > 0 ? ms : vectors_ms;
+        const double ms = stat(h->session, "encode_ms"), steps = stat(h->session, "decode_tokens");
+        if (!i) continue;
+        encodes.v[encodes.n++] = ms > 0 ? ms : vectors_ms;
+        if (steps > 0) decode.v[decode.n++] = steps / stat(h->session, "decode_ms") * 1e3;
     }
     f->encode = median(&encodes);
+    if (!f->decode) f->decode = median(&decode); /* speech: of what the encoder's rows said */
     return MM_OK;
 }
 
