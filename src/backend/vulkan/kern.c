@@ -127,6 +127,11 @@ void mm__vk_groups(mm__vk_recorder *r, mm__vk_draft *j, int64_t x, int64_t y, in
     for (int i = 0; i < 3; i++) j->job.groups[i] = (uint32_t)(n[i] < 1 ? 1 : n[i] > most ? most : n[i]);
 }
 
+void mm__vk_by_elements(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v)
+{
+    mm__vk_groups(r, j, (mm__view_rows(v) * mm__view_cols(v) + MM__VK_LANES - 1) / MM__VK_LANES, 1, 1);
+}
+
 mm_status mm__vk_emit(mm__vk_recorder *r, mm__vk_draft *j, double work, mm_error *err)
 {
     if (j->bad) return mm__fail(err, MM_E_UNSUPPORTED, "shader %s: %s", mm__vk_shaders[j->job.shader].name, j->bad);

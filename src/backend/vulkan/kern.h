@@ -71,6 +71,9 @@ void mm__vk_f32(mm__vk_draft *j, float value);
 static inline void mm__vk_spec(mm__vk_draft *j, int id, uint32_t value) { j->job.spec[id] = value; }
 /* Workgroups; shaders loop, so more than the device's limit are cut. */
 void mm__vk_groups(mm__vk_recorder *r, mm__vk_draft *j, int64_t x, int64_t y, int64_t z);
+/* Workgroups of MM__VK_LANES for an invocation per element of v. */
+void mm__vk_by_elements(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v);
+static inline double mm__vk_elements(const mm__view *v) { return (double)mm__view_rows(v) * (double)mm__view_cols(v); }
 mm_status mm__vk_emit(mm__vk_recorder *r, mm__vk_draft *j, double work, mm_error *err);
 
 #endif

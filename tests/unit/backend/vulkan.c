@@ -9,7 +9,7 @@
 
 #include "../../../src/backend/cpu/cpu.h"
 #include "../../../src/backend/vulkan/vulkan.h"
-#include "calls.h"
+#include "edges.h"
 #include "weights.h"
 
 enum { CASES = 25 };
@@ -150,6 +150,17 @@ static void every_operator(mm__backend *b, uint64_t cases)
         }
 }
 
+static void every_edge(mm__backend *b)
+{
+    for (int op = 0; op < MM__N_OP; op++)
+        for (int kind = 0; kind < EDGES; kind++) {
+            maker m = {.seed = 1000 + (uint64_t)kind};
+            mm__call c = {0};
+            if (make_edge(&m, (mm__op)op, kind, &c)) check(b, &m, &c);
+            drop(&m);
+        }
+}
+
 /* ---- LINEAR ---- */
 
 static const mm__dtype weight_types[] = {MM__F32,  MM__F16,  MM__BF16, MM__Q4_0, MM__Q4_1, MM__Q5_0, MM__Q5_1,
@@ -197,6 +208,7 @@ static void shaders_equal_their_oracles(void **state)
     mm__backend *b = open_device(NULL);
     if (!b) return;
     every_operator(b, CASES);
+    every_edge(b);
     every_weight_type(b, CASES / 3);
     for (int op = 0; op < MM__N_OP; op++) print_message("%-10s NMSE %.2g\n", mm__op_name((mm__op)op), worst[op]);
     mm__backend_destroy(b);
@@ -211,6 +223,7 @@ static void limits_forced_down(void **state)
         mm__backend *b = open_device(&all[i]);
         if (!b) return;
         every_operator(b, 3);
+        every_edge(b);
         every_weight_type(b, 2);
         mm__backend_destroy(b);
     }

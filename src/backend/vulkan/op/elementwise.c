@@ -1,15 +1,6 @@
 /* ADD, MUL, SCALE, ACT: one invocation per element. */
 #include "../kern.h"
 
-/* Workgroups for all elements of the result. */
-static void by_elements(mm__vk_recorder *r, mm__vk_draft *j, const mm__call *c)
-{
-    const int64_t n = mm__view_rows(&c->out) * mm__view_cols(&c->out);
-    mm__vk_groups(r, j, (n + MM__VK_LANES - 1) / MM__VK_LANES, 1, 1);
-}
-
-static double elements(const mm__call *c) { return (double)mm__view_rows(&c->out) * (double)mm__view_cols(&c->out); }
-
 static mm_status binary(mm__vk_recorder *r, const mm__call *c, mm__vk_shader_id shader, mm_error *err)
 {
     const int64_t cols = mm__view_cols(&c->out);
@@ -22,8 +13,8 @@ static mm_status binary(mm__vk_recorder *r, const mm__call *c, mm__vk_shader_id 
     mm__vk_u32(&j, cols);
     mm__vk_u32(&j, mm__view_rows(&c->in[1]));
     mm__vk_u32(&j, mm__view_cols(&c->in[1]) == cols);
-    by_elements(r, &j, c);
-    return mm__vk_emit(r, &j, 3.0 * elements(c), err);
+    mm__vk_by_elements(r, &j, &c->out);
+    return mm__vk_emit(r, &j, 3.0 * mm__vk_elements(&c->out), err);
 }
 
 static mm_status record_add(mm__vk_recorder *r, const mm__call *c, mm_error *err) { return binary(r, c, MM__VK_SHADER_add, err); }
@@ -39,8 +30,8 @@ static mm_status record_scale(mm__vk_recorder *r, const mm__call *c, mm_error *e
     mm__vk_u32(&j, mm__view_cols(&c->out));
     mm__vk_f32(&j, c->args.scale);
     mm__vk_f32(&j, c->args.offset);
-    by_elements(r, &j, c);
-    return mm__vk_emit(r, &j, 2.0 * elements(c), err);
+    mm__vk_by_elements(r, &j, &c->out);
+    return mm__vk_emit(r, &j, 2.0 * mm__vk_elements(&c->out), err);
 }
 
 static mm_status record_act(mm__vk_recorder *r, const mm__call *c, mm_error *err)
@@ -52,8 +43,8 @@ static mm_status record_act(mm__vk_recorder *r, const mm__call *c, mm_error *err
     mm__vk_u32(&j, mm__view_rows(&c->out));
     mm__vk_u32(&j, mm__view_cols(&c->out));
     mm__vk_u32(&j, c->args.act);
-    by_elements(r, &j, c);
-    return mm__vk_emit(r, &j, 8.0 * elements(c), err);
+    mm__vk_by_elements(r, &j, &c->out);
+    return mm__vk_emit(r, &j, 8.0 * mm__vk_elements(&c->out), err);
 }
 
 const mm__vk_kern mm__vk_kern_add = {.name = "add", .record = record_add};
