@@ -4,6 +4,7 @@
 #: make demo         deps, all, the real weights into models/ (about 500 MB once), then the demo; needs a network once
 #: make check        everything the project promises, tested; last line "N passed, N failed"; T=pattern runs a part of it
 #: make golden       DIR=folder: compares every stage of a recorded checkpoint, one line each
+#:                   (DEVICE=vulkan:0 on that device)
 #: make unit         builds the unit tests into build/t/
 #: make layers       checks which room includes what (tests/layers.txt)
 #: make bench        speed of kernels and models against the machine's limits: table, build/bench.json. REPS=1 is quick;
@@ -230,7 +231,7 @@ $(BUILD)/bindings_%: tests/bindings/%.c include/libmm.h $(STATIC) $(BUILD)/flags
 .PHONY: golden
 golden: $(GOLDEN)
 	@test -n '$(DIR)' || { echo 'make golden DIR=folder, for example DIR=tests/golden/llama'; exit 2; }
-	@$(BUILD)/golden '$(DIR)'
+	@$(BUILD)/golden $(if $(DEVICE),--device '$(DEVICE)') '$(DIR)'
 
 .PHONY: layers
 layers:

@@ -1,7 +1,8 @@
-/* golden DIR...: compares folders of reference data (expected.json, expected.safetensors and a checkpoint) with the
- * library, in precision `exact`, one line for each case and stage, and names the first stage that diverges. Twins in the
- * folder (GGUF, .bin, a CTranslate2 folder "ct2") must give the same tokens, unless unequal_twins.txt says why not. Exit
- * status 1 when a check fails. */
+/* golden [-q] [--device NAME] DIR...: compares folders of reference data (expected.json, expected.safetensors and a
+ * checkpoint) with the library, in precision `exact`, one line for each case and stage, and names the first stage that
+ * diverges. Twins in the folder (GGUF, .bin, a CTranslate2 folder "ct2") must give the same tokens, unless unequal_twins.txt
+ * says why not. NAME is a device as mm_engine_options has it; then the largest relative difference of each folder is printed,
+ * and what the device left to the processor. Exit status 1 when a check fails. */
 #include "runner.h"
 
 #include "../../../src/base/io.h"
@@ -172,11 +173,22 @@ static void run_case(bench *b, const mm__json *c, bool tokens_only)
 
 /* ---- folders ---- */
 
+/* What the backend reports: an operator that the device left to the processor. */
+static void say(void *user, int32_t level, const char *area, const char *line)
+{
+    if (strcmp(area, "backend") == 0) printf("     %s\n", line);
+}
+
 static mm_status load(bench *b, const char *path, mm_error *err)
 {
     mm_engine_options o;
     mm_engine_options_init(&o, sizeof o);
     o.precision = MM_PRECISION_EXACT;
+    o.device = b->device;
+    if (b->device) {
+        o.log = say;
+        o.log_level = MM_LOG_INFO;
+    }
     mm_status st = b->engine ? MM_OK : mm_engine_create(&o, &b->engine, err);
     return st == MM_OK ? mm_model_load(b->engine, path, NULL, &b->model, err) : st;
 }
@@ -281,6 +293,7 @@ static void run_folder(bench *b, const char *dir)
     b->family = mm__path_base(dir);
     snprintf(inputs, sizeof inputs, "%s/../_inputs", dir);
     b->inputs = inputs;
+    b->worst = 0.0;
     const mm_status st = open_expected(b, dir, &doc, &err);
     if (st != MM_OK) report_error(b, "-", "expected data", st, &err);
     else {
@@ -289,6 +302,7 @@ static void run_folder(bench *b, const char *dir)
         b->tolerance = strcmp(stored, "torch.float32") == 0 ? 1e-4 : 3e-4;
         run_cases(b, dir, root, false);
         run_twins(b, dir, root);
+        if (b->device) printf("     %s on %s: largest relative difference %.2e\n", b->family, b->device, b->worst);
     }
     mm__json_free(doc);
     mm__weights_destroy(b->expected);
@@ -304,11 +318,15 @@ int main(int argc, char **argv)
             quiet = true;
             continue;
         }
+        if (strcmp(argv[i], "--device") == 0 && i + 1 < argc) {
+            b.device = argv[++i];
+            continue;
+        }
         snprintf(dir, sizeof dir, "%s", argv[i]);
         for (size_t n = strlen(dir); n > 1 && dir[n - 1] == '/';) dir[--n] = 0;
         run_folder(&b, dir);
     }
-    if (argc < 2) fputs("usage: golden [-q] DIR...\n", stderr);
+    if (argc < 2) fputs("usage: golden [-q] [--device NAME] DIR...\n", stderr);
     mm_engine_release(b.engine);
     mm__mem_destroy(b.mem);
     printf("%d passed, %d failed\n", b.passed, b.failed);

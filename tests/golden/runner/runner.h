@@ -24,7 +24,9 @@ typedef struct bench {
     mm_model *model;
     const char *family, *inputs;      /* name for messages; folder of pictures and sounds */
     mm__weights *expected;
+    const char *device;               /* NULL: the engine's choice */
     double tolerance;                 /* relative to each tensor's largest magnitude */
+    double worst;                     /* difference of this folder, relative likewise; pixels not counted */
     int passed, failed, diverged;     /* diverged: a stage of this case already failed */
 } bench;
 
