@@ -2,11 +2,12 @@
  *
  * Every block is one allocation of the host (or of libc, used in this file only), 64-byte aligned:
  *
- *     | head: bytes, total, account (64 bytes) | the caller's bytes, padded to a multiple of 64 |
+ *     | head: bytes, total, account (64 bytes) | the caller's bytes, padded to a multiple of 64, never none |
  *
  * so vector loads on a block never straddle a line, freeing needs no size, and the host's `release` gets back exactly
- * the size it was asked for. The accounts count whole blocks, head and padding included: the limit is about what the
- * process pays, not about what was requested.
+ * the size it was asked for. An empty block's address lies inside the block too: finders of leaks take a block for lost
+ * when all that is kept is the address behind it. The accounts count whole blocks, head and padding included: the limit is
+ * about what the process pays, not about what was requested.
  *
  * Threads: `live` is reserved by compare-and-swap before the host is asked, so the limit holds under contention;
  * `peak` follows it. There is no lock. Which account a thread books to is the thread's own; see handles.h for who sets it. */
@@ -200,7 +201,7 @@ void *mm__alloc(mm__mem *mem, size_t bytes)
 {
     size_t total;
     mm__account *account;
-    if (!mm__ckd_add(bytes, ALIGN, &total) || !mm__ckd_align(total, ALIGN, &total)) return NULL;
+    if (!mm__ckd_add(bytes ? bytes : 1, ALIGN, &total) || !mm__ckd_align(total, ALIGN, &total)) return NULL;
     if (total > PTRDIFF_MAX || !book(mem, total, &account)) return NULL;
     const bool charged = mm__mem_charge(mem, total);
     head *h = charged ? host_get(&mem->host, total) : NULL;

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -26,6 +27,32 @@ static void aligned_and_counted(void **state)
     mm__free(mem, NULL);
     assert_int_equal(mm__mem_live(mem), empty);
     assert_int_equal(mm__mem_peak(mem), high);
+    mm__mem_destroy(mem);
+}
+
+/* The host's last request, and what it got. */
+static unsigned char *last_block;
+static size_t last_total;
+
+static void *noting_alloc(void *user, size_t bytes, size_t align)
+{
+    last_total = bytes;
+    return last_block = aligned_alloc(align, bytes);
+}
+
+static void noting_release(void *user, void *p, size_t bytes, size_t align)
+{
+    free(p);
+}
+
+static void empty_blocks_hold_their_address(void **state)
+{
+    const mm_allocator noting = {sizeof noting, 0, NULL, noting_alloc, noting_release};
+    mm__mem *mem = mm__mem_create(&noting, 0);
+    assert_non_null(mem);
+    unsigned char *p = mm__alloc(mem, 0);
+    assert_in_range((uintptr_t)p, (uintptr_t)last_block, (uintptr_t)last_block + last_total - 1);
+    mm__free(mem, p);
     mm__mem_destroy(mem);
 }
 
@@ -199,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(aligned_and_counted),
+        cmocka_unit_test(empty_blocks_hold_their_address),
         cmocka_unit_test(zeroed),
         cmocka_unit_test(limit_is_hard),
         cmocka_unit_test(absurd_sizes),
