@@ -1,4 +1,4 @@
-// What every shader begins with. A workgroup has as many invocations as specialisation constant 0 says. Constants 1 to 3 are
+// What every shader begins with. A workgroup has as many invocations as specialisation constant 0 says. Constants 1 to 5 are
 // the shader's own. Buffers are bindings 0 to 7 of set 0, in the order in which the recording function binds them (kern.h).
 
 layout(local_size_x_id = 0) in;

@@ -19,6 +19,8 @@
 #define Q5_K 11
 #define Q6_K 12
 
+#include "half.glsl"
+
 uint u16_at(uint b) { return w[b >> 2] >> (b & 2u) * 8u & 0xffffu; }
 uint u32_at(uint b) { return (b & 2u) == 0u ? w[b >> 2] : w[b >> 2] >> 16 | w[(b >> 2) + 1u] << 16; }
 uint u8_at(uint b) { return w[b >> 2] >> (b & 3u) * 8u & 0xffu; }
@@ -27,13 +29,6 @@ uint u8_at(uint b) { return w[b >> 2] >> (b & 3u) * 8u & 0xffu; }
 uint byte_of(uint word, uint i) { return word >> i * 8u & 0xffu; }
 int signed_byte_of(uint word, uint i) { return bitfieldExtract(int(word), int(i * 8u), 8); }
 
-// By hand, because devices may turn small halves into zero, and the scales of blocks are small.
-float half_of(uint h)
-{
-    uint m = h & 0x7fffu;
-    float v = m < 0x400u ? float(m) * 5.9604644775390625e-8 : uintBitsToFloat((m << 13) + (m < 0x7c00u ? 112u << 23 : 224u << 23));
-    return (h & 0x8000u) != 0u ? -v : v;
-}
 float half_at(uint b) { return half_of(u16_at(b)); }
 
 #if TYPE == F32

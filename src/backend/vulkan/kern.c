@@ -121,6 +121,16 @@ void mm__vk_flat_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v)
     mm__vk_u32(j, stride);
 }
 
+void mm__vk_weights(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *w)
+{
+    const mm__dtype_info *type = mm__dtype_info_of(w->dtype);
+    uint32_t odd;
+    const uint32_t words = mm__vk_bind(r, j, w, &odd);
+    if (odd % 2) j->bad = "a weight begins at an odd byte";
+    mm__vk_u32(j, (int64_t)words * 4 + odd);
+    mm__vk_u32(j, w->stride[0] / type->block * type->bytes);
+}
+
 void mm__vk_groups(mm__vk_recorder *r, mm__vk_draft *j, int64_t x, int64_t y, int64_t z)
 {
     const int64_t n[3] = {x, y, z}, most = r->stream->device->limits.groups;

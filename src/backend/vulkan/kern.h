@@ -65,9 +65,11 @@ uint32_t mm__vk_bind(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v, uin
 void mm__vk_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v);
 /* Binds a view whose rows are equally far apart and pushes offset and distance. */
 void mm__vk_flat_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v);
+/* Binds rows of a weight in any type and pushes offset and distance, in bytes (shaders/weights.glsl). */
+void mm__vk_weights(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *w);
 void mm__vk_u32(mm__vk_draft *j, int64_t value);
 void mm__vk_f32(mm__vk_draft *j, float value);
-/* Specialisation constant 1..3. */
+/* Specialisation constant 1..5. */
 static inline void mm__vk_spec(mm__vk_draft *j, int id, uint32_t value) { j->job.spec[id] = value; }
 /* Workgroups; shaders loop, so more than the device's limit are cut. */
 void mm__vk_groups(mm__vk_recorder *r, mm__vk_draft *j, int64_t x, int64_t y, int64_t z);

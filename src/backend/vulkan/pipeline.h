@@ -1,5 +1,5 @@
 /* Shaders and pipelines. shaders/variants.def lists the shaders: MM__VK_SHADER_<name> numbers them, and mm__vk_shaders, which
- * the build generates, holds the SPIR-V of each. A pipeline is a shader with values for its specialisation constants 0..3 (0 is
+ * the build generates, holds the SPIR-V of each. A pipeline is a shader with values for its specialisation constants 0..5 (0 is
  * always the number of invocations of a workgroup); it is made when first asked for and kept.
  *
  * All shaders share one layout: storage buffers 0..7 of set 0 and 128 bytes of push constants. */
@@ -8,7 +8,7 @@
 
 #include "device.h"
 
-#define MM__VK_SPECS 4
+#define MM__VK_SPECS 6
 
 typedef enum mm__vk_shader_id {
 #define MM__VK_SHADER(name, source, definitions) MM__VK_SHADER_##name,

@@ -36,8 +36,6 @@ static mm_status multiply(mm__vk_recorder *r, const mm__call *c, int i, int64_t 
 {
     const mm__view *w = &c->in[i];
     const int64_t t = mm__view_rows(&c->in[0]), k = mm__view_cols(w), n = w->shape.d[0], rows = MM__VK_LANES / LANES_A_ROW;
-    const mm__dtype_info *type = mm__dtype_info_of(w->dtype);
-    uint32_t odd;
     mm__vk_draft j;
     mm__vk_begin(&j, (mm__vk_shader_id)shader_of(w->dtype), MM__VK_LANES);
     mm__vk_spec(&j, 1, LANES_A_ROW);
@@ -47,9 +45,7 @@ static mm_status multiply(mm__vk_recorder *r, const mm__call *c, int i, int64_t 
     mm__vk_u32(&j, mm__vk_has(c, 1));
     mm__vk_flat_view(r, &j, &c->in[2]);
     mm__vk_u32(&j, mm__vk_has(c, 2));
-    const uint32_t words = mm__vk_bind(r, &j, w, &odd);
-    mm__vk_u32(&j, (int64_t)words * 4 + odd);
-    mm__vk_u32(&j, w->stride[0] / type->block * type->bytes);
+    mm__vk_weights(r, &j, w);
     mm__vk_u32(&j, c->args.act);
     mm__vk_u32(&j, t);
     mm__vk_u32(&j, n);

@@ -1,0 +1,28 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#include "common.glsl"
+layout(binding = 2) readonly buffer W { uint w[]; };
+#include "weights.glsl"
+// ROWS: row t of the result is row ids[t] of the table, times scale; zeros for an id that the table does not have. An
+// invocation unpacks 32 elements.
+
+layout(binding = 0) writeonly buffer Out { float y[]; };
+layout(binding = 1) readonly buffer Ids { int ids[]; };
+layout(push_constant) uniform P {
+    uint y_off, y_stride, ids_off, ids_stride, w_off, w_stride; // w in bytes
+    uint T, V, D;
+    float scale;
+};
+
+void main()
+{
+    uint pieces = (D + 31) / 32;
+    float v[32];
+    for (uint e = FIRST; e < T * pieces; e += STEP) {
+        uint t = e / pieces, k = e % pieces * 32, at = y_off + t * y_stride + k, n = min(32, D - k);
+        int id = ids[ids_off + t * ids_stride];
+        bool there = id >= 0 && id < int(V);
+        if (there) unpack(w_off + uint(id) * w_stride, k, D, v);
+        for (uint i = 0; i < n; i++) y[at + i] = there ? v[i] * scale : 0.0;
+    }
+}
