@@ -2,6 +2,7 @@
 // `uint w[]`. Addresses are bytes from the start of the binding, even ones only: every block format here begins its fields
 // at even bytes, and no feature of the device is needed to read 16 bits out of a word.
 //
+// Loops are unrolled, so that v stays in registers.
 // unpack(row, k, n, v) gives elements k to k + 31 of the row that begins at byte `row` of n elements; k is a multiple of 32.
 // Elements past n are 0. The formats are described in src/tensor/quant/<type>.c, the order of operations is the same.
 
@@ -34,7 +35,7 @@ float half_at(uint b) { return half_of(u16_at(b)); }
 #if TYPE == F32
 void unpack(uint row, uint k, uint n, out float v[32])
 {
-    for (uint i = 0; i < 32; i++) v[i] = k + i < n ? uintBitsToFloat(w[(row >> 2) + k + i]) : 0.0;
+    [[unroll]] for (uint i = 0; i < 32; i++) v[i] = k + i < n ? uintBitsToFloat(w[(row >> 2) + k + i]) : 0.0;
 }
 #elif TYPE == F16 || TYPE == BF16
 float value_of(uint h) { return TYPE == F16 ? half_of(h) : uintBitsToFloat(h << 16); }
@@ -42,13 +43,13 @@ float value_of(uint h) { return TYPE == F16 ? half_of(h) : uintBitsToFloat(h << 
 void unpack(uint row, uint k, uint n, out float v[32])
 {
     if (k + 32 <= n) {
-        for (uint i = 0; i < 16; i++) {
+        [[unroll]] for (uint i = 0; i < 16; i++) {
             uint pair = u32_at(row + 2 * k + 4 * i);
             v[2 * i] = value_of(pair & 0xffffu);
             v[2 * i + 1] = value_of(pair >> 16);
         }
     } else {
-        for (uint i = 0; i < 32; i++) v[i] = k + i < n ? value_of(u16_at(row + 2 * (k + i))) : 0.0;
+        [[unroll]] for (uint i = 0; i < 32; i++) v[i] = k + i < n ? value_of(u16_at(row + 2 * (k + i))) : 0.0;
     }
 }
 #elif TYPE == Q4_0 || TYPE == Q4_1
@@ -57,9 +58,9 @@ void unpack(uint row, uint k, uint n, out float v[32])
 {
     uint b = row + k / 32u * BYTES, q = b + (TYPE == Q4_0 ? 2u : 4u);
     float d = half_at(b), m = TYPE == Q4_0 ? 0.0 : half_at(b + 2);
-    for (uint i = 0; i < 4; i++) {
+    [[unroll]] for (uint i = 0; i < 4; i++) {
         uint word = u32_at(q + 4 * i);
-        for (uint j = 0; j < 4; j++) {
+        [[unroll]] for (uint j = 0; j < 4; j++) {
             uint byte = byte_of(word, j);
             v[4 * i + j] = TYPE == Q4_0 ? float(int(byte & 15u) - 8) * d : float(byte & 15u) * d + m;
             v[4 * i + j + 16] = TYPE == Q4_0 ? float(int(byte >> 4) - 8) * d : float(byte >> 4) * d + m;
@@ -72,9 +73,9 @@ void unpack(uint row, uint k, uint n, out float v[32])
 {
     uint b = row + k / 32u * BYTES, q = b + (TYPE == Q5_0 ? 2u : 4u), high = u32_at(q);
     float d = half_at(b), m = TYPE == Q5_0 ? -16.0 * d : half_at(b + 2);
-    for (uint i = 0; i < 4; i++) {
+    [[unroll]] for (uint i = 0; i < 4; i++) {
         uint word = u32_at(q + 4 + 4 * i);
-        for (uint j = 0; j < 4; j++) {
+        [[unroll]] for (uint j = 0; j < 4; j++) {
             uint byte = byte_of(word, j), at = 4 * i + j;
             uint lo = byte & 15u | (high >> at & 1u) << 4, hi = byte >> 4 | (high >> (at + 16) & 1u) << 4;
             v[at] = TYPE == Q5_0 ? float(int(lo) - 16) * d : float(lo) * d + m;
@@ -87,9 +88,9 @@ void unpack(uint row, uint k, uint n, out float v[32])
 {
     uint b = row + k / 32u * 34u;
     float d = half_at(b);
-    for (uint i = 0; i < 8; i++) {
+    [[unroll]] for (uint i = 0; i < 8; i++) {
         uint word = u32_at(b + 2 + 4 * i);
-        for (uint j = 0; j < 4; j++) v[4 * i + j] = float(signed_byte_of(word, j)) * d;
+        [[unroll]] for (uint j = 0; j < 4; j++) v[4 * i + j] = float(signed_byte_of(word, j)) * d;
     }
 }
 #elif TYPE == Q2_K
@@ -98,12 +99,12 @@ void unpack(uint row, uint k, uint n, out float v[32])
     uint b = row + k / 256u * 84u, g = k % 256u / 16u, q = b + 16 + g / 8u * 32u, shift = g % 8u;
     float d = half_at(b + 80), dmin = half_at(b + 82);
     uint scales = u16_at(b + g);
-    for (uint h = 0; h < 2; h++) {
+    [[unroll]] for (uint h = 0; h < 2; h++) {
         uint pair = scales >> 8 * h & 255u;
         float scale = d * float(pair & 15u), low = dmin * float(pair >> 4);
-        for (uint i = 0; i < 4; i++) {
+        [[unroll]] for (uint i = 0; i < 4; i++) {
             uint word = u32_at(q + 16 * h + 4 * i) >> shift;
-            for (uint j = 0; j < 4; j++) v[16 * h + 4 * i + j] = scale * float(byte_of(word, j) & 3u) - low;
+            [[unroll]] for (uint j = 0; j < 4; j++) v[16 * h + 4 * i + j] = scale * float(byte_of(word, j) & 3u) - low;
         }
     }
 }
@@ -118,11 +119,11 @@ void unpack(uint row, uint k, uint n, out float v[32])
 {
     uint b = row + k / 256u * 110u, g = k % 256u / 16u, q = b + 32 + g / 8u * 32u, shift = g % 8u, bit = g / 2u;
     float d = half_at(b + 108);
-    for (uint h = 0; h < 2; h++) {
+    [[unroll]] for (uint h = 0; h < 2; h++) {
         float scale = d * float(scale_at(b + 96, g + h));
-        for (uint i = 0; i < 4; i++) {
+        [[unroll]] for (uint i = 0; i < 4; i++) {
             uint word = u32_at(q + 16 * h + 4 * i) >> shift, high = u32_at(b + 16 * h + 4 * i) >> bit;
-            for (uint j = 0; j < 4; j++) {
+            [[unroll]] for (uint j = 0; j < 4; j++) {
                 uint value = byte_of(word, j) & 3u | (byte_of(high, j) & 1u) << 2;
                 v[16 * h + 4 * i + j] = scale * float(int(value) - 4);
             }
@@ -144,9 +145,9 @@ void unpack(uint row, uint k, uint n, out float v[32])
         mn = both >> 4 | u8_at(s + g) >> 6 << 4;
     }
     float scale = half_at(b) * float(sc), low = half_at(b + 2) * float(mn);
-    for (uint i = 0; i < 8; i++) {
+    [[unroll]] for (uint i = 0; i < 8; i++) {
         uint word = u32_at(q + 4 * i) >> shift, high = TYPE == Q5_K ? u32_at(b + 16 + 4 * i) >> g : 0u;
-        for (uint j = 0; j < 4; j++) v[4 * i + j] = scale * float(byte_of(word, j) & 15u | (byte_of(high, j) & 1u) << 4) - low;
+        [[unroll]] for (uint j = 0; j < 4; j++) v[4 * i + j] = scale * float(byte_of(word, j) & 15u | (byte_of(high, j) & 1u) << 4) - low;
     }
 }
 #elif TYPE == Q6_K
@@ -156,11 +157,11 @@ void unpack(uint row, uint k, uint n, out float v[32])
     uint ql = b + 64 * half_block + 32 * (t % 2u), qh = b + 128 + 32 * half_block, low = t / 2u * 4u, high = 2 * t;
     uint scales = u16_at(b + 192 + k % 256u / 16u);
     float d = half_at(b + 208);
-    for (uint h = 0; h < 2; h++) {
+    [[unroll]] for (uint h = 0; h < 2; h++) {
         float scale = d * float(signed_byte_of(scales, h));
-        for (uint i = 0; i < 4; i++) {
+        [[unroll]] for (uint i = 0; i < 4; i++) {
             uint lows = u32_at(ql + 16 * h + 4 * i) >> low, highs = u32_at(qh + 16 * h + 4 * i) >> high;
-            for (uint j = 0; j < 4; j++) {
+            [[unroll]] for (uint j = 0; j < 4; j++) {
                 uint value = byte_of(lows, j) & 15u | (byte_of(highs, j) & 3u) << 4;
                 v[16 * h + 4 * i + j] = scale * float(int(value) - 32);
             }

@@ -1,44 +1,65 @@
 /* LINEAR: a dispatch for each weight of the stack, writing its columns of the result. Weights are read as they lie in files. */
 #include "../kern.h"
 
-#define LANES_A_ROW 16
+enum {
+    ROWS = 4,                              /* of W that an invocation of linear_vec has */
+    FEW = 2,                               /* rows of x up to which linear_vec is used */
+    BN = 64                                /* rows of W of a workgroup of linear_mat */
+};
 
-/* The shader for weights of a type, or -1. */
-static int shader_of(mm__dtype t)
+typedef struct shaders { int vec, mat; } shaders;
+
+/* The shaders for weights of a type, or -1. */
+static shaders shaders_of(mm__dtype t)
 {
     switch (t) {
-    case MM__F32: return MM__VK_SHADER_linear_f32;
-    case MM__F16: return MM__VK_SHADER_linear_f16;
-    case MM__BF16: return MM__VK_SHADER_linear_bf16;
-    case MM__Q4_0: return MM__VK_SHADER_linear_q4_0;
-    case MM__Q4_1: return MM__VK_SHADER_linear_q4_1;
-    case MM__Q5_0: return MM__VK_SHADER_linear_q5_0;
-    case MM__Q5_1: return MM__VK_SHADER_linear_q5_1;
-    case MM__Q8_0: return MM__VK_SHADER_linear_q8_0;
-    case MM__Q2_K: return MM__VK_SHADER_linear_q2_k;
-    case MM__Q3_K: return MM__VK_SHADER_linear_q3_k;
-    case MM__Q4_K: return MM__VK_SHADER_linear_q4_k;
-    case MM__Q5_K: return MM__VK_SHADER_linear_q5_k;
-    case MM__Q6_K: return MM__VK_SHADER_linear_q6_k;
-    default: return -1;
+    case MM__F32: return (shaders){MM__VK_SHADER_linear_vec_f32, MM__VK_SHADER_linear_mat_f32};
+    case MM__F16: return (shaders){MM__VK_SHADER_linear_vec_f16, MM__VK_SHADER_linear_mat_f16};
+    case MM__BF16: return (shaders){MM__VK_SHADER_linear_vec_bf16, MM__VK_SHADER_linear_mat_bf16};
+    case MM__Q4_0: return (shaders){MM__VK_SHADER_linear_vec_q4_0, MM__VK_SHADER_linear_mat_q4_0};
+    case MM__Q4_1: return (shaders){MM__VK_SHADER_linear_vec_q4_1, MM__VK_SHADER_linear_mat_q4_1};
+    case MM__Q5_0: return (shaders){MM__VK_SHADER_linear_vec_q5_0, MM__VK_SHADER_linear_mat_q5_0};
+    case MM__Q5_1: return (shaders){MM__VK_SHADER_linear_vec_q5_1, MM__VK_SHADER_linear_mat_q5_1};
+    case MM__Q8_0: return (shaders){MM__VK_SHADER_linear_vec_q8_0, MM__VK_SHADER_linear_mat_q8_0};
+    case MM__Q2_K: return (shaders){MM__VK_SHADER_linear_vec_q2_k, MM__VK_SHADER_linear_mat_q2_k};
+    case MM__Q3_K: return (shaders){MM__VK_SHADER_linear_vec_q3_k, MM__VK_SHADER_linear_mat_q3_k};
+    case MM__Q4_K: return (shaders){MM__VK_SHADER_linear_vec_q4_k, MM__VK_SHADER_linear_mat_q4_k};
+    case MM__Q5_K: return (shaders){MM__VK_SHADER_linear_vec_q5_k, MM__VK_SHADER_linear_mat_q5_k};
+    case MM__Q6_K: return (shaders){MM__VK_SHADER_linear_vec_q6_k, MM__VK_SHADER_linear_mat_q6_k};
+    default: return (shaders){-1, -1};
     }
 }
 
 static bool accepts(const mm__vk_limits *l, const mm__call *c)
 {
     for (int i = 3; i < 6; i++)
-        if (mm__vk_has(c, i) && shader_of(c->in[i].dtype) < 0) return false;
+        if (mm__vk_has(c, i) && shaders_of(c->in[i].dtype).vec < 0) return false;
     return mm__vk_flat(&c->out, NULL) && mm__vk_flat(&c->in[0], NULL) && mm__vk_flat(&c->in[2], NULL);
 }
 
-/* Rows of weight i, of which the first makes column `column` of the result. */
+/* Invocations that go along a row of W in linear_vec: as many as leave few without work at its end. */
+static uint32_t share_of(int64_t k)
+{
+    const int64_t pieces = (k + 31) / 32;
+    uint32_t share = 16;
+    while (share > 4 && (pieces + share - 1) / share * share > pieces + pieces / 8) share /= 2;
+    return share;
+}
+
+/* Rows of x that a workgroup of linear_mat takes: as many as there are, up to 32, in steps its loops know. */
+static uint32_t tile_rows(int64_t t) { return t <= 8 ? 8 : t <= 16 ? 16 : 32; }
+
+/* Multiplies with weight i, whose first row makes column `column` of the result. */
 static mm_status multiply(mm__vk_recorder *r, const mm__call *c, int i, int64_t column, mm_error *err)
 {
     const mm__view *w = &c->in[i];
-    const int64_t t = mm__view_rows(&c->in[0]), k = mm__view_cols(w), n = w->shape.d[0], rows = MM__VK_LANES / LANES_A_ROW;
+    const int64_t t = mm__view_rows(&c->in[0]), k = mm__view_cols(w), n = w->shape.d[0];
+    const shaders shader = shaders_of(w->dtype);
+    const uint32_t bt = tile_rows(t), share = share_of(k), rows = MM__VK_LANES / share * ROWS;
     mm__vk_draft j;
-    mm__vk_begin(&j, (mm__vk_shader_id)shader_of(w->dtype), MM__VK_LANES);
-    mm__vk_spec(&j, 1, LANES_A_ROW);
+    if (t <= FEW) mm__vk_begin(&j, (mm__vk_shader_id)shader.vec, MM__VK_LANES);
+    else mm__vk_begin(&j, (mm__vk_shader_id)shader.mat, BN / 8 * (bt / 4));
+    mm__vk_spec(&j, 1, t <= FEW ? share : bt);
     mm__vk_flat_view(r, &j, &c->out);
     mm__vk_flat_view(r, &j, &c->in[0]);
     mm__vk_u32(&j, mm__vk_bind(r, &j, &c->in[1], NULL));
@@ -51,7 +72,8 @@ static mm_status multiply(mm__vk_recorder *r, const mm__call *c, int i, int64_t 
     mm__vk_u32(&j, n);
     mm__vk_u32(&j, k);
     mm__vk_u32(&j, column);
-    mm__vk_groups(r, &j, (n + rows - 1) / rows, (t + 3) / 4, 1);
+    if (t <= FEW) mm__vk_groups(r, &j, (n + rows - 1) / rows, t, 1);
+    else mm__vk_groups(r, &j, (n + BN - 1) / BN, (t + bt - 1) / bt, 1);
     return mm__vk_emit(r, &j, (double)t * (double)n * (double)k, err);
 }
 

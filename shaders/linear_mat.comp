@@ -1,0 +1,70 @@
+#version 450
+#extension GL_GOOGLE_include_directive : require
+#extension GL_EXT_control_flow_attributes : require
+#include "common.glsl"
+#include "act.glsl"
+layout(binding = 4) readonly buffer W { uint w[]; };
+#include "weights.glsl"
+// LINEAR for many rows of x. A workgroup computes a tile of BN rows of W by BT rows of x; along K it goes in steps of 32, for
+// which it unpacks its part of W and copies its part of x into shared memory, both with k as the slow axis. An invocation has
+// 8 x 4 sums in registers, fed by three loads of four from shared memory for 32 multiply-adds.
+
+layout(constant_id = 1) const uint BT = 32;
+const uint BN = 64, BK = 32, X_STRIDE = BT + 4; // the padding spreads a column over the banks of shared memory
+
+layout(binding = 0) writeonly buffer Out { float y[]; };
+layout(binding = 1) readonly buffer X { float x[]; };
+#include "linear.glsl"
+
+shared vec4 ws[BK * BN / 4];
+shared vec4 xs[BK * X_STRIDE / 4];
+
+void load_w(uint n0, uint k)
+{
+    float v[32];
+    for (uint n = gl_LocalInvocationID.x; n < BN; n += gl_WorkGroupSize.x) {
+        if (n0 + n < N) {
+            unpack(w_off + (n0 + n) * w_stride, k, K, v);
+        } else {
+            [[unroll]] for (uint i = 0; i < 32; i++) v[i] = 0.0;
+        }
+        [[unroll]] for (uint i = 0; i < 32; i++) ws[i * (BN / 4) + n / 4][n % 4] = v[i];
+    }
+}
+
+void load_x(uint t0, uint k)
+{
+    for (uint e = gl_LocalInvocationID.x; e < BT * BK; e += gl_WorkGroupSize.x) {
+        uint t = e / BK, i = e % BK;
+        xs[i * (X_STRIDE / 4) + t / 4][t % 4] = t0 + t < T && k + i < K ? x[x_off + (t0 + t) * x_stride + k + i] : 0.0;
+    }
+}
+
+void tile(uint n0, uint t0)
+{
+    uint n = gl_LocalInvocationID.x % (BN / 8) * 8, t = gl_LocalInvocationID.x / (BN / 8) * 4;
+    vec4 lo[4], hi[4]; // of row t + i: columns n to n + 3, and n + 4 to n + 7
+    [[unroll]] for (uint i = 0; i < 4; i++) lo[i] = hi[i] = vec4(0.0);
+    for (uint k = 0; k < K; k += BK) {
+        load_w(n0, k);
+        load_x(t0, k);
+        barrier();
+        for (uint i = 0; i < BK; i++) {
+            vec4 a = ws[i * (BN / 4) + n / 4], b = ws[i * (BN / 4) + n / 4 + 1], c = xs[i * (X_STRIDE / 4) + t / 4];
+            [[unroll]] for (uint j = 0; j < 4; j++) {
+                lo[j] += a * c[j];
+                hi[j] += b * c[j];
+            }
+        }
+        barrier();
+    }
+    [[unroll]] for (uint j = 0; j < 4; j++)
+        [[unroll]] for (uint i = 0; i < 8; i++)
+            if (n0 + n + i < N && t0 + t + j < T) put(n0 + n + i, t0 + t + j, i < 4 ? lo[j][i] : hi[j][i - 4]);
+}
+
+void main()
+{
+    for (uint t0 = gl_WorkGroupID.y * BT; t0 < T; t0 += gl_NumWorkGroups.y * BT)
+        for (uint n0 = gl_WorkGroupID.x * BN; n0 < N; n0 += gl_NumWorkGroups.x * BN) tile(n0, t0);
+}
