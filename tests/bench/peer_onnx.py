@@ -1,9 +1,12 @@
-"""peer_onnx.py KIND WIDTH LAYERS HEADS FFN SIZE PATCH THREADS FOLDER: ONNX Runtime on an encoder of a given shape.
+"""peer_onnx.py KIND WIDTH LAYERS HEADS FFN SIZE PATCH THREADS FOLDER: ONNX Runtime and OpenVINO on an encoder of a given shape.
 
 KIND vit: SIZE pixels in patches of PATCH. KIND whisper: SIZE positions after the second convolution (PATCH is ignored).
-Builds the graph with random weights as exporters write it (LayerNormalization, MatMul, Softmax, Erf), also quantised dynamically to INT8 by its
-own tool, keeps both files in FOLDER, prints "ready", and for each line on standard input runs each once and prints one JSON object of
-milliseconds. Needs onnx, onnxruntime, numpy."""
+Builds the graph with random weights as exporters write it (LayerNormalization, MatMul, Softmax, Erf) and keeps it in FOLDER, prints "ready", and
+for each line on standard input runs it once and prints one JSON object of milliseconds. The line says how:
+  f32        ONNX Runtime
+  int8       ONNX Runtime, quantised dynamically by its own tool
+  openvino   OpenVINO as it likes: BF16 where the processor has that
+Needs onnx, onnxruntime, numpy; openvino for the last."""
 import json
 import os
 import sys
@@ -87,36 +90,49 @@ def build(kind, width, layers, heads, ffn, size, patch):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), shape
 
 
-def session(path, threads):
+def onnxruntime_runner(path, threads):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda x: session.run(None, {"in": x})
+
+
+def openvino_runner(path, threads):
+    import openvino
+    model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"})
+    request = model.create_infer_request()
+    return lambda x: request.infer({0: x})
+
+
+def runner(how, path, threads):
+    if how == "openvino":
+        return openvino_runner(path, threads)
+    if how == "int8":
+        small = path.replace(".onnx", "-int8.onnx")
+        if not os.path.exists(small):
+            quantize_dynamic(path, small, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul"])
+        path = small
+    return onnxruntime_runner(path, threads)
 
 
 def main():
     kind, folder = sys.argv[1], sys.argv[9]
     width, layers, heads, ffn, size, patch, threads = map(int, sys.argv[2:9])
-    os.makedirs(folder, exist_ok=True)
-    stem = os.path.join(folder, "-".join(sys.argv[1:8]))
+    path = os.path.join(folder, "-".join(sys.argv[1:8]) + ".onnx")
     model, shape = build(kind, width, layers, heads, ffn, size, patch)
-    files = {"f32_ms": stem + ".onnx", "int8_ms": stem + "-int8.onnx"}
-    if not os.path.exists(files["f32_ms"]):
-        onnx.save(model, files["f32_ms"])
-    if not os.path.exists(files["int8_ms"]):
-        quantize_dynamic(files["f32_ms"], files["int8_ms"], weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul"])
-    sessions = {key: session(path, threads) for key, path in files.items()}
+    if not os.path.exists(path):
+        onnx.save(model, path)
     x = rng.standard_normal(shape, dtype=np.float32)
-    for s in sessions.values():
-        s.run(None, {"in": x})
+    runners = {}
     print("ready", flush=True)
-    for _ in sys.stdin:
-        took = {}
-        for key, s in sessions.items():
-            start = time.perf_counter()
-            s.run(None, {"in": x})
-            took[key] = 1e3 * (time.perf_counter() - start)
-        print(json.dumps(took), flush=True)
+    for how in map(str.strip, sys.stdin):
+        if how not in runners:
+            runners[how] = runner(how, path, threads)
+            runners[how](x)
+        start = time.perf_counter()
+        runners[how](x)
+        print(json.dumps({"encode_ms": 1e3 * (time.perf_counter() - start)}), flush=True)
 
 
 main()

@@ -95,22 +95,22 @@ class WhisperCli:
 
 
 class Served:
-    """A Python script that stays: it prints "ready", then answers each line with a JSON object."""
+    """A Python script that stays: it prints "ready", then answers each line with a JSON object of metrics."""
 
-    def __init__(self, name, command, rename):
-        self.name, self.command, self.rename, self.process = name, command, rename, None
+    def __init__(self, name, command, line=""):
+        self.name, self.command, self.line, self.process = name, command, line, None
 
     def run(self):
         if not self.process:
             self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             if self.process.stdout.readline().strip() != "ready":
                 sys.exit("bench: %s did not become ready; run it by hand: %s" % (self.name, " ".join(self.command)))
-        self.process.stdin.write("\n")
+        self.process.stdin.write(self.line + "\n")
         self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
+        answered = self.process.stdout.readline()
+        if not answered:
             sys.exit("bench: %s ended early; run it by hand: %s" % (self.name, " ".join(self.command)))
-        return self.rename(json.loads(line))
+        return {k: v for k, v in json.loads(answered).items() if k.endswith("_ms")}
 
     def close(self):
         if self.process:
@@ -118,12 +118,12 @@ class Served:
             self.process.wait()
 
 
-def onnx_encoder(python, shape, threads, folder, key):
-    """ONNX Runtime on an encoder; key: "f32_ms" or "int8_ms"."""
+def encoders(python, shape, threads, folder):
+    """{precision of ours: peers on an encoder of that shape}."""
     command = [python, os.path.join(HERE, "peer_onnx.py"), *map(str, shape), str(threads), folder]
-    return Served("onnxruntime " + key[:-3], command, lambda figures: {"encode_ms": figures[key]})
+    return {"fast": [Served("onnxruntime int8", command, "int8"), Served("openvino", command, "openvino")],
+            "exact": [Served("onnxruntime f32", command, "f32")]}
 
 
 def faster_whisper(python, model, recording, threads):
-    command = [python, os.path.join(HERE, "peer_faster_whisper.py"), model, recording, str(threads)]
-    return Served("faster-whisper int8", command, lambda figures: {"transcribe_ms": 1e3 * figures["seconds"]})
+    return Served("faster-whisper int8", [python, os.path.join(HERE, "peer_faster_whisper.py"), model, recording, str(threads)])

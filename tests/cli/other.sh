@@ -71,7 +71,7 @@ for command in "run $G/llama hello" "info $G/llama" "tokenize $G/llama hello" "e
 done
 bench() { "${PYTHON:-python3}" tests/bench/bench.py --mm "$MM" --kernels "$BUILD/bench_kernels" --reps 1 --baseline "$tmp/baseline" "$@" >"$tmp/out" 2>"$tmp/err"; status=$?; }
 bench --only kernels,models --match tiny --update --json "$tmp/bench.json"
-verdict "make bench compares two contestants" "$(grep -q 'mm exact .*decode_tps.* we are [0-9.]* x' "$tmp/out" || head -c 300 "$tmp/out" "$tmp/err")"
+verdict "make bench compares two contestants" "$(grep -q 'mm exact .*decode_tps.* mm: [0-9.]* x' "$tmp/out" || head -c 300 "$tmp/out" "$tmp/err")"
 bench --only kernels --match kv_write --update
 verdict "... and kernels with probes" "$(grep -q '^kv_write .*kv_write.*GB/s' "$tmp/out" || head -c 300 "$tmp/out" "$tmp/err")"
 verdict "... and keeps ratios" "$(grep -q 'kv_write / one thread' "$tmp/baseline" && grep -q 'tiny / mm exact / decode_tps' "$tmp/baseline" || cat "$tmp/baseline")"
