@@ -11,10 +11,12 @@
 #define MM__TEXT_TEMPLATE_IMPL_H
 
 #include "../base/limits.h"
+#include "../base/map.h"
 #include "template.h"
 
 #define MM__TMPL_MAX_FRAMES 400 /* nested evaluations of any kind */
 #define MM__TMPL_MAX_RANGE 65536
+#define MM__TMPL_MAX_NAMES 4096
 
 /* ---- arena ---- */
 typedef struct mm__arena {
@@ -137,6 +139,7 @@ struct mm__template {
 typedef struct tparser {
     mm__template *t;
     const ttoken *tok; /* current */
+    mm__map *seen;     /* name -> its number */
     int depth, loops;
     mm_status st;
     mm_error *err;

@@ -31,31 +31,35 @@ bool mm__tmpl_enter(tparser *p)
     return p->st == MM_OK;
 }
 
+static bool grow_names(mm__template *t)
+{
+    const size_t cap = t->cap_names ? t->cap_names * 2 : 64;
+    const char **names = mm__arena_get(&t->arena, cap * sizeof *names);
+    size_t *lens = mm__arena_get(&t->arena, cap * sizeof *lens);
+    if (!names || !lens) return false;
+    if (t->n_names) {
+        memcpy(names, t->names, t->n_names * sizeof *names);
+        memcpy(lens, t->name_lens, t->n_names * sizeof *lens);
+    }
+    t->names = names;
+    t->name_lens = lens;
+    t->cap_names = cap;
+    return true;
+}
+
 int mm__tmpl_intern(tparser *p, const char *s, size_t n)
 {
     mm__template *t = p->t;
+    uint64_t known;
     if (p->st != MM_OK) return -1;
-    for (size_t i = 0; i < t->n_names; i++)
-        if (t->name_lens[i] == n && memcmp(t->names[i], s, n) == 0) return (int)i;
-    if (t->n_names >= 4096) {
-        p->st = mm__fail(p->err, MM_E_LIMIT, "chat template: more than 4096 names");
+    if (mm__map_get(p->seen, s, n, &known)) return (int)known;
+    if (t->n_names >= MM__TMPL_MAX_NAMES) {
+        p->st = mm__fail(p->err, MM_E_LIMIT, "chat template: more than %d names", MM__TMPL_MAX_NAMES);
         return -1;
     }
-    if (t->n_names == t->cap_names) {
-        size_t cap = t->cap_names ? t->cap_names * 2 : 64;
-        const char **names = mm__arena_get(&t->arena, cap * sizeof *names);
-        size_t *lens = mm__arena_get(&t->arena, cap * sizeof *lens);
-        if (!names || !lens) {
-            p->st = mm__nomem(p->err, "chat template");
-            return -1;
-        }
-        if (t->n_names) {
-            memcpy(names, t->names, t->n_names * sizeof *names);
-            memcpy(lens, t->name_lens, t->n_names * sizeof *lens);
-        }
-        t->names = names;
-        t->name_lens = lens;
-        t->cap_names = cap;
+    if ((t->n_names == t->cap_names && !grow_names(t)) || !mm__map_put(p->seen, s, n, t->n_names, NULL)) {
+        p->st = mm__nomem(p->err, "chat template");
+        return -1;
     }
     t->names[t->n_names] = s;
     t->name_lens[t->n_names] = n;
@@ -302,6 +306,15 @@ done:
     return first;
 }
 
+static mm_status parse(mm__template *t, const ttoken *tokens, mm_error *err)
+{
+    tparser p = {.t = t, .tok = tokens, .err = err, .seen = mm__map_create(t->mem, 64)};
+    if (!p.seen) return mm__nomem(err, "chat template");
+    t->body = parse_body(&p, NULL);
+    mm__map_destroy(p.seen);
+    return p.st;
+}
+
 mm_status mm__template_compile(mm__mem *mem, const char *text, size_t len, mm__template **out, mm_error *err)
 {
     ttoken *tokens;
@@ -314,17 +327,10 @@ mm_status mm__template_compile(mm__mem *mem, const char *text, size_t len, mm__t
     t->mem = mem;
     t->arena = (mm__arena){.mem = mem, .limit = SIZE_MAX};
     st = mm__tmpl_lex(&t->arena, text, len, &tokens, &n, err);
-    if (st == MM_OK) {
-        tparser p = {.t = t, .tok = tokens, .err = err};
-        t->body = parse_body(&p, NULL);
-        st = p.st;
-    }
-    if (st != MM_OK) {
-        mm__template_free(t);
-        return st;
-    }
-    *out = t;
-    return MM_OK;
+    if (st == MM_OK) st = parse(t, tokens, err);
+    if (st == MM_OK) *out = t;
+    else mm__template_free(t);
+    return st;
 }
 
 void mm__template_free(mm__template *t)
