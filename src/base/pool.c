@@ -238,10 +238,20 @@ static mm_status run_on_host(mm__pool *pool, mm_error *err)
     return rc ? mm__fail_code(err, MM_E_DEVICE, rc, "the host's executor did not run the work (it returned %d)", (int)rc) : MM_OK;
 }
 
-mm_status mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg, const atomic_int *cancel, mm_error *err)
+/* False: it is somebody's turn already. */
+static bool take_free_turn(mm__pool *pool)
+{
+    mm__mutex_lock(&pool->door);
+    const bool is_free = !pool->busy && !pool->first;
+    if (is_free) pool->busy = true;
+    mm__mutex_unlock(&pool->door);
+    return is_free;
+}
+
+/* The caller has its turn, and gives it back. */
+static mm_status run_turn(mm__pool *pool, mm__pool_fn fn, void *arg, mm_error *err)
 {
     mm_status st = MM_OK;
-    if (!take_turn(pool, cancel)) return mm__fail(err, MM_E_CANCELLED, "cancelled while others were computing");
     pool->fn = fn;
     pool->arg = arg;
     if (pool->host.run) {
@@ -253,4 +263,15 @@ mm_status mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg, const atomic_i
     }
     end_turn(pool);
     return st;
+}
+
+mm_status mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg, const atomic_int *cancel, mm_error *err)
+{
+    if (!take_turn(pool, cancel)) return mm__fail(err, MM_E_CANCELLED, "cancelled while others were computing");
+    return run_turn(pool, fn, arg, err);
+}
+
+void mm__pool_run_or_alone(mm__pool *pool, mm__pool_fn fn, void *arg)
+{
+    if (!take_free_turn(pool) || run_turn(pool, fn, arg, NULL) != MM_OK) fn(arg, 0, 1);
 }

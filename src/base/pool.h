@@ -19,6 +19,9 @@ int mm__pool_size(const mm__pool *pool);
 /* MM_E_CANCELLED, and nothing ran, when *cancel (may be NULL) was set while others had their turn; it is looked at every
  * 10 ms. MM_E_DEVICE, and nothing ran: the host's threads refused. */
 mm_status mm__pool_run(mm__pool *pool, mm__pool_fn fn, void *arg, const atomic_int *cancel, mm_error *err);
+/* As mm__pool_run while nobody has a turn; otherwise, and when the host's threads refuse, fn(arg, 0, 1) on the caller alone:
+ * for work beside the computing, like loading, that must neither wait for it nor hold it up for long. Without barriers. */
+void mm__pool_run_or_alone(mm__pool *pool, mm__pool_fn fn, void *arg);
 void mm__pool_barrier(mm__pool *pool);
 
 #endif

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHUNK_BYTES (1u << 20) /* read at a time when the form changes */
+#define CHUNK_BYTES (1u << 20) /* read at a time when the form changes; small enough to stay in the cache */
 
 typedef struct cpu {
     mm__backend base;
@@ -38,8 +38,9 @@ static void tensor_free(mm__tensor *t)
     mm__free(mem, t);
 }
 
-/* A tensor with uninitialised data. */
-static mm_status tensor_new(mm__backend *b, mm__dtype type, const mm__shape *s, bool zero, const char *name, mm__tensor **out, mm_error *err)
+typedef enum data_kind { DATA_NONE, DATA_RAW, DATA_ZERO } data_kind;
+
+static mm_status tensor_new(mm__backend *b, mm__dtype type, const mm__shape *s, data_kind kind, const char *name, mm__tensor **out, mm_error *err)
 {
     size_t bytes;
     char str[96];
@@ -47,8 +48,9 @@ static mm_status tensor_new(mm__backend *b, mm__dtype type, const mm__shape *s, 
     if (s->n < 1 || !mm__tensor_bytes(type, s, &bytes) || bytes == 0)
         return mm__fail(err, MM_E_ARG, "%s: impossible shape %s", name, mm__shape_str(s, str));
     mm__tensor *t = mm__zalloc(b->mem, sizeof *t);
-    void *data = t ? (zero ? mm__zalloc(b->mem, bytes) : mm__alloc(b->mem, bytes)) : NULL;
-    if (!data) {
+    void *data = NULL;
+    if (t && kind != DATA_NONE) data = kind == DATA_ZERO ? mm__zalloc(b->mem, bytes) : mm__alloc(b->mem, bytes);
+    if (!t || (!data && kind != DATA_NONE)) {
         mm__free(b->mem, t);
         return mm__nomem(err, name);
     }
@@ -86,6 +88,69 @@ static mm_status read_f32(mm__backend *b, const mm__upload *u, size_t row_bytes,
     return s;
 }
 
+/* ---- weights of LINEAR ---- */
+
+typedef struct packing {
+    mm__linear_packed *packed;
+    const uint8_t *rows; /* of panel `first` on */
+    size_t panel_bytes;  /* of its rows */
+    int64_t first, n;
+} packing;
+
+static void pack_panels(void *arg, int ith, int nth)
+{
+    const packing *p = arg;
+    for (int64_t i = p->n * ith / nth; i < p->n * (ith + 1) / nth; i++)
+        mm__linear_pack_panel(p->packed, p->first + i, p->rows + (size_t)i * p->panel_bytes);
+}
+
+/* Fills `packed` from all rows, a chunk at a time: read by one thread, packed by all. Into `raw` when it is not NULL, where
+ * the rows stay. */
+static mm_status pack_rows(mm__backend *b, const mm__upload *u, size_t row_bytes, mm__linear_packed *packed, uint8_t *raw, mm_error *err)
+{
+    const int64_t rows = mm__shape_rows(&u->shape), panels = mm__linear_panels(packed);
+    packing p = {.packed = packed, .panel_bytes = row_bytes * MM__LINEAR_PANEL};
+    int64_t step = p.panel_bytes < CHUNK_BYTES ? (int64_t)(CHUNK_BYTES / p.panel_bytes) : 1;
+    if (step < mm__pool_size(self(b)->pool)) step = mm__pool_size(self(b)->pool);
+    if (step > panels) step = panels;
+    uint8_t *chunk = raw ? NULL : mm__alloc(b->mem, (size_t)step * p.panel_bytes);
+    if (!raw && !chunk) return mm__nomem(err, u->name);
+    mm_status s = MM_OK;
+    for (; p.first < panels; p.first += step) {
+        const int64_t row = p.first * MM__LINEAR_PANEL;
+        uint8_t *dst = raw ? raw + (size_t)row * row_bytes : chunk;
+        p.rows = dst;
+        p.n = panels - p.first < step ? panels - p.first : step;
+        s = u->read(u->ctx, row, rows - row < p.n * MM__LINEAR_PANEL ? rows - row : p.n * MM__LINEAR_PANEL, dst, err);
+        if (s < 0) break;
+        mm__pool_run_or_alone(self(b)->pool, pack_panels, &p);
+    }
+    mm__free(b->mem, chunk);
+    return s;
+}
+
+static mm_status upload_linear(mm__backend *b, const mm__upload *u, size_t row_bytes, mm__tensor **out, mm_error *err)
+{
+    mm__linear_packed *packed;
+    mm__tensor *t;
+    mm_status s = mm__linear_packed_new(b->mem, self(b)->isa, b->exact, u->dtype, &u->shape, &packed, err);
+    if (s < 0) return s;
+    s = tensor_new(b, u->dtype, &u->shape, packed && !(u->use & MM__USE_ROWS) ? DATA_NONE : DATA_RAW, u->name, &t, err);
+    if (s < 0) {
+        mm__free(b->mem, packed);
+        return s;
+    }
+    t->packed = packed;
+    s = packed ? pack_rows(b, u, row_bytes, packed, t->data, err) : read_raw(u, row_bytes, t->data, err);
+    if (packed) t->bytes = mm__linear_packed_bytes(packed) + (t->data ? t->bytes : 0);
+    if (s < 0) {
+        tensor_free(t);
+        return s;
+    }
+    *out = t;
+    return MM_OK;
+}
+
 static mm_status upload(mm__backend *b, const mm__upload *u, mm__tensor **out, mm_error *err)
 {
     const bool vector = u->use & MM__USE_VECTOR;
@@ -94,12 +159,11 @@ static mm_status upload(mm__backend *b, const mm__upload *u, mm__tensor **out, m
     *out = NULL;
     if (!mm__dtype_row_bytes(u->dtype, mm__shape_cols(&u->shape), &row_bytes) || row_bytes == 0)
         return mm__fail(err, MM_E_ARG, "%s: rows are no multiple of the block of %s", u->name, mm__dtype_info_of(u->dtype)->name);
-    mm_status s = tensor_new(b, vector ? MM__F32 : u->dtype, &u->shape, false, u->name, &t, err);
+    if ((u->use & MM__USE_LINEAR) && !vector && u->shape.n == 2 && mm__cpu_has_kernels(&self(b)->table, MM__OP_LINEAR))
+        return upload_linear(b, u, row_bytes, out, err);
+    mm_status s = tensor_new(b, vector ? MM__F32 : u->dtype, &u->shape, DATA_RAW, u->name, &t, err);
     if (s < 0) return s;
     s = vector ? read_f32(b, u, row_bytes, t->data, err) : read_raw(u, row_bytes, t->data, err);
-    const bool linear = (u->use & MM__USE_LINEAR) && !vector && t->shape.n == 2;
-    if (s >= 0 && linear && mm__cpu_has_kernels(&self(b)->table, MM__OP_LINEAR))
-        s = mm__linear_pack(b->mem, self(b)->isa, b->exact, t, u->use & MM__USE_ROWS, err);
     if (s < 0) {
         tensor_free(t);
         return s;
@@ -110,7 +174,7 @@ static mm_status upload(mm__backend *b, const mm__upload *u, mm__tensor **out, m
 
 static mm_status state(mm__backend *b, mm__dtype type, mm__shape s, mm__tensor **out, mm_error *err)
 {
-    return tensor_new(b, type, &s, true, "state", out, err);
+    return tensor_new(b, type, &s, DATA_ZERO, "state", out, err);
 }
 
 /* ---- work memory ---- */

@@ -282,6 +282,35 @@ static void unpacking_is_bit_exact(void **state)
     }
 }
 
+/* Panels packed one by one, backwards, are the panels of the whole. */
+static void panels_in_any_order(void **state)
+{
+    unsigned isa[4];
+    const unsigned best = isa[levels(isa) - 1];
+    if (best == MM__ISA_C) skip();
+    for (int i = 0; i < N_TYPES; i++) {
+        mm__tensor w = {.dtype = types[i], .shape = mm__shape2(75, 768)};
+        mm__linear_packed *p;
+        size_t bytes;
+        assert_true(mm__tensor_bytes(types[i], &w.shape, &bytes));
+        w.data = mm__alloc(mem, bytes);
+        fill(types[i], w.data, bytes);
+        assert_int_equal(mm__linear_packed_new(mem, best, false, types[i], &w.shape, &p, NULL), MM_OK);
+        if (!p) {
+            mm__free(mem, w.data);
+            continue;
+        }
+        assert_int_equal(mm__linear_panels(p), 5);
+        for (int64_t n = 4; n >= 0; n--) mm__linear_pack_panel(p, n, (const uint8_t *)w.data + (size_t)n * MM__LINEAR_PANEL * (bytes / 75));
+        assert_int_equal(mm__linear_pack(mem, best, false, &w, true, NULL), MM_OK);
+        assert_int_equal(mm__linear_packed_bytes(p), mm__linear_packed_bytes(w.packed));
+        assert_memory_equal(p->panels, ((const mm__linear_packed *)w.packed)->panels, 5 * p->panel_bytes);
+        mm__free(mem, p);
+        mm__linear_pack_free(mem, &w);
+        mm__free(mem, w.data);
+    }
+}
+
 static void packing(void **state)
 {
     unsigned isa[4];
@@ -327,7 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_exact),     cmocka_unit_test(every_type_fast), cmocka_unit_test(stacked_mixed_types),
         cmocka_unit_test(rows_are_independent), cmocka_unit_test(activations),     cmocka_unit_test(unpacking_is_bit_exact),
-        cmocka_unit_test(packing),
+        cmocka_unit_test(panels_in_any_order),  cmocka_unit_test(packing),
     };
     mem = mm__mem_create(NULL, 0);
     if (!mem) return 1;

@@ -54,6 +54,34 @@ static void runs_once_on_each(void **state)
     mm__mem_destroy(mem);
 }
 
+/* From within somebody's turn the work is done by whoever brings it; afterwards by all again. */
+typedef struct nested {
+    mm__pool *pool;
+    _Atomic int *now;
+} nested;
+
+static void count(void *arg, int ith, int nth) { atomic_fetch_add(((nested *)arg)->now, 1); }
+
+static void bring_more(void *arg, int ith, int nth)
+{
+    nested *n = arg;
+    if (ith == 0) mm__pool_run_or_alone(n->pool, count, n);
+}
+
+static void works_alone_beside_a_turn(void **state)
+{
+    mm__mem *mem = mm__mem_create(NULL, 0);
+    _Atomic int ran = 0;
+    nested n = {.now = &ran};
+    assert_int_equal(mm__pool_create(mem, 3, &n.pool, NULL), MM_OK);
+    assert_int_equal(mm__pool_run(n.pool, bring_more, &n, NULL, NULL), MM_OK);
+    assert_int_equal(atomic_load(&ran), 1);
+    mm__pool_run_or_alone(n.pool, count, &n);
+    assert_int_equal(atomic_load(&ran), 1 + 3);
+    mm__pool_destroy(n.pool);
+    mm__mem_destroy(mem);
+}
+
 static void barriers_hold(void **state)
 {
     mm__mem *mem = mm__mem_create(NULL, 0);
@@ -218,7 +246,7 @@ static void platform_is_sane(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(runs_once_on_each),  cmocka_unit_test(barriers_hold), cmocka_unit_test(sleepers_wake),
+        cmocka_unit_test(runs_once_on_each),  cmocka_unit_test(works_alone_beside_a_turn), cmocka_unit_test(barriers_hold), cmocka_unit_test(sleepers_wake),
         cmocka_unit_test(callers_take_turns), cmocka_unit_test(waiting_can_be_cancelled),
         cmocka_unit_test(pool_limits),   cmocka_unit_test(platform_is_sane),
     };

@@ -1,7 +1,7 @@
 /* LINEAR on the CPU: what the backend sees of it.
  *
  * Three arithmetics, chosen for each weight of a call by the form its tensor has:
- *   int8  a quantised weight packed by mm__linear_pack (fast mode, vector ISA): activations become int8 in groups of 32
+ *   int8  a quantised weight packed by mm__linear_pack (fast mode, vector ISA): activations become two planes of int8
  *   bf16  a float weight packed by mm__linear_pack (fast mode, AVX512BF16): activations become BF16
  *   f32   raw rows in any type: exact mode, and whatever is not packed
  * and two regimes: at most MM__LINEAR_FEW rows of x run without a meeting of the threads (every thread converts the few
@@ -25,10 +25,20 @@ extern const mm__kern mm__kern_linear_avx2, mm__kern_linear_few_avx2;
 extern const mm__kern mm__kern_linear_avx512, mm__kern_linear_few_avx512;
 extern const mm__kern mm__kern_linear_avx512bf16, mm__kern_linear_few_avx512bf16;
 
-/* May build t->packed from t->data (contiguous row-major rows, made by mm__alloc), for kernels of `isa` (MM__ISA_* bits
- * of the processor). When it does, t->data is freed and set to NULL unless `keep_raw`; t->bytes becomes what is held.
- * Does nothing, successfully, when raw rows are the best form (always in exact mode). Only failure: MM_E_NOMEM, tensor
- * unchanged. */
+#define MM__LINEAR_PANEL 16 /* rows of a weight that are packed together; the last panel may have fewer */
+
+/* The packed form of a weight of `type` and `shape` for kernels of `isa` (MM__ISA_* bits of the processor), its panels still
+ * to be filled; *out NULL: raw rows are the best form (always in exact mode). Only failure: MM_E_NOMEM. */
+typedef struct mm__linear_packed mm__linear_packed;
+mm_status mm__linear_packed_new(mm__mem *mem, unsigned isa, bool exact, mm__dtype type, const mm__shape *shape, mm__linear_packed **out,
+                                mm_error *err);
+int64_t mm__linear_panels(const mm__linear_packed *p);
+size_t mm__linear_packed_bytes(const mm__linear_packed *p);
+/* Fills one panel from its rows, contiguous in the type of the file. Panels may be filled in any order and on any threads. */
+void mm__linear_pack_panel(mm__linear_packed *p, int64_t panel, const void *rows);
+
+/* All of it on one thread: may build t->packed from t->data (contiguous row-major rows, made by mm__alloc). When it does,
+ * t->data is freed and set to NULL unless `keep_raw`; t->bytes becomes what is held. On failure the tensor is unchanged. */
 mm_status mm__linear_pack(mm__mem *mem, unsigned isa, bool exact, mm__tensor *t, bool keep_raw, mm_error *err);
 /* Frees t->packed; NULL allowed. */
 void mm__linear_pack_free(mm__mem *mem, mm__tensor *t);

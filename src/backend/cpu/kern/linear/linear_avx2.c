@@ -19,18 +19,11 @@ V_INLINE int32_t sum16(__m256i a, __m256i b)
     return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
 }
 
-V_INLINE float quantise32(const float *x, int8_t *high, int8_t *low, int32_t *first, int32_t *second)
+V_INLINE void quantise32(const float *x, float inverse, int8_t *high, int8_t *low, int32_t *first, int32_t *second)
 {
-    vf v[4], m = vf_zero();
     __m256i q[4], h[4], l[4];
     for (int i = 0; i < 4; i++) {
-        v[i] = vf_load(x + 8 * i);
-        m = vf_max(m, vf_abs(v[i]));
-    }
-    const float largest = vf_largest(m);
-    const vf inverse = vf_set(largest > 0 ? MM__LINEAR_Q_MAX / largest : 0);
-    for (int i = 0; i < 4; i++) {
-        q[i] = _mm256_cvtps_epi32(vf_mul(v[i], inverse));
+        q[i] = _mm256_cvtps_epi32(vf_mul(vf_load(x + 8 * i), vf_set(inverse)));
         h[i] = _mm256_srai_epi32(_mm256_add_epi32(q[i], _mm256_set1_epi32(64)), 7);
         l[i] = _mm256_sub_epi32(q[i], _mm256_slli_epi32(h[i], 7));
     }
@@ -38,7 +31,6 @@ V_INLINE float quantise32(const float *x, int8_t *high, int8_t *low, int32_t *fi
     store_bytes(l, low);
     *first = sum16(q[0], q[1]);
     *second = sum16(q[2], q[3]);
-    return largest / MM__LINEAR_Q_MAX;
 }
 
 #define F(type, bits, offset, scales)                                                                                  \

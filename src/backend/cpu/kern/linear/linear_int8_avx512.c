@@ -7,12 +7,9 @@ V_INLINE __m256i bytes(vi a, vi b) { return _mm256_inserti128_si256(_mm256_casts
 /* Sums of groups of eight signed bytes, each made unsigned by adding 128. */
 V_INLINE __m256i sums8(__m256i q) { return _mm256_sad_epu8(_mm256_xor_si256(q, _mm256_set1_epi8(-128)), _mm256_setzero_si256()); }
 
-V_INLINE float quantise32(const float *x, int8_t *high, int8_t *low, int32_t *first, int32_t *second)
+V_INLINE void quantise32(const float *x, float inverse, int8_t *high, int8_t *low, int32_t *first, int32_t *second)
 {
-    const vf a = vf_load(x), b = vf_load(x + 16);
-    const float largest = vf_largest(vf_max(vf_abs(a), vf_abs(b)));
-    const vf inverse = vf_set(largest > 0 ? MM__LINEAR_Q_MAX / largest : 0);
-    const vi qa = _mm512_cvtps_epi32(vf_mul(a, inverse)), qb = _mm512_cvtps_epi32(vf_mul(b, inverse));
+    const vi qa = _mm512_cvtps_epi32(vf_mul(vf_load(x), vf_set(inverse))), qb = _mm512_cvtps_epi32(vf_mul(vf_load(x + 16), vf_set(inverse)));
     const vi half = _mm512_set1_epi32(64);
     const vi ha = _mm512_srai_epi32(vi_add(qa, half), 7), hb = _mm512_srai_epi32(vi_add(qb, half), 7);
     const __m256i h = bytes(ha, hb), l = bytes(_mm512_sub_epi32(qa, vi_shl(ha, 7)), _mm512_sub_epi32(qb, vi_shl(hb, 7)));
@@ -22,7 +19,6 @@ V_INLINE float quantise32(const float *x, int8_t *high, int8_t *low, int32_t *fi
     _mm256_storeu_si256((__m256i *)(void *)low, l);
     *first = _mm_cvtsi128_si32(_mm256_castsi256_si128(halves)) - 16 * 128 * 129;
     *second = _mm_cvtsi128_si32(_mm256_extracti128_si256(halves, 1)) - 16 * 128 * 129;
-    return largest / MM__LINEAR_Q_MAX;
 }
 
 #define F(type, bits, offset, scales)                                                                                  \

@@ -18,8 +18,8 @@
  * starts from -(sum of activations) << offset.
  *
  * Activations, in tiles of up to `tile` rows of x stored column-major ("width" rows, padded with zero rows):
- *   int8: for each block of 32: int8 q[width][2][32] (high and low planes); float d[width]; int32 minus[width] = -sum q; float sum[width] =
- *         d * sum q; int32 minus_lo[width], minus_hi[width] of the two halves
+ *   int8: for each group of 8 blocks (the last one may have fewer): float d[width], the scale of its q; for each block of 32:
+ *         int8 q[width][2][32] (high and low planes); int32 minus[width] = -sum q, minus_lo[width], minus_hi[width] of its halves
  *   bf16: for each pair of columns, width x two BF16
  *   f32:  for each column, width floats */
 #ifndef MM__CPU_LINEAR_LAYOUT_H
@@ -27,9 +27,9 @@
 
 #include "linear.h"
 
-#define MM__LINEAR_PANEL 16
 #define MM__LINEAR_BLOCK 32
-#define MM__LINEAR_INT8_BYTES 84 /* of a row and a block in an int8 tile */
+#define MM__LINEAR_GROUP 8       /* blocks that share a scale in an int8 tile */
+#define MM__LINEAR_INT8_BYTES 76 /* of a row and a block in an int8 tile */
 #define MM__LINEAR_Q_MAX 16256.0f /* 127 * 128: largest quantised activation */
 #define MM__LINEAR_MAX_TILE 16
 
@@ -65,13 +65,16 @@ enum {
 
 typedef enum mm__linear_form { MM__FORM_F32, MM__FORM_INT8, MM__FORM_BF16, MM__N_FORM } mm__linear_form;
 
-typedef struct mm__linear_packed {
+struct mm__linear_packed {
     mm__linear_form form;
     mm__dtype from;       /* the type that was packed */
     int64_t n, k;
-    size_t panel_bytes;
+    size_t row_bytes;     /* of a row of that type */
+    size_t panel_bytes, bytes;
     uint8_t *panels;      /* 64-byte aligned, in the same allocation */
-} mm__linear_packed;
+    const struct mm__linear_isa *isa; /* what packs it */
+};
+_Static_assert(sizeof(struct mm__linear_packed) <= 64, "panels begin 64 bytes into the allocation");
 
 /* One arithmetic on one instruction set. `width` is always one of widths[], which rises and ends with `tile`. */
 typedef struct mm__linear_arith {

@@ -64,16 +64,18 @@ V_INLINE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
 V_INLINE vi vi_shl(vi a, int n) { return _mm256_slli_epi32(a, n); }
 V_INLINE vi vi_shr(vi a, int n) { return _mm256_srli_epi32(a, n); }
 V_INLINE vf vi_to_float(vi a) { return _mm256_cvtepi32_ps(a); }
-/* Codes up to 63: pairs stay below 2^15. */
-V_INLINE vi vi_dot(vi sum, vi codes, vi q)
+V_INLINE vi vi_dot_pairs(vi sum, vi codes, vi q)
 {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, q), _mm256_set1_epi16(1)));
 }
+/* sum + the four products of unsigned codes of each lane and the signed activations at q. Codes up to 63: pairs stay
+ * below 2^15. */
+V_INLINE vi vi_dot(vi sum, vi codes, const uint8_t *q) { return vi_dot_pairs(sum, codes, vi_set32(q)); }
 /* Codes up to 255 lose their offset of 128 first: |code - 128| times q with the sign moved over, pairs stay below 2^15. */
-V_INLINE vi vi_dot_bytes(vi sum, vi codes, vi q)
+V_INLINE vi vi_dot_bytes(vi sum, vi codes, const uint8_t *q)
 {
     const vi w = _mm256_xor_si256(codes, _mm256_set1_epi8(-128));
-    return vi_dot(sum, _mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
+    return vi_dot_pairs(sum, _mm256_abs_epi8(w), _mm256_sign_epi8(vi_set32(q), w));
 }
 
 V_INLINE vf vf_from_half(const uint8_t *p, int half) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 16 * half))); }

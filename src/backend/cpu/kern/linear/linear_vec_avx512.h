@@ -51,9 +51,14 @@ V_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 V_INLINE vi vi_shl(vi a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
 V_INLINE vi vi_shr(vi a, int n) { return _mm512_srli_epi32(a, (unsigned)n); }
 V_INLINE vf vi_to_float(vi a) { return _mm512_cvtepi32_ps(a); }
-/* sum + the four products of unsigned codes and signed activations of each lane */
-V_INLINE vi vi_dot(vi sum, vi codes, vi q) { return _mm512_dpbusd_epi32(sum, codes, q); }
-V_INLINE vi vi_dot_bytes(vi sum, vi codes, vi q) { return _mm512_dpbusd_epi32(sum, codes, q); }
+/* sum + the four products of unsigned codes of each lane and the signed activations at q. One instruction that broadcasts
+ * from memory, which the compiler does not make of the intrinsics: it would need a register more. */
+V_INLINE vi vi_dot(vi sum, vi codes, const uint8_t *q)
+{
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*(const int32_t *)(const void *)q));
+    return sum;
+}
+V_INLINE vi vi_dot_bytes(vi sum, vi codes, const uint8_t *q) { return vi_dot(sum, codes, q); }
 
 /* Scales of one half of a panel. */
 V_INLINE vf vf_from_half(const uint8_t *p, int half) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p)); }
