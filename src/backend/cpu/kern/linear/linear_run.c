@@ -3,13 +3,15 @@
  *
  * Unit of the multiplication: a panel of 16 output columns; panels of the stacked weights follow each other. A thread's
  * panels are walked once for each group of tiles whose activations stay in the L2 cache, so weights stream from memory
- * a few times and activations once. Raw rows are first turned into an F32 panel in the thread's scratch.
+ * a few times and activations once. Raw rows are first turned into F32 panels in the thread's scratch, as many as stay in
+ * that cache, which each tile meets one after the other.
  *
  * Scratch: the converted activations, one area for each form that the weights of the call need, shared by all threads
- * (many rows) or the thread's own (few rows); then, always the thread's own, an F32 panel and a piece of raw rows. */
+ * (many rows) or the thread's own (few rows); then, always the thread's own, F32 panels and a piece of raw rows. */
 #include "linear_layout.h"
 
-#define CACHE_BYTES (384 * 1024) /* of activations in L2 */
+#define CACHE_BYTES (384 * 1024) /* of activations in L2, or of F32 panels */
+#define MAX_PANELS 8             /* F32 panels that a tile meets in turn */
 #define MIN_GROUP 8              /* tiles: weights must not stream more often than once in this many tiles */
 #define PIECE 256                /* columns of raw rows unpacked at a time; a multiple of every block */
 
@@ -181,6 +183,24 @@ static void dot_panels(const plan *p, const segment *s, int64_t first, int64_t l
     }
 }
 
+static int64_t panels_at_once(const plan *p)
+{
+    const int64_t fit = (int64_t)(CACHE_BYTES / ((size_t)p->k * MM__LINEAR_PANEL * 4));
+    return fit < 1 ? 1 : fit < MAX_PANELS ? fit : MAX_PANELS;
+}
+
+/* Panels [first, last) of a segment with raw rows against many rows of x. */
+static void run_raw(const plan *p, const segment *s, int64_t first, int64_t last, const uint8_t *areas, float *own)
+{
+    const int64_t size = p->k * MM__LINEAR_PANEL, most = panels_at_once(p), tile = p->isa->arith[MM__FORM_F32].tile;
+    for (int64_t n; first < last; first += n) {
+        n = last - first < most ? last - first : most;
+        for (int64_t i = 0; i < n; i++) build_panel(p, s, (first + i) * MM__LINEAR_PANEL, own + i * size, own + most * size);
+        for (int64_t t = 0; t < p->t; t += tile)
+            for (int64_t i = 0; i < n; i++) multiply(p, s, first + i, own + i * size, t, t + tile < p->t ? t + tile : p->t, areas);
+    }
+}
+
 /* Panels [first, last) of one segment. */
 static void run_segment(const plan *p, const segment *s, int64_t first, int64_t last, const uint8_t *areas, float *own)
 {
@@ -189,11 +209,7 @@ static void run_segment(const plan *p, const segment *s, int64_t first, int64_t 
             dot_panels(p, s, first, last, own);
             return;
         }
-        float *pieces = own + p->k * MM__LINEAR_PANEL;
-        for (int64_t panel = first; panel < last; panel++) {
-            build_panel(p, s, panel * MM__LINEAR_PANEL, own, pieces);
-            multiply(p, s, panel, own, 0, p->t, areas);
-        }
+        run_raw(p, s, first, last, areas, own);
         return;
     }
     const mm__linear_arith *a = &p->isa->arith[s->form];
@@ -218,7 +234,7 @@ static void run_panels(const plan *p, int64_t begin, int64_t end, const uint8_t 
 static size_t own_bytes(const plan *p)
 {
     if (!raw(p)) return 0;
-    return p->few ? (size_t)p->k * 4 : ((size_t)p->k * MM__LINEAR_PANEL + MM__LINEAR_PANEL * PIECE) * 4;
+    return p->few ? (size_t)p->k * 4 : ((size_t)(p->k * panels_at_once(p)) * MM__LINEAR_PANEL + MM__LINEAR_PANEL * PIECE) * 4;
 }
 
 static int64_t units(const mm__call *c, int phase)
