@@ -294,7 +294,7 @@ static void panels_in_any_order(void **state)
         size_t bytes;
         assert_true(mm__tensor_bytes(types[i], &w.shape, &bytes));
         w.data = mm__alloc(mem, bytes);
-        fill(types[i], w.data, bytes);
+        random_weights(types[i], w.data, bytes, draw());
         assert_int_equal(mm__linear_packed_new(mem, best, false, types[i], &w.shape, &p, NULL), MM_OK);
         if (!p) {
             mm__free(mem, w.data);
