@@ -7,6 +7,9 @@
 #:                   (DEVICE=vulkan:0 on that device)
 #: make unit         builds the unit tests into build/t/
 #: make layers       checks which room includes what (tests/layers.txt)
+#: make fuzz         T=target SECONDS=60: looks for inputs that end a parser badly (clang with libFuzzer); make fuzz lists targets
+#: make fuzz-report  tests/fuzz/REPORT.md from the logs of all runs
+#: make corpus       200,000 damaged files against the built library, SAN=address,undefined too; CASES=n or all
 #: make bench        speed of kernels and models against the machine's limits: table, build/bench.json. REPS=1 is quick;
 #:                   ONLY=kernels,models,scaling,context and MATCH=text choose; PEER_LLAMA=folder PEER_WHISPER=folder
 #:                   PEER_PYTHON=program compare, interleaved (tests/bench/peers.sh makes them); MADE=folder adds models of
@@ -109,10 +112,13 @@ $(BUILD)/obj/%_avx2.o: ISA := $(AVX2)
 $(BUILD)/obj/%_avxvnni.o: ISA := -mavxvnni $(AVX2)
 $(BUILD)/obj/%_avx512.o: ISA := $(AVX512)
 $(BUILD)/obj/%_avx512bf16.o: ISA := -mavx512bf16 $(AVX512)
+# Kernels get sizes that were checked; instrumented by libFuzzer's compiler each takes minutes. `make corpus SAN=address,undefined`
+# runs them instrumented.
+build-fuzz/obj/src/backend/cpu/kern/%.o: PLAIN := -fno-sanitize=fuzzer-no-link,address,undefined
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags $(BUILD)/headers
 	@mkdir -p $(@D)
 	$(call say,CC  )
-	$(Q)$(CC) $(ALL_CFLAGS) $(ISA) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(ISA) $(PLAIN) -MMD -MP -c $< -o $@
 -include $(OBJ:.o=.d)
 
 # ---- shaders ------------------------------------------------------------------------------------------------------
@@ -222,6 +228,33 @@ $(BUILD)/fault_%: tests/fault/%.c $(wildcard tests/fault/*.h) include/libmm.h $(
 # This one stands between the library and the system.
 $(BUILD)/fault_reads: WRAP := $(addprefix -Wl$(comma)--wrap=,open fstat stat pread opendir readdir)
 
+# Targets of tests/fuzz: with libFuzzer for `make fuzz`, with replay.c for `make check`; corpus.c damages files by itself.
+FUZZ_HELPERS := tests/fuzz/replay.c tests/fuzz/corpus.c
+FUZZ_TARGETS := $(filter-out $(FUZZ_HELPERS),$(sort $(wildcard tests/fuzz/*.c)))
+REPLAY := $(FUZZ_TARGETS:tests/fuzz/%.c=$(BUILD)/replay_%)
+FUZZERS := $(FUZZ_TARGETS:tests/fuzz/%.c=$(BUILD)/fuzz_%)
+FUZZ_HEADERS := $(wildcard tests/fuzz/*.[hd]* tests/fault/*.h)
+$(REPLAY): $(BUILD)/replay_%: tests/fuzz/%.c tests/fuzz/replay.c
+$(FUZZERS): $(BUILD)/fuzz_%: tests/fuzz/%.c
+$(BUILD)/corpus: $(wildcard tests/fuzz/corpus.c)
+$(REPLAY) $(FUZZERS) $(BUILD)/corpus: $(FUZZ_HEADERS) $(BUILD)/libmm_all.a
+	$(call say,LINK)
+	$(Q)$(CC) $(TEST_CFLAGS) $(FUZZER) -Iinclude -o $@ $(filter %.c,$^) $(BUILD)/libmm_all.a -Wl,--as-needed $(LDLIBS)
+
+# The library as clang instruments it for libFuzzer, in a folder of its own; inputs that are found stay there too.
+FUZZ_DIR := build-fuzz
+SECONDS ?= 60
+.PHONY: fuzz fuzz-report corpus
+fuzz:
+	@test -n '$(T)' || { echo 'make fuzz T=target, one of: $(FUZZ_TARGETS:tests/fuzz/%.c=%)'; exit 2; }
+	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang SAN=fuzzer-no-link,address,undefined BUILD=$(FUZZ_DIR) FUZZER=-fsanitize=fuzzer $(FUZZ_DIR)/fuzz_$(T)
+	@tests/fuzz/run.sh '$(FUZZ_DIR)' '$(T)' '$(SECONDS)'
+fuzz-report:
+	@$(PYTHON) tests/fuzz/report.py $(FUZZ_DIR)
+CASES ?= 200000
+corpus: $(BUILD)/corpus
+	@$(if $(SAN),MM_TEST_SLOW=5) $(BUILD)/corpus -n $(CASES)
+
 # What the bindings are compared with: the header as C sees it, and the shared table run in C.
 BINDINGS := $(patsubst tests/bindings/%.c,$(BUILD)/bindings_%,$(wildcard tests/bindings/*.c))
 $(BUILD)/bindings_%: tests/bindings/%.c include/libmm.h $(STATIC) $(BUILD)/flags
@@ -238,7 +271,7 @@ layers:
 	@tests/layers.sh
 
 .PHONY: check test-programs
-test-programs: all unit $(GOLDEN) $(REAL) $(FAULT) $(BINDINGS) $(BENCH)
+test-programs: all unit $(GOLDEN) $(REAL) $(FAULT) $(REPLAY) $(BUILD)/corpus $(BINDINGS) $(BENCH)
 check:
 	@$(MAKE) --no-print-directory deps deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) test-programs

@@ -64,6 +64,15 @@ for source in tests/fault/*.c; do
     run "fault/$name" "$BUILD/fault_$name"
 done
 
+for source in tests/fuzz/*.c; do
+    name=$(basename "$source" .c)
+    case $name in
+    replay) ;;
+    corpus) run fuzz/corpus "$BUILD/corpus" -n 10000 ;;
+    *) run "fuzz/$name" "$BUILD/replay_$name" "$name" "tests/fuzz/corpus/$name" ;;
+    esac
+done
+
 for script in tests/cli/*.sh; do
     [ "$script" = tests/cli/lib.sh ] || run "cli/$(basename "$script" .sh)" bash "$script"
 done

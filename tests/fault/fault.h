@@ -201,7 +201,7 @@ static void __attribute__((unused)) refuse(long at, bool from_on)
     atomic_store(&mem_at, at);
 }
 
-static mm_engine *__attribute__((unused)) new_engine(uint32_t threads, uint64_t limit)
+static __attribute__((unused)) mm_engine *new_engine(uint32_t threads, uint64_t limit)
 {
     mm_engine_options o;
     mm_engine *e = NULL;
