@@ -247,6 +247,8 @@ SECONDS ?= 60
 .PHONY: fuzz fuzz-report corpus
 fuzz:
 	@test -n '$(T)' || { echo 'make fuzz T=target, one of: $(FUZZ_TARGETS:tests/fuzz/%.c=%)'; exit 2; }
+	@mkdir -p $(FUZZ_DIR); echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c -o $(FUZZ_DIR)/probe - || \
+	    { echo 'libFuzzer is needed, which comes with clang: the package libclang-rt-14-dev, or what your clang calls it'; exit 2; }
 	@$(MAKE) --no-print-directory -j$(JOBS) CC=clang SAN=fuzzer-no-link,address,undefined BUILD=$(FUZZ_DIR) FUZZER=-fsanitize=fuzzer $(FUZZ_DIR)/fuzz_$(T)
 	@tests/fuzz/run.sh '$(FUZZ_DIR)' '$(T)' '$(SECONDS)'
 fuzz-report:
