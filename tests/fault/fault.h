@@ -18,7 +18,9 @@
 #include <unistd.h>
 
 #define GOLDEN "tests/golden"
+#ifndef CASE_SECONDS
 #define CASE_SECONDS 20 /* what one case may take on a busy machine; times MM_TEST_SLOW, for sanitizers */
+#endif
 
 /* ---- counting and reporting ---- */
 
