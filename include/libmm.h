@@ -1,7 +1,7 @@
 /* libmm - multimodal models inside your own process.
  *
  * This header is the contract and the manual. Everything a host may rely on is written here; what is not here is private.
- * ABI.md beside it says what is promised for how long; libmm_experimental.h holds what is not promised yet.
+ * include/ABI.md of the source says what is promised for how long; libmm_experimental.h holds what is not promised yet.
  *
  * Nouns
  *   mm_engine   memory, log, files, threads, device.
@@ -371,9 +371,10 @@ MM_API mm_status mm_input_clear(mm_input *input, mm_error *err);
 /* The functions below append to the message being built; an input without mm_input_role() calls is one user message. Data
  * are copied, media decoded and checked at once. All are [handle] since 0.1; a failed one leaves the input as it was. */
 
-/* Text without NUL bytes. It may hold "<image>" and "<audio>": each takes the next medium of that kind of
- * the same message at that place; media without a place come first. Where the message has no medium left they are text, as are
- * special tokens that a text spells, except in raw sessions. MM_E_LIMIT */
+/* Text without NUL bytes. Bytes that are no UTF-8 become U+FFFD, or stay what they are where the tokenizer knows single bytes.
+ * The text may hold "<image>" and "<audio>": each takes the next medium of that kind of the same message at that place; media
+ * without a place come first. Where the message has no medium left they are text, as are special tokens that a text spells,
+ * except in raw sessions. MM_E_LIMIT */
 MM_API mm_status mm_input_text(mm_input *input, const char *text, size_t len, mm_error *err);
 /* Pixels in memory. MM_E_LIMIT */
 MM_API mm_status mm_input_image(mm_input *input, const mm_image *image, mm_error *err);
@@ -383,8 +384,8 @@ MM_API mm_status mm_input_image_file(mm_input *input, const char *path, mm_error
 MM_API mm_status mm_input_image_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);
 /* Samples in memory. MM_E_MEDIA: one is NaN or infinite; MM_E_LIMIT: too long */
 MM_API mm_status mm_input_audio(mm_input *input, const mm_audio *audio, mm_error *err);
-/* A WAV, FLAC, OGG or MP3 file; of one that was cut off, what there is is used, and the log told (of an MP3 file cut
- * between two frames only where the first of them states the length). MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
+/* A WAV, FLAC, OGG (Vorbis, Opus) or MP3 file; of one that was cut off, what there is is used, and the log told (of an MP3
+ * file cut between two frames only where the first of them states the length). MM_E_IO, MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_audio_file(mm_input *input, const char *path, mm_error *err);
 /* The bytes of such a file. MM_E_MEDIA, MM_E_LIMIT */
 MM_API mm_status mm_input_audio_encoded(mm_input *input, const void *bytes, size_t len, mm_error *err);

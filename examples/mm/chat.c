@@ -41,12 +41,24 @@ static mm_status ask(talk *t, const char *line, mm_error *err)
     return t->answered ? MM_OK : open_talk(t, err);
 }
 
-static void chat_line(talk *t, const char *line)
+/* The path in the rest of a line: without the blanks around it, and without the quotes that terminals put around a file that
+ * was dropped on them. */
+static const char *path_in(char *rest)
+{
+    rest += strspn(rest, " \t");
+    size_t len = strlen(rest);
+    while (len && strchr(" \t", rest[len - 1])) len--;
+    const bool quoted = len > 1 && strchr("'\"", rest[0]) && rest[len - 1] == rest[0];
+    rest[len - quoted] = 0;
+    return rest + quoted;
+}
+
+static void chat_line(talk *t, char *line)
 {
     mm_error err = {.size = sizeof err};
     mm_status st = MM_OK;
-    if (strncmp(line, "/image ", 7) == 0) st = mm_input_image_file(t->in, line + 7, &err);
-    else if (strncmp(line, "/audio ", 7) == 0) st = mm_input_audio_file(t->in, line + 7, &err);
+    if (strncmp(line, "/image ", 7) == 0) st = mm_input_image_file(t->in, path_in(line + 7), &err);
+    else if (strncmp(line, "/audio ", 7) == 0) st = mm_input_audio_file(t->in, path_in(line + 7), &err);
     else if (strcmp(line, "/reset") == 0) {
         st = mm_session_reset(t->h->session, &err);
         if (st == MM_OK) st = open_talk(t, &err);

@@ -193,7 +193,10 @@ char *info_text(const mm_model *m, const char *key)
     return buf;
 }
 
-/* The whole stream, NUL-terminated; NULL on failure. */
+#define TEXT_MAX ((size_t)1 << 28) /* bytes; a conversation may hold pictures */
+
+/* The whole stream, NUL-terminated. It ends early, for read_text() to refuse, behind a NUL byte and behind TEXT_MAX: a device
+ * or a pipe may have no end. NULL on failure. */
 static char *read_all(FILE *f, size_t *len)
 {
     size_t cap = 1 << 16;
@@ -201,6 +204,7 @@ static char *read_all(FILE *f, size_t *len)
     *len = 0;
     for (size_t n; buf && (n = fread(buf + *len, 1, cap - *len - 1, f)) > 0;) {
         *len += n;
+        if (*len > TEXT_MAX || memchr(buf + *len - n, 0, n)) break;
         if (cap - *len > 1) continue;
         char *grown = realloc(buf, cap *= 2);
         if (!grown) free(buf);
@@ -223,10 +227,9 @@ char *read_text(const char *path, size_t *len)
     const int reason = errno;
     if (f && path) fclose(f);
     if (!text) fprintf(stderr, "mm: %s: cannot be read: %s\n", name, strerror(reason ? reason : ENOMEM));
-    else if (memchr(text, 0, *len)) {
-        fprintf(stderr, "mm: %s: holds a NUL byte, so it is no text\n", name);
-        free(text);
-        text = NULL;
-    }
-    return text;
+    else if (memchr(text, 0, *len)) fprintf(stderr, "mm: %s: holds a NUL byte, so it is no text\n", name);
+    else if (*len > TEXT_MAX) fprintf(stderr, "mm: %s: is longer than %zu MiB; give a shorter text\n", name, TEXT_MAX >> 20);
+    else return text;
+    free(text);
+    return NULL;
 }

@@ -236,6 +236,13 @@ static mm_status not_finite(const mm__samples *s, const char *what, mm_error *er
                     (double)s->n / s->rate);
 }
 
+/* Whether the first packet of an Ogg file is the head of a codec that is read. It lies behind a page header of 27 bytes and
+ * one of lengths. */
+static bool ogg_is_read(const source *s)
+{
+    return s->len >= 36 && (memcmp(s->bytes + 28, "\1vorbis", 7) == 0 || memcmp(s->bytes + 28, "OpusHead", 8) == 0);
+}
+
 /* An open file of either decoder. */
 typedef struct reader {
     SNDFILE *file;
@@ -250,6 +257,8 @@ static mm_status open_file(reader *r, mm__mem *mem, source *src, int container, 
     SF_INFO info = {0};
     if (container == SF_FORMAT_MPEG) return mm__mp3_open(mem, src->bytes, (size_t)src->len, what, &r->mp3, &r->rate, &r->channels, err);
     r->file = sf_open_virtual(&io, SFM_READ, &info, src);
+    if (!r->file && container == SF_FORMAT_OGG && !ogg_is_read(src))
+        return mm__fail(err, MM_E_MEDIA, "%s: an OGG file whose sound is not Vorbis or Opus; convert it to one of these, or to WAV or FLAC", what);
     if (!r->file) return mm__fail(err, MM_E_MEDIA, "%s: damaged sound file: %s", what, sf_strerror(NULL));
     if (!format_agrees(info.format, container))
         return mm__fail(err, MM_E_MEDIA, "%s: sound format 0x%x is not read", what, (unsigned)info.format);

@@ -68,11 +68,31 @@ refuses "picture for a text model" 3 "small.png: .*llama takes no pictures, only
 refuses "an empty path of a picture" 1 "empty text is no path" run $G/llava hello --image ""
 refuses "missing recording" 1 "none.wav" transcribe $G/whisper "$tmp/none.wav"
 refuses "text as a recording" 1 "Makefile" transcribe $G/whisper Makefile
+"${PYTHON:-python3}" - "$tmp/flac.ogg" <<'PY'
+import struct, sys
+def page(flags, body):
+    head, crc = b"OggS\0" + bytes([flags]) + bytes(16), 0
+    for byte in head + bytes(4) + bytes([1, len(body)]) + body:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc >> 31 else 0)) & 0xFFFFFFFF
+    return head + struct.pack("<I", crc) + bytes([1, len(body)]) + body
+open(sys.argv[1], "wb").write(page(2, b"\x7fFLAC\1\0\0\1fLaC" + bytes(38)) + page(4, bytes(40)))
+PY
+refuses "a codec in OGG that is not read" 1 "flac.ogg: .*not Vorbis or Opus; convert" transcribe $G/whisper "$tmp/flac.ogg"
 refuses "sound for a picture model" 3 "speech_16k.wav: .*llava takes no sound" run $G/llava hello --audio $G/_inputs/speech_16k.wav
 refuses "transcribe with a text model" 3 "$G/llama: .*transcribe" transcribe $G/llama $G/_inputs/speech_16k.wav
 refuses "a conversation that is no JSON" 4 "broken.json: .*JSON" run $G/llama --messages "$tmp/broken.json"
 refuses "a directory as a text" 1 "$tmp/hf: .*directory" tokenize $G/llama --file "$tmp/hf"
 refuses "a text with a NUL byte" 1 "zero.gguf: .*NUL" tokenize $G/llama --file "$tmp/zero.gguf"
+# A text that never ends is not read into all of the memory. (A sanitizer needs more than that for itself.)
+(
+    [ -n "${SAN:-}" ] || ulimit -v 3000000
+    refuses "a device as a text" 1 "/dev/zero: .*NUL" tokenize $G/llama --file /dev/zero
+    refuses "... as a conversation" 1 "/dev/zero: .*NUL" run $G/llama --messages /dev/zero
+    refuses "a text without an end" 1 "is longer than 256 MiB" tokenize $G/llama --file <(yes)
+    exit $bad
+) || bad=1
 refuses "run with a model of vectors" 3 "$G/bert: .*cannot generate; use mm embed" run $G/bert hello
 refuses "embed with a text model" 3 "$G/llama: .*cannot embed; use mm run" embed $G/llama --text hello
 refuses "... score" 3 "$G/whisper: .*cannot score; use mm transcribe" score $G/whisper --image x --text y
