@@ -1,4 +1,4 @@
-/* Bytes to pixels: probe, decode within bounds, turn upright, hand over. JPEG goes to libjpeg-turbo, PNG, BMP and CMYK JPEG to stb_image.
+/* Bytes to pixels: probe, decode within bounds, turn upright, hand over. JPEG goes to libjpeg-turbo, PNG and BMP to stb_image.
  * Also the life of mm__pixels. Any thread. */
 #include "image.h"
 #include "jpeg.h"
@@ -49,7 +49,7 @@ void mm__pixels_free(mm__pixels *p)
 }
 
 /* What the largest single block of a decode can honestly be: the file itself while its pieces are joined, or the picture
- * in 16-bit RGBA with a filter byte a row and edges rounded up to JPEG's largest unit, with room for one doubling. */
+ * in 16-bit RGBA with a filter byte a row, with room for one doubling. */
 static size_t block_bound(const mm__probe *p, size_t len)
 {
     size_t w = (size_t)p->width + 64, h = (size_t)p->height + 64;
@@ -61,10 +61,7 @@ static mm_status decode_stored(mm__mem *mem, const mm__probe *p, const void *byt
                                mm_error *err)
 {
     mm__stb_result r;
-    if (strcmp(p->kind, "JPEG") == 0) {
-        const mm_status st = mm__jpeg_decode(mem, bytes, len, p->width, p->height, what, out, err);
-        if (st != MM_E_UNSUPPORTED) return st;
-    }
+    if (strcmp(p->kind, "JPEG") == 0) return mm__jpeg_decode(mem, bytes, len, p->width, p->height, what, out, err);
     if (!mm__stb_decode(mem, bytes, len, block_bound(p, len), &r)) {
         if (r.out_of_memory) return mm__nomem(err, what);
         return mm__fail(err, MM_E_MEDIA, "%s: damaged or unusual %s data; it cannot be decoded", what, p->kind);

@@ -1,5 +1,6 @@
 /* JPEG through libjpeg-turbo, the decoder the reference pipelines use: its IDCT and chroma interpolation differ from
- * stb_image's by up to a level, enough to turn a close choice of a token.
+ * other decoders' by up to a level, enough to turn a close choice of a token. Pictures in four inks become RGB as the pipelines
+ * make it: ink and black multiplied, the Adobe marker saying that inks are stored inverted.
  *
  * The library reports errors by calling back; the callback jumps out to the one setjmp below, so nothing that must be
  * released may be held in registers across it - everything sits in `decode`. Truncated files are refused; so are, by
@@ -19,6 +20,7 @@ typedef struct decode {
     jmp_buf failed;
     bool truncated;
     mm__pixels *pixels;
+    uint8_t *inks; /* one row of C, M, Y, K */
 } decode;
 
 static void on_error(j_common_ptr info)
@@ -36,18 +38,36 @@ static void ignore(j_common_ptr info)
 {
 }
 
+/* a * b / 255, rounded. */
+static uint8_t multiply(unsigned a, unsigned b)
+{
+    const unsigned t = a * b + 128;
+    return (uint8_t)((t + (t >> 8)) >> 8);
+}
+
+static void inks_to_rgb(const uint8_t *inks, size_t width, bool inverted, uint8_t *rgb)
+{
+    const unsigned flip = inverted ? 0 : 255;
+    for (size_t x = 0; x < width; x++, inks += 4, rgb += 3)
+        for (int c = 0; c < 3; c++) rgb[c] = multiply(inks[c] ^ flip, inks[3] ^ flip);
+}
+
 static mm_status read_rows(decode *d, mm__mem *mem, int32_t w, int32_t h, mm_error *err)
 {
     j_decompress_ptr info = &d->info;
     if (jpeg_read_header(info, TRUE) != JPEG_HEADER_OK) return MM_E_MEDIA;
-    if (info->num_components == 4) return MM_E_UNSUPPORTED;
-    info->out_color_space = info->num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    const bool inks = info->num_components == 4;
+    info->out_color_space = inks ? JCS_CMYK : info->num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
     jpeg_start_decompress(info);
     if (info->output_width != (JDIMENSION)w || info->output_height != (JDIMENSION)h) return MM_E_MEDIA;
-    mm_status st = mm__pixels_create(mem, w, h, info->output_components, &d->pixels, err);
+    const int32_t channels = inks ? 3 : info->output_components;
+    mm_status st = mm__pixels_create(mem, w, h, channels, &d->pixels, err);
+    if (st == MM_OK && inks && !(d->inks = mm__calloc(mem, (size_t)w, 4))) st = mm__nomem(err, "a picture");
     while (st == MM_OK && info->output_scanline < info->output_height) {
-        JSAMPROW row = d->pixels->data + (size_t)info->output_scanline * (size_t)w * (size_t)info->output_components;
+        uint8_t *to = d->pixels->data + (size_t)info->output_scanline * (size_t)w * (size_t)channels;
+        JSAMPROW row = inks ? d->inks : to;
         jpeg_read_scanlines(info, &row, 1);
+        if (inks) inks_to_rgb(d->inks, (size_t)w, info->saw_Adobe_marker, to);
     }
     if (st == MM_OK) jpeg_finish_decompress(info);
     return st == MM_OK && d->truncated ? MM_E_MEDIA : st;
@@ -75,6 +95,7 @@ mm_status mm__jpeg_decode(mm__mem *mem, const void *bytes, size_t len, int32_t w
     jpeg_destroy_decompress(&d->info);
     if (st == MM_OK) *out = d->pixels;
     else mm__pixels_free(d->pixels);
+    mm__free(mem, d->inks);
     mm__free(mem, d);
     return st == MM_E_MEDIA ? mm__fail(err, st, "%s: damaged or truncated JPEG data; it cannot be decoded", what) : st;
 }

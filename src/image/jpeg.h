@@ -4,8 +4,7 @@
 
 #include "image.h"
 
-/* Decodes a probed picture of w x h. MM_E_UNSUPPORTED without a message when the file has four colour components (CMYK),
- * which another decoder handles. */
+/* Decodes a probed picture of w x h: grey, or RGB. */
 mm_status mm__jpeg_decode(mm__mem *mem, const void *bytes, size_t len, int32_t w, int32_t h, const char *what, mm__pixels **out,
                           mm_error *err);
 

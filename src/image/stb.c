@@ -1,11 +1,11 @@
-/* stb_image, compiled once for PNG, JPEG and BMP.
+/* stb_image, compiled once for PNG and BMP.
  *
  * The system's copy predates several security fixes, so nothing reaches it that mm__image_probe has not walked. What is
  * left is contained here:
  *   - blocks come from the caller's mm__mem, through a thread-local pointer that lives for one call; the library keeps
  *     no other state (its failure strings, one of which is a shared static, are compiled out);
- *   - every block is zeroed, grown tails too: damaged files may make the decoder read what it never wrote (absent
- *     Huffman tables, zero match distances), and zeros are harmless and the same every time;
+ *   - every block is zeroed, grown tails too: damaged files may make the decoder read what it never wrote (zero
+ *     match distances), and zeros are harmless and the same every time;
  *   - a block larger than the caller's bound is refused: inflated data cannot outgrow the picture it belongs to;
  *   - blocks are listed, and what an error path forgets is released; a second release of one block does nothing;
  *   - its assertions are compiled out: they do not guard memory, and a library must not abort. */
@@ -68,7 +68,6 @@ static void stb_free(void *p)
 #define STBI_FREE(p) stb_free(p)
 #define STBI_ASSERT(x) ((void)0)
 #define STBI_ONLY_PNG
-#define STBI_ONLY_JPEG
 #define STBI_ONLY_BMP
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR

@@ -33,7 +33,7 @@ static void every_kind_equals_pillow(void **state)
             int v = px->data[j / 3 * (size_t)px->channels + (px->channels >= 3 ? j % 3 : 0)];
             worst = abs(v - want[j]) > worst ? abs(v - want[j]) : worst;
         }
-        if (worst > (names[i][0] == 'j' ? 4 : 0)) fail_msg("%s: off by %d", names[i], worst);
+        if (worst > (names[i][0] == 'j' ? 1 : 0)) fail_msg("%s: off by %d", names[i], worst);
         mm__pixels_free(px);
     }
     golden_close(&g);
