@@ -55,7 +55,7 @@ extern "C" {
 #endif
 
 #define MM_VERSION_MAJOR 0
-#define MM_VERSION_MINOR 1
+#define MM_VERSION_MINOR 2
 #define MM_VERSION_PATCH 0
 #define MM_VERSION ((MM_VERSION_MAJOR << 16) | (MM_VERSION_MINOR << 8) | MM_VERSION_PATCH)
 

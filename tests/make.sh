@@ -7,11 +7,12 @@ makefile=$PWD/Makefile
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 verdict() { if [ "$2" -eq 0 ]; then echo "ok make: $1"; else echo "FAIL make: $1"; cat "$tmp/log"; bad=1; fi; }
-# What the check itself was called with is not for this tree.
-mk() { env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -C "$tmp" -f "$makefile" --no-print-directory SAN= CFLAGS=-O1 "$@" >"$tmp/log" 2>&1; }
+# What the check itself was called with is not for this tree, which has no shaders either.
+mk() { env -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES make -C "$tmp" -f "$makefile" --no-print-directory SAN= VULKAN= CFLAGS=-O1 "$@" >"$tmp/log" 2>&1; }
 has() { nm "$tmp/$1" 2>>"$tmp/log" | grep -q " T $2\$"; }
 
-mkdir -p "$tmp/include" "$tmp/src/room"
+mkdir -p "$tmp/include" "$tmp/src/room" "$tmp/src/backend/vulkan"
+touch "$tmp/src/backend/vulkan/absent.c"
 cp include/libmm.h "$tmp/include"
 for name in stays goes; do
     echo "__attribute__((visibility(\"default\"))) int mm_$name(void); int mm_$name(void) { return 1; }" >"$tmp/src/room/$name.c"

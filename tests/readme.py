@@ -77,7 +77,7 @@ def run_bindings(text):
         with open(folder + "/main.go", "w") as to:
             to.write(GO % lines)
         with open(folder + "/go.mod", "w") as to:
-            to.write("module readme\ngo 1.19\nrequire libmm v0.1.0\nreplace libmm => %s/bindings/go\n" % ROOT)
+            to.write("module readme\ngo 1.19\nrequire libmm v0.2.0\nreplace libmm => %s/bindings/go\n" % ROOT)
         build = subprocess.run([go, "build", "-tags", "libmm_tree", "-o", "readme"], cwd=folder, capture_output=True, text=True,
                                env=dict(os.environ, GOFLAGS="-mod=mod", GOPROXY="off", GOTOOLCHAIN="local"))
         verdict("its Go lines compile", build.stderr)

@@ -20,7 +20,7 @@
 // The package uses cgo and asks pkg-config for libmm. In the source tree, `-tags libmm_tree` takes the library from lib/
 // and the header from include/ instead. The module is called libmm, without a host, because it is used from a folder:
 //
-//	require libmm v0.1.0
+//	require libmm v0.2.0
 //	replace libmm => /path/to/libmm/bindings/go
 //
 // # Contexts

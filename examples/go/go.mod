@@ -2,6 +2,6 @@ module examples
 
 go 1.19
 
-require libmm v0.1.0
+require libmm v0.2.0
 
 replace libmm => ../../bindings/go

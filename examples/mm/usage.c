@@ -43,7 +43,7 @@ void usage(FILE *to)
           "\n"
           "common: --threads N (default: the physical cores)  --device NAME (mm devices)  --precision fast|exact (default fast)\n"
           "        --dump STAGE=FILE.safetensors  -v (say more)\n"
-          "exit status: 0 ok, 1 run-time error, 2 usage, 3 unsupported model, 4 damaged file\n",
+          "exit status: 0 ok, 1 run-time error, 2 usage, 3 unsupported model, 4 damaged model file\n",
           to);
 }
 

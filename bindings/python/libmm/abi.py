@@ -16,7 +16,7 @@ from ctypes import (CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_double, c
 # ---- constants ----
 
 MM_VERSION_MAJOR = 0
-MM_VERSION_MINOR = 1
+MM_VERSION_MINOR = 2
 MM_VERSION_PATCH = 0
 MM_VERSION = MM_VERSION_MAJOR << 16 | MM_VERSION_MINOR << 8 | MM_VERSION_PATCH
 

@@ -226,7 +226,7 @@ def _engine_again(options: dict[str, Any]) -> Engine:
 
 
 def version() -> str:
-    """Version of the library that runs: "0.1.0"."""
+    """Version of the library that runs: "0.2.0"."""
     v = lib.mm_version()
     return "%d.%d.%d" % (v >> 16, v >> 8 & 255, v & 255)
 
