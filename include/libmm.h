@@ -267,6 +267,8 @@ MM_API mm_status mm_engine_set(mm_engine *engine, const char *key, const char *v
 /* Facts about an engine, by key, as text:
  *   "device" "isa" "threads" "precision" ("fast", "exact") "memory_bytes" "memory_peak" "memory_limit" "keys"
  *   "limits" (since 0.2: of each limit a line: key, value, default, most, what it counts, with tabs between them)
+ *   "counts" (since 0.2: of each thing that a device counts from the engine's creation on, such as its dispatches, a line:
+ *            key, value, what it counts, with tabs between them; empty on the processor)
  * MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_engine_info(const mm_engine *engine, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
@@ -301,7 +303,8 @@ MM_API void mm_model_release(mm_model *model);
  *   "name" "assembly" "format" "modalities_in" "modalities_out" "tasks" "context" "vocab" "parameters"
  *   "weights_bytes" "kv_bytes_per_token" "parts" "dtypes" "chat_template" "chat_template_sha256" "prompt_layout"
  *   "placeholder" "sample_rate" "fingerprint" (what a saved session checks) "tensors" (one line each: name, dtype, shape,
- *   bytes) "summary" (the whole as JSON) "keys"
+ *   bytes) "layers" (since 0.2: of the decoder; of a model without one, of its first encoder) "summary" (the whole as JSON)
+ *   "keys"
  *   "plan:N" (JSON memory plan, in bytes, computed without taking the memory, for a session of N positions, 0: all the
  *            model was made for: weights; kv and cross, the caches; encoder_arena and decoder_arena, work memory; total.
  *            It holds for a full context with one picture or window of sound and plain options; decoded media, the

@@ -60,6 +60,7 @@ static const option table[] = {
     {"--gen", WHOLE, BENCH, AT(n_gen), 1, 1 << 24, 0},
     {"--reps", WHOLE, BENCH, AT(reps), 1, 10000, 0},
     {"--encode", FLAG, BENCH, AT(encode), 0, 0, 0},
+    {"--counts", FLAG, BENCH, AT(counts), 0, 0, 0},
     {"--synthetic", TEXT, BENCH, AT(synthetic), 0, 0, 0},
     {"--keep", TEXT, BENCH, AT(keep), 0, 0, 0},
     {"--threads", WHOLE, ON_MODEL, AT(threads), 0, 1024, 0},

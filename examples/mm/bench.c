@@ -30,11 +30,12 @@ static double stat(const mm_session *s, const char *key)
     return v;
 }
 
-static mm_status drain(mm_session *s, mm_error *err)
+static mm_status drain(const host *h, mm_error *err)
 {
     mm_event e = {.size = sizeof e};
     mm_status st;
-    while ((st = mm_session_next(s, &e, err)) == MM_OK) {}
+    while ((st = mm_session_next(h->session, &e, err)) == MM_OK) counts_event(h);
+    counts_end(h);
     return st == MM_END ? MM_OK : st;
 }
 
@@ -56,8 +57,9 @@ static mm_status generate(host *h, uint32_t n, uint32_t vocab, mm_error *err)
     mm_status st = mm_session_reset(h->session, err);
     if (st == MM_OK) st = mm_input_create(h->engine, &in, err);
     if (st == MM_OK) st = put_ids(in, n, vocab, err);
+    counts_begin(h);
     if (st == MM_OK) st = mm_session_feed(h->session, in, err);
-    if (st == MM_OK) st = drain(h->session, err);
+    if (st == MM_OK) st = drain(h, err);
     mm_input_release(in);
     return st;
 }
@@ -92,9 +94,10 @@ static mm_status encode(host *h, const char *takes, uint32_t seed, mm_error *err
     if (st == MM_OK && image) st = put_picture(in, seed, err);
     if (st == MM_OK && pcm) st = mm_input_audio(in, &au, err);
     if (st == MM_OK && text && !sound) st = image ? mm_input_text(in, "a", 1, err) : mm_input_text(in, sentence, sizeof sentence - 1, err);
+    counts_begin(h);
     const double start = now_ms();
     if (st == MM_OK) st = mm_session_feed(h->session, in, err);
-    if (st == MM_OK) st = drain(h->session, err);
+    if (st == MM_OK) st = drain(h, err);
     vectors_ms = now_ms() - start;
     mm_input_release(in);
     free(pcm);
@@ -198,12 +201,14 @@ static void print(const host *h, const options *o, const figures *f)
     print_figure(json, "encode_ms", "encode", f->encode, "ms");
     print_figure(json, "first_token_ms", "picture to first token", f->first, "ms");
     print_figure(json, "first_token_again_ms", "same picture again", f->again, "ms");
+    if (json) counts_print(h, true);
     print_figure(json, "load_ms", "load", h->load_ms, "ms");
     print_figure(json, "peak_mb", "peak", (double)u.ru_maxrss / 1024, "MiB");
     if (json)
         printf("\"threads\":%u,\"precision\":\"%s\",\"arena_mb\":%.2f,\"kv_mb\":%.2f}\n", (unsigned)o->threads, precision,
                stat(h->session, "arena_bytes") / 1048576, stat(h->session, "kv_bytes") / 1048576);
     else printf("(%s)\n", precision);
+    if (!json) counts_print(h, false);
 }
 
 /* Positions the model was made for; 0: it does not say. */
@@ -277,6 +282,7 @@ int cmd_bench(const options *given)
     }
     if (!o.threads) o.threads = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
     if (!status) status = host_open(&h, &o);
+    if (!status && o.counts && (status = counts_open(&h)) != 0) host_close(&h);
     if (!status) {
         o.json = false;
         o.raw = o.ignore_eos = true;

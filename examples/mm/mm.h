@@ -21,7 +21,7 @@ typedef struct options {
     list stops, dumps;
     const char *system, *messages, *language, *file, *device, *force_ids, *decoder_prompt, *synthetic, *keep;
     const mm_files *files;    /* of a synthetic model; NULL: the system's */
-    bool raw, json, ignore_eos, translate, srt, vtt, special, tensors, encode, verbose, truncate;
+    bool raw, json, ignore_eos, translate, srt, vtt, special, tensors, encode, counts, verbose, truncate;
     mm_session_options session;
     uint32_t threads, n_prompt, n_gen, reps;
     int precision;
@@ -61,6 +61,13 @@ void json_string(FILE *to, const char *s, size_t n);
 void json_floats(FILE *to, const float *v, size_t n);
 void json_ids(FILE *to, const int32_t *v, size_t n);
 void json_event(FILE *to, mm_session *s, const mm_event *e); /* one line */
+
+/* counts.c: what a device counts during one answer */
+int counts_open(const host *h);                        /* without it nothing is counted; 0 or an exit status */
+void counts_begin(const host *h);                      /* before the answer */
+void counts_event(const host *h);                      /* after each event */
+void counts_end(const host *h);                        /* after it */
+void counts_print(const host *h, bool json);           /* of the last answer; JSON: a member and a comma */
 
 /* dump.c: collects watched stages and writes them when the command ends */
 int dump_watch(mm_session *s, const options *o);

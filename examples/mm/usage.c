@@ -36,6 +36,7 @@ void usage(FILE *to)
           "  bench MODEL               speed, load time and memory [--json]\n"
           "      --prompt N  --gen N  --reps N tokens, tokens, repetitions (defaults 512 64 3)\n"
           "      --encode                      time the encoder of a model that generates, too\n"
+          "      --counts                      what a device counts, to the first event and for each token\n"
           "      --synthetic NAME [--keep FOLDER]\n"
           "                                    instead of MODEL: random weights of a real one's shape (? lists them), in memory\n"
           "                                    or as files in FOLDER\n"

@@ -77,6 +77,15 @@ static mm_status write_context(const mm_model *m, mm__buf *b, mm_error *err)
     return MM_OK;
 }
 
+/* Of the decoder; of a model without one, of its first encoder. */
+static mm_status write_layers(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    const mm__assembly *a = m->assembly;
+    const mm__encoder *e = a->vision ? a->vision : a->text;
+    mm__buf_printf(b, "%d", a->decoder ? a->decoder->info.n_layer : e ? e->info.n_layer : 0);
+    return MM_OK;
+}
+
 static mm_status write_vocab(const mm_model *m, mm__buf *b, mm_error *err)
 {
     mm__buf_printf(b, "%zu", m->assembly->tokenizer ? mm__tokenizer_size(m->assembly->tokenizer) : 0);
@@ -225,6 +234,7 @@ static const struct info_key {
     {"modalities_out", write_out, false},  {"tasks", write_tasks, false},
     {"parts", write_parts, false},         {"context", write_context, true},
     {"vocab", write_vocab, true},          {"parameters", write_parameters, true},
+    {"layers", write_layers, true},
     {"weights_bytes", write_weights_bytes, true}, {"kv_bytes_per_token", write_kv, true},
     {"dtypes", write_dtypes, false},       {"prompt_layout", write_layout, false},
     {"placeholder", write_placeholder, false}, {"sample_rate", write_rate, true},
@@ -298,9 +308,15 @@ static void write_limits(const mm_engine *e, mm__buf *b)
     }
 }
 
+static void write_counts(mm__backend *k, mm__buf *b)
+{
+    mm__count c;
+    for (unsigned i = 0; k->ops->counts && k->ops->counts(k, i, &c); i++) mm__buf_printf(b, "%s\t%" PRIu64 "\t%s\n", c.key, c.n, c.what);
+}
+
 static mm_status write_engine_key(const mm_engine *e, const char *key, mm__buf *b, mm_error *err)
 {
-    const mm__backend *k = e->backend;
+    mm__backend *k = e->backend;
     if (strcmp(key, "device") == 0) mm__buf_puts(b, k->ops->name);
     else if (strcmp(key, "isa") == 0) mm__buf_puts(b, k->isa);
     else if (strcmp(key, "threads") == 0) mm__buf_printf(b, "%d", k->threads);
@@ -309,7 +325,8 @@ static mm_status write_engine_key(const mm_engine *e, const char *key, mm__buf *
     else if (strcmp(key, "memory_peak") == 0) mm__buf_printf(b, "%" PRIu64, mm__mem_peak(e->mem));
     else if (strcmp(key, "memory_limit") == 0) mm__buf_printf(b, "%" PRIu64, mm__limit(e->mem, MM__LIMIT_MEMORY));
     else if (strcmp(key, "limits") == 0) write_limits(e, b);
-    else if (strcmp(key, "keys") == 0) mm__buf_puts(b, "device isa threads precision memory_bytes memory_peak memory_limit limits keys");
+    else if (strcmp(key, "counts") == 0) write_counts(k, b);
+    else if (strcmp(key, "keys") == 0) mm__buf_puts(b, "device isa threads precision memory_bytes memory_peak memory_limit limits counts keys");
     else return mm__fail(err, MM_E_KEY, "\"%s\" is no engine key; \"keys\" lists them", key);
     return MM_OK;
 }

@@ -43,6 +43,11 @@ typedef struct mm__arena {
     size_t bytes;
 } mm__arena;
 
+typedef struct mm__count {
+    const char *key, *what;   /* static */
+    uint64_t n;
+} mm__count;
+
 typedef struct mm__backend_ops {
     const char *name;
     void (*destroy)(mm__backend *b);
@@ -63,6 +68,8 @@ typedef struct mm__backend_ops {
     mm_status (*read)(mm__backend *b, const void *device, void *host, size_t bytes, mm_error *err);
     /* One line: name, what it runs on. */
     void (*describe)(mm__backend *b, char *buf, size_t cap);
+    /* What it has counted since it was made; false past the last. NULL: it counts nothing. Any thread. */
+    bool (*counts)(mm__backend *b, unsigned i, mm__count *out);
 } mm__backend_ops;
 
 struct mm__backend {

@@ -45,6 +45,6 @@ mm_status mm__vulkan_fallback(mm__vulkan *v, const mm__call *c, const atomic_int
     if (s >= 0 && !mm__vk_find(&v->memory, c->out.data, &to)) s = mm__fail(err, MM_E_INTERNAL, "a result lies outside the device's memory");
     if (s >= 0) s = mm__vk_put(&v->stream, &to, copy.out.data, mm__vk_extent(&c->out), err);
     for (int i = 0; i <= MM__MAX_IN; i++) mm__free(v->base.mem, blocks[i]);
-    atomic_fetch_add(&v->fallbacks, 1);
+    mm__vk_count_up(&v->stream, MM__VK_FALLBACKS, 1);
     return s;
 }

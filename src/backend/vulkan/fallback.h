@@ -13,7 +13,6 @@ typedef struct mm__vulkan {
     mm__vk_piece *nothing;     /* zeros */
     mm__backend *host;         /* runs what no shader does */
     atomic_uint reported;      /* operators whose fall-back was logged, a bit each */
-    atomic_uint fallbacks;     /* calls that ran on the processor */
 } mm__vulkan;
 _Static_assert(MM__N_OP <= 32, "operators fit the bits of a word");
 

@@ -125,7 +125,7 @@ static mm_status submit(mm__vk_stream *s, mm_error *err)
     if (st < 0) return st;
     slot->running = true;
     slot->submitted_at = mm__os_now();
-    s->submissions++;
+    mm__vk_count_up(s, MM__VK_SUBMISSIONS, 1);
     s->at ^= 1;
     return MM_OK;
 }
@@ -133,6 +133,7 @@ static mm_status submit(mm__vk_stream *s, mm_error *err)
 mm_status mm__vk_finish(mm__vk_stream *s, mm_error *err)
 {
     mm_status st = submit(s, err);
+    if (s->slots[0].running || s->slots[1].running) mm__vk_count_up(s, MM__VK_WAITS, 1);
     for (int i = 0; i < 2; i++) {
         const mm_status waited = wait_slot(s, &s->slots[s->at ^ i], st < 0 ? NULL : err);
         if (st >= 0) st = waited;
@@ -175,6 +176,16 @@ static void fill_set(const mm__vk_stream *s, VkDescriptorSet set, const mm__vk_j
     s->device->api.UpdateDescriptorSets(s->device->device, 1, &w, 0, NULL);
 }
 
+static void count(mm__vk_stream *s, const mm__vk_job *job)
+{
+    double bytes = 0.0;
+    for (uint32_t i = 0; i < job->n_bind; i++) bytes += (double)job->bind[i].bytes;
+    mm__vk_count_up(s, MM__VK_DISPATCHES, 1);
+    mm__vk_count_up(s, MM__VK_INVOCATIONS, (double)job->groups[0] * job->groups[1] * job->groups[2] * job->spec[0]);
+    mm__vk_count_up(s, MM__VK_WORK, job->work);
+    mm__vk_count_up(s, MM__VK_BYTES, bytes);
+}
+
 mm_status mm__vk_dispatch(mm__vk_stream *s, const mm__vk_job *job, mm_error *err)
 {
     const mm__vk_api *api = &s->device->api;
@@ -193,7 +204,7 @@ mm_status mm__vk_dispatch(mm__vk_stream *s, const mm__vk_job *job, mm_error *err
     if (job->n_push) api->CmdPushConstants(slot->commands, s->pipelines->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, job->n_push * 4, job->push);
     api->CmdDispatch(slot->commands, job->groups[0], job->groups[1], job->groups[2]);
     slot->work += job->work + WORK_LAUNCH;
-    s->dispatches++;
+    count(s, job);
     return MM_OK;
 }
 
@@ -202,7 +213,7 @@ mm_status mm__vk_barrier(mm__vk_stream *s, mm_error *err)
     mm__vk_slot *slot = &s->slots[s->at];
     if (!slot->recording || slot->work <= 0.0) return MM_OK; /* what begins a submission waits anyway */
     barrier_between(s, slot->commands);
-    s->barriers++;
+    mm__vk_count_up(s, MM__VK_BARRIERS, 1);
     return MM_OK;
 }
 

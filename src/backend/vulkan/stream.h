@@ -36,6 +36,13 @@ typedef struct mm__vk_job {
     double work;               /* multiply-adds, or words moved, roughly */
 } mm__vk_job;
 
+typedef enum mm__vk_count {
+#define MM__VK_COUNT(name, key, what) MM__VK_##name,
+#include "counts.def"
+#undef MM__VK_COUNT
+    MM__VK_COUNTS
+} mm__vk_count;
+
 typedef struct mm__vk_slot {
     VkCommandBuffer commands;
     VkFence fence;
@@ -60,7 +67,7 @@ typedef struct mm__vk_stream {
     double work_limit;         /* of one submission */
     double fixed_limit;        /* set by a test, or 0 */
     mm__vk_piece *staging;
-    uint64_t dispatches, submissions, barriers; /* counted since opening */
+    atomic_ullong counts[MM__VK_COUNTS]; /* since opening; read by anybody */
 } mm__vk_stream;
 
 mm_status mm__vk_stream_open(mm__vk_stream *s, mm__vk_device *d, mm__vk_memory *m, mm__vk_pipelines *p, const mm__vulkan_options *o, mm_error *err);
@@ -69,6 +76,11 @@ void mm__vk_stream_close(mm__vk_stream *s);
 /* Waits for the turn; MM_E_CANCELLED when *cancel (may be NULL) is set meanwhile, MM_E_DEVICE when the device is lost. */
 mm_status mm__vk_turn(mm__vk_stream *s, const atomic_int *cancel, mm_error *err);
 void mm__vk_turn_end(mm__vk_stream *s);
+
+static inline void mm__vk_count_up(mm__vk_stream *s, mm__vk_count c, double n)
+{
+    atomic_fetch_add_explicit(&s->counts[c], (unsigned long long)n, memory_order_relaxed);
+}
 
 /* Records one dispatch, submitting first what is enough. */
 mm_status mm__vk_dispatch(mm__vk_stream *s, const mm__vk_job *job, mm_error *err);

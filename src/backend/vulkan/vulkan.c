@@ -217,6 +217,19 @@ static void describe(mm__backend *b, char *buf, size_t cap)
     snprintf(buf, cap, "vulkan  %s, %s", v->device.name, v->device.driver);
 }
 
+static const struct { const char *key, *what; } count_names[MM__VK_COUNTS] = {
+#define MM__VK_COUNT(name, key, what) {key, what},
+#include "counts.def"
+#undef MM__VK_COUNT
+};
+
+static bool counts(mm__backend *b, unsigned i, mm__count *out)
+{
+    if (i >= MM__VK_COUNTS) return false;
+    *out = (mm__count){count_names[i].key, count_names[i].what, atomic_load_explicit(&self(b)->stream.counts[i], memory_order_relaxed)};
+    return true;
+}
+
 /* ---- life ---- */
 
 static void destroy(mm__backend *b)
@@ -245,6 +258,7 @@ static const mm__backend_ops ops = {
     .write = put,
     .read = fetch,
     .describe = describe,
+    .counts = counts,
 };
 
 const char *mm__vulkan_isa(void) { return "spirv"; }
