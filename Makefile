@@ -3,6 +3,7 @@
 #: make              the library and the command line: lib/libmm.so, lib/libmm.a, build/mm
 #: make demo         deps, all, the real weights into models/ (about 500 MB once), then the demo; needs a network once
 #: make check        everything the project promises, tested; last line "N passed, N failed"; T=pattern runs a part of it
+#: make check-gpu    of that, what runs on a Vulkan device (DEVICE=vulkan:0), under the validation layer where it is installed
 #: make golden       DIR=folder: compares every stage of a recorded checkpoint, one line each
 #:                   (DEVICE=vulkan:0 on that device)
 #: make unit         builds the unit tests into build/t/
@@ -277,7 +278,12 @@ test-programs: all unit $(GOLDEN) $(REAL) $(FAULT) $(REPLAY) $(BUILD)/corpus $(B
 check:
 	@$(MAKE) --no-print-directory deps deps-test
 	@$(MAKE) --no-print-directory -j$(JOBS) test-programs
-	@BUILD='$(BUILD)' LIB='$(LIB)' CC='$(CC)' SAN='$(SAN)' T='$(T)' LDLIBS='$(LDLIBS)' PYTHON='$(PYTHON)' tests/run.sh
+	@BUILD='$(BUILD)' LIB='$(LIB)' CC='$(CC)' SAN='$(SAN)' T='$(T)' $(if $(DEVICE),DEVICE='$(DEVICE)') LDLIBS='$(LDLIBS)' PYTHON='$(PYTHON)' tests/run.sh
+
+# The part that a graphics processor changes.
+.PHONY: check-gpu
+check-gpu:
+	@$(MAKE) --no-print-directory check T=vulkan
 
 .PHONY: bench bench-check
 bench-check: BENCH_FLAGS := --check

@@ -52,12 +52,23 @@ export CMOCKA_MESSAGE_OUTPUT=TAP MM_TEST_MODELS=models
 for source in $(find tests/unit -name '*.c' | LC_ALL=C sort); do
     name=${source#tests/unit/}
     name=${name%.c}
-    run "unit/$name" "$BUILD/t/${name//\//_}"
+    case $name in
+        backend/vulkan*) run "unit/$name" tests/validated.sh "$BUILD/t/${name//\//_}" ;;
+        *) run "unit/$name" "$BUILD/t/${name//\//_}" ;;
+    esac
 done
 
 for dir in tests/golden/*/; do
     [ -e "$dir/expected.json" ] && run "golden/$(basename "$dir")" "$BUILD/golden" "${dir%/}"
 done
+
+# The same on a Vulkan device, if there is one. Sanitizers find leaks in drivers.
+DEVICE=${DEVICE:-vulkan:0}
+if [ -z "$SAN" ] && "$BUILD/mm" devices | grep -q "^$DEVICE "; then
+    for dir in tests/golden/*/; do
+        [ -e "$dir/expected.json" ] && run "golden on $DEVICE/$(basename "$dir")" tests/validated.sh "$BUILD/golden" --device "$DEVICE" "${dir%/}"
+    done
+fi
 
 for source in tests/fault/*.c; do
     name=$(basename "$source" .c)

@@ -50,6 +50,12 @@ for model in t5 dinov2 bert; do
     verdict "... and says nothing of what it did not measure" "$(grep -E -o '"[a-z_]+":0\.00,"|(encode|prefill)_[a-z]+.*(encode|prefill)_' "$tmp/out")"
 done
 
+if "$MM" devices | grep -q '^vulkan:0 '; then
+    matches "bench --counts: what the device did" '"counts":.*"dispatches":\[[1-9][0-9.]*,[1-9].*"fallbacks":\[0\.0,0\.0\]' \
+        bench $G/llama --prompt 4 --gen 4 --reps 1 --json --counts --device vulkan:0
+fi
+refuses "bench --counts of the processor, which counts nothing" 2 "counts nothing.*--device" bench $G/llama --prompt 4 --gen 2 --reps 1 --counts
+
 matches "bench of made-up weights: a picture to the first token" '"encode_ms":[0-9.]+,"first_token_ms":[0-9.]+,"first_token_again_ms":[0-9.]+' \
     bench --synthetic tiny-llava --encode --prompt 16 --gen 4 --reps 1 --json
 matches "... kept as files" '"decode_tps"' bench --synthetic tiny-llava --keep "$tmp/made" --prompt 16 --gen 4 --reps 1 --json

@@ -269,7 +269,7 @@ static void keys(void)
     /* Every info key, measured and then read into exactly enough room, and into one byte less. */
     const char *info[] = {"name", "assembly", "format", "modalities_in", "modalities_out", "tasks", "context", "vocab",
                           "parameters", "weights_bytes", "kv_bytes_per_token", "parts", "dtypes", "chat_template",
-                          "chat_template_sha256", "prompt_layout", "placeholder", "sample_rate", "tensors", "summary", "plan:64",
+                          "chat_template_sha256", "prompt_layout", "placeholder", "sample_rate", "layers", "tensors", "summary", "plan:64",
                           "plan:0"};
     const char *no_plan[] = {"plan:", "plan:-1", "plan:abc", "plan:4294967297", "plan:99999999999999999999"};
     mm_model *models[] = {m, w};

@@ -285,6 +285,18 @@ static mm_status open_expected(bench *b, const char *dir, mm__json_doc **doc, mm
     return st == MM_OK ? mm__safetensors_add(&(mm__files){.mem = b->mem}, path, b->expected, err) : st;
 }
 
+/* All of the folder's work must have been done by the device itself. */
+static void check_device(bench *b)
+{
+    char counts[4096] = "", detail[64];
+    mm_engine_info(b->engine, "counts", counts, sizeof counts, NULL, NULL);
+    const char *line = strstr(counts, "fallbacks\t");
+    const long n = line ? strtol(line + strlen("fallbacks\t"), NULL, 10) : 0;
+    printf("     %s on %s: largest relative difference %.2e\n", b->family, b->device, b->worst);
+    snprintf(detail, sizeof detail, "%ld", n);
+    report(b, "-", "calls left to the processor:", n == 0, detail);
+}
+
 static void run_folder(bench *b, const char *dir)
 {
     mm_error err = {.size = sizeof err};
@@ -302,7 +314,7 @@ static void run_folder(bench *b, const char *dir)
         b->tolerance = strcmp(stored, "torch.float32") == 0 ? 1e-4 : 3e-4;
         run_cases(b, dir, root, false);
         run_twins(b, dir, root);
-        if (b->device) printf("     %s on %s: largest relative difference %.2e\n", b->family, b->device, b->worst);
+        if (b->device) check_device(b);
     }
     mm__json_free(doc);
     mm__weights_destroy(b->expected);

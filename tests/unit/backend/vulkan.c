@@ -150,6 +150,16 @@ static void every_operator(mm__backend *b, uint64_t cases)
         }
 }
 
+/* What b has counted of `key`. */
+static uint64_t counted(mm__backend *b, const char *key)
+{
+    mm__count c;
+    for (unsigned i = 0; b->ops->counts(b, i, &c); i++)
+        if (strcmp(c.key, key) == 0) return c.n;
+    fail_msg("%s is not counted", key);
+    return 0;
+}
+
 static void every_edge(mm__backend *b)
 {
     for (int op = 0; op < MM__N_OP; op++)
@@ -208,7 +218,9 @@ static void shaders_equal_their_oracles(void **state)
     mm__backend *b = open_device(NULL);
     if (!b) return;
     every_operator(b, CASES);
+    const uint64_t before = counted(b, "fallbacks");
     every_edge(b);
+    assert_int_equal(counted(b, "fallbacks"), before); /* every one of these has a shader */
     every_weight_type(b, CASES / 3);
     for (int op = 0; op < MM__N_OP; op++) print_message("%-10s NMSE %.2g\n", mm__op_name((mm__op)op), worst[op]);
     mm__backend_destroy(b);
