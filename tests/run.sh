@@ -37,6 +37,14 @@ run() {
     fi
 }
 
+# Under a sanitizer only the tests of the Vulkan backend see a device, and no leaks are looked for there: drivers leave memory
+# behind in libraries that are unloaded by then, which no suppression can name.
+devices=env
+if [ -n "$SAN" ]; then
+    devices="env -u VK_ICD_FILENAMES ASAN_OPTIONS=detect_leaks=0"
+    export VK_ICD_FILENAMES=/nonexistent
+fi
+
 run layers tests/layers.sh
 run "layers finds" bash tests/layers_find.sh
 run clang tests/clang.sh
@@ -53,7 +61,7 @@ for source in $(find tests/unit -name '*.c' | LC_ALL=C sort); do
     name=${source#tests/unit/}
     name=${name%.c}
     case $name in
-        backend/vulkan*) run "unit/$name" tests/validated.sh "$BUILD/t/${name//\//_}" ;;
+        backend/vulkan*) run "unit/$name" $devices tests/validated.sh "$BUILD/t/${name//\//_}" ;;
         *) run "unit/$name" "$BUILD/t/${name//\//_}" ;;
     esac
 done
@@ -62,7 +70,7 @@ for dir in tests/golden/*/; do
     [ -e "$dir/expected.json" ] && run "golden/$(basename "$dir")" "$BUILD/golden" "${dir%/}"
 done
 
-# The same on a Vulkan device, if there is one. Sanitizers find leaks in drivers.
+# The same on a Vulkan device, if there is one; not under a sanitizer, which would look at the driver most of the time.
 DEVICE=${DEVICE:-vulkan:0}
 if [ -z "$SAN" ] && "$BUILD/mm" devices | grep -q "^$DEVICE "; then
     for dir in tests/golden/*/; do
