@@ -5,9 +5,16 @@ layout(binding = 2) readonly buffer Bias { float bias[]; };
 layout(binding = 3) readonly buffer Residual { float residual[]; };
 layout(push_constant) uniform P {
     uint y_off, y_stride, x_off, x_stride, bias_off, has_bias, residual_off, residual_stride, has_residual;
-    uint w_off, w_stride; // bytes
-    uint act, T, N, K, column; // W's first row makes this column of the result
+    uint w_stride, w_off[3], begin[2]; // bytes; a stack of up to three weights, of which begin tells where the others begin
+    uint act, T, N, K, column;         // the stack's first row makes this column of the result
 };
+
+// Where row n of the stack begins.
+uint weight_row(uint n)
+{
+    if (n < begin[0]) return w_off[0] + n * w_stride;
+    return n < begin[1] ? w_off[1] + (n - begin[0]) * w_stride : w_off[2] + (n - begin[1]) * w_stride;
+}
 
 // Row n of W times row t of x is `sum`.
 void put(uint n, uint t, float sum)

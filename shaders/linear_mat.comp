@@ -24,7 +24,7 @@ void load_w(uint n0, uint k)
     float v[32];
     for (uint n = gl_LocalInvocationID.x; n < BN; n += gl_WorkGroupSize.x) {
         if (n0 + n < N) {
-            unpack(w_off + (n0 + n) * w_stride, k, K, v);
+            unpack(weight_row(n0 + n), k, K, v);
         } else {
             [[unroll]] for (uint i = 0; i < 32; i++) v[i] = 0.0;
         }

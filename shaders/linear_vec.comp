@@ -27,7 +27,7 @@ void multiply(uint n, uint at, uint k)
     [[unroll]] for (uint i = 0; i < 32; i++) xs[i] = x[at + min(k + i, K - 1)];
     [[dont_unroll]] for (uint r = 0; r < ROWS; r++) {
         float s = 0.0;
-        unpack(w_off + min(n + r, N - 1) * w_stride, k, K, v);
+        unpack(weight_row(min(n + r, N - 1)), k, K, v);
         [[unroll]] for (uint i = 0; i < 32; i++) s += v[i] * xs[i];
         part[r * gl_WorkGroupSize.x + gl_LocalInvocationID.x] += s;
     }

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define GAP_BYTES (64u << 10) /* between weights that share a binding: room for biases and norms */
+
 #define MM__VK_KERN(op, name) extern const mm__vk_kern mm__vk_kern_##name;
 #include "kern.def"
 #undef MM__VK_KERN
@@ -85,23 +87,92 @@ void mm__vk_f32(mm__vk_draft *j, float value)
     push(j, word);
 }
 
-uint32_t mm__vk_bind(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v, uint32_t *odd)
+/* The smallest window over the views of a type that lie in one buffer; false when they do not, or when it is larger than a
+ * binding. */
+static bool window_over(const mm__vk_recorder *r, const mm__view *v, int n, mm__vk_window *out, uint64_t *at)
 {
     const mm__vk_limits *l = &r->stream->device->limits;
-    const bool absent = v->shape.n == 0;
-    mm__vk_place place;
+    uint64_t lo = UINT64_MAX, hi = 0;
+    for (int i = 0; i < n; i++) {
+        mm__vk_place place;
+        if (!mm__vk_find(r->stream->memory, v[i].data, &place) || (i && place.buffer != out->buffer)) return false;
+        const uint64_t end = (place.offset + mm__vk_extent(&v[i]) + 3) & ~3ull;
+        if (end > place.end) return false;
+        out->buffer = place.buffer;
+        at[i] = place.offset;
+        if (place.offset < lo) lo = place.offset;
+        if (end > hi) hi = end;
+    }
+    out->offset = lo & ~(uint64_t)(l->align - 1);
+    out->bytes = hi - out->offset;
+    for (int i = 0; i < n; i++) at[i] -= out->offset;
+    return out->bytes <= l->binding;
+}
+
+uint32_t mm__vk_bind(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v, uint32_t *odd)
+{
+    const mm__view zeros = mm__view_of(MM__F32, mm__shape1(4), mm__vk_address(r->nothing));
+    mm__vk_window w;
+    uint64_t at;
     if (odd) *odd = 0;
-    if (j->job.n_bind == MM__VK_BINDINGS || !mm__vk_find(r->stream->memory, absent ? mm__vk_address(r->nothing) : v->data, &place)) {
-        j->bad = "a view lies outside the device's memory";
+    if (j->job.n_bind == MM__VK_BINDINGS || !window_over(r, v->shape.n ? v : &zeros, 1, &w, &at)) {
+        j->bad = "a view is larger than a binding or lies outside the device's memory";
         return 0;
     }
-    const uint64_t from = place.offset & ~(uint64_t)(l->align - 1), off = place.offset - from, bytes = absent ? 16 : off + mm__vk_extent(v), padded = (bytes + 3) & ~3ull;
-    if (padded > l->binding) j->bad = "a view is larger than a binding";
-    if (from < place.begin || from + padded > place.end) j->bad = "a view leaves its piece of memory";
-    if (!odd && off % 4) j->bad = "a view begins between words";
-    j->job.bind[j->job.n_bind++] = (mm__vk_window){place.buffer, from, padded};
-    if (odd) *odd = (uint32_t)(off % 4);
-    return (uint32_t)(off / 4);
+    if (!odd && at % 4) j->bad = "a view begins between words";
+    j->job.bind[j->job.n_bind++] = w;
+    if (odd) *odd = (uint32_t)(at % 4);
+    return (uint32_t)(at / 4);
+}
+
+void mm__vk_bind_together(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *w, int n, int64_t *at)
+{
+    mm__vk_window window;
+    uint64_t from[3];
+    if (n > 3 || j->job.n_bind == MM__VK_BINDINGS || !window_over(r, w, n, &window, from)) {
+        j->bad = "weights are larger than a binding";
+        return;
+    }
+    j->job.bind[j->job.n_bind++] = window;
+    for (int i = 0; i < n; i++) {
+        if (from[i] % 2) j->bad = "a weight begins at an odd byte";
+        at[i] = (int64_t)from[i];
+    }
+}
+
+/* Not across memory that something else may write: a binding claims all that it shows. */
+bool mm__vk_together(mm__vk_recorder *r, const mm__view *w, int n)
+{
+    mm__vk_window window;
+    uint64_t at[3], sum = GAP_BYTES;
+    for (int i = 0; i < n; i++) sum += mm__vk_extent(&w[i]);
+    return window_over(r, w, n, &window, at) && window.bytes <= sum;
+}
+
+/* Bytes between rows that are equally far apart. */
+static uint64_t row_bytes(const mm__view *v)
+{
+    const mm__dtype_info *type = mm__dtype_info_of(v->dtype);
+    uint32_t stride;
+    mm__vk_flat(v, &stride);
+    return (uint64_t)(stride + type->block - 1) / type->block * type->bytes;
+}
+
+int64_t mm__vk_rows_bound(const mm__vk_recorder *r, const mm__view *v)
+{
+    const mm__vk_limits *l = &r->stream->device->limits;
+    const uint64_t bytes = row_bytes(v), room = l->binding - l->align;
+    if (mm__vk_extent(v) <= room || !bytes) return INT32_MAX;
+    return bytes > room ? 1 : (int64_t)(room / bytes);
+}
+
+mm__view mm__vk_slice(const mm__view *v, int64_t row, int64_t n)
+{
+    const mm__dtype_info *type = mm__dtype_info_of(v->dtype);
+    const uint64_t bytes = row_bytes(v);
+    mm__view out = mm__view_of(v->dtype, mm__shape2(n, mm__view_cols(v)), (unsigned char *)v->data + (uint64_t)row * bytes);
+    out.stride[0] = (int64_t)(bytes / type->bytes * type->block);
+    return out;
 }
 
 void mm__vk_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v)
@@ -123,12 +194,10 @@ void mm__vk_flat_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v)
 
 void mm__vk_weights(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *w)
 {
-    const mm__dtype_info *type = mm__dtype_info_of(w->dtype);
-    uint32_t odd;
-    const uint32_t words = mm__vk_bind(r, j, w, &odd);
-    if (odd % 2) j->bad = "a weight begins at an odd byte";
-    mm__vk_u32(j, (int64_t)words * 4 + odd);
-    mm__vk_u32(j, w->stride[0] / type->block * type->bytes);
+    int64_t at = 0;
+    mm__vk_bind_together(r, j, w, 1, &at);
+    mm__vk_u32(j, at);
+    mm__vk_u32(j, (int64_t)row_bytes(w));
 }
 
 void mm__vk_groups(mm__vk_recorder *r, mm__vk_draft *j, int64_t x, int64_t y, int64_t z)

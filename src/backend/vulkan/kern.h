@@ -65,6 +65,14 @@ uint32_t mm__vk_bind(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v, uin
 void mm__vk_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v);
 /* Binds a view whose rows are equally far apart and pushes offset and distance. */
 void mm__vk_flat_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v);
+/* As mm__vk_bind for up to three weights of one type through one binding; at[i] gets the byte at which each begins. */
+void mm__vk_bind_together(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *w, int n, int64_t *at);
+/* Whether one binding can show them all. */
+bool mm__vk_together(mm__vk_recorder *r, const mm__view *w, int n);
+/* Rows of v that fit a binding, at least 1; v's rows are equally far apart. */
+int64_t mm__vk_rows_bound(const mm__vk_recorder *r, const mm__view *v);
+/* Rows [row, row + n) of v, whose rows are equally far apart, as a view with two axes. */
+mm__view mm__vk_slice(const mm__view *v, int64_t row, int64_t n);
 /* Binds rows of a weight in any type and pushes offset and distance, in bytes (shaders/weights.glsl). */
 void mm__vk_weights(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *w);
 void mm__vk_u32(mm__vk_draft *j, int64_t value);

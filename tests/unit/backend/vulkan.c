@@ -223,6 +223,7 @@ static void shaders_equal_their_oracles(void **state)
     assert_int_equal(counted(b, "fallbacks"), before); /* every one of these has a shader */
     every_weight_type(b, CASES / 3);
     for (int op = 0; op < MM__N_OP; op++) print_message("%-10s NMSE %.2g\n", mm__op_name((mm__op)op), worst[op]);
+    print_message("%d dispatches, %d calls on the processor\n", (int)mm__vulkan_count(b).dispatches, (int)mm__vulkan_count(b).fallbacks);
     mm__backend_destroy(b);
 }
 
@@ -239,6 +240,43 @@ static void limits_forced_down(void **state)
         every_weight_type(b, 2);
         mm__backend_destroy(b);
     }
+}
+
+/* Weights, tables and results larger than a binding are cut, not left to the processor. */
+static void large_tensors_are_cut(void **state)
+{
+    mm__backend *b = open_device(&(mm__vulkan_options){.binding_bytes = 65536});
+    if (!b) return;
+    const mm__dtype types[] = {MM__F32, MM__F16, MM__Q4_0, MM__Q6_K};
+    for (int i = 0; i < 4; i++)
+        for (int64_t tokens = 1; tokens < 120; tokens += 39) {
+            maker m = {.seed = 7 + (uint64_t)tokens};
+            mm__call c = {.op = MM__OP_LINEAR}, rows = {.op = MM__OP_ROWS, .args.scale = 1.0f};
+            c.in[0] = values(&m, MM__F32, mm__shape2(tokens, 256));
+            c.in[3] = weights(&m, types[i], 515, 256);
+            c.in[2] = values(&m, MM__F32, mm__shape2(tokens, 515));
+            check(b, &m, &c);
+            rows.in[0] = weights(&m, types[i], 515, 256);
+            rows.in[1] = integers(&m, mm__shape1(30), -1, 515);
+            check(b, &m, &rows);
+            drop(&m);
+        }
+    assert_int_equal(mm__vulkan_count(b).fallbacks, 0);
+    mm__backend_destroy(b);
+}
+
+/* A stack of weights that lie together costs one dispatch. */
+static void stacks_are_one_dispatch(void **state)
+{
+    mm__backend *b = open_device(NULL);
+    maker m = {.seed = 3};
+    if (!b) return;
+    mm__call c = {.op = MM__OP_LINEAR, .in[0] = values(&m, MM__F32, mm__shape2(1, 64))};
+    for (int i = 3; i < 6; i++) c.in[i] = weights(&m, MM__Q8_0, 20 * i, 64);
+    check(b, &m, &c);
+    assert_int_equal(mm__vulkan_count(b).dispatches, 1);
+    drop(&m);
+    mm__backend_destroy(b);
 }
 
 static void devices_are_named(void **state)
@@ -276,6 +314,8 @@ int main(void)
         cmocka_unit_test(devices_are_named),
         cmocka_unit_test(shaders_equal_their_oracles),
         cmocka_unit_test(limits_forced_down),
+        cmocka_unit_test(large_tensors_are_cut),
+        cmocka_unit_test(stacks_are_one_dispatch),
     };
     return cmocka_run_group_tests(tests, open_memory, close_memory);
 }

@@ -29,22 +29,34 @@ static int rows_shader(mm__dtype t)
 
 static bool accepts_rows(const mm__vk_limits *l, const mm__call *c) { return rows_shader(c->in[0].dtype) >= 0; }
 
-static mm_status record_rows(mm__vk_recorder *r, const mm__call *c, mm_error *err)
+/* The rows of the result whose ids lie in n rows of the table from `first` on. */
+static mm_status gather(mm__vk_recorder *r, const mm__call *c, int64_t first, int64_t n, mm_error *err)
 {
-    const mm__view *table = &c->in[0];
+    const mm__view *table = &c->in[0], part = mm__vk_slice(table, first, n);
     const int64_t t = mm__view_rows(&c->out), d = mm__view_cols(table);
     mm__vk_draft j;
     mm__vk_begin(&j, (mm__vk_shader_id)rows_shader(table->dtype), MM__VK_LANES);
     mm__vk_flat_view(r, &j, &c->out);
     mm__vk_u32(&j, mm__vk_bind(r, &j, &c->in[1], NULL));
     mm__vk_u32(&j, c->in[1].stride[0]);
-    mm__vk_weights(r, &j, table);
+    mm__vk_weights(r, &j, &part);
     mm__vk_u32(&j, t);
-    mm__vk_u32(&j, table->shape.d[0]);
+    mm__vk_u32(&j, n);
     mm__vk_u32(&j, d);
+    mm__vk_u32(&j, first);
+    mm__vk_u32(&j, table->shape.d[0]);
     mm__vk_f32(&j, c->args.scale);
     mm__vk_groups(r, &j, groups_for(t * ((d + 31) / 32)), 1, 1);
     return mm__vk_emit(r, &j, elements(&c->out), err);
+}
+
+/* A table larger than a binding is looked through piece by piece. */
+static mm_status record_rows(mm__vk_recorder *r, const mm__call *c, mm_error *err)
+{
+    const int64_t all = c->in[0].shape.d[0], most = mm__vk_rows_bound(r, &c->in[0]);
+    mm_status s = MM_OK;
+    for (int64_t v = 0; v < all && s >= 0; v += most) s = gather(r, c, v, all - v < most ? all - v : most, err);
+    return s;
 }
 
 /* ---- RMSNORM ---- */

@@ -1,4 +1,6 @@
-/* LINEAR: a dispatch for each weight of the stack, writing its columns of the result. Weights are read as they lie in files. */
+/* LINEAR. Weights are read as they lie in files. Neighbours of the stack that have one type and lie near each other, as those
+ * do that were loaded one after the other, are multiplied by one dispatch. What is larger than a binding is cut: a weight
+ * by rows, that is, columns of the result; x and the result by their rows. */
 #include "../kern.h"
 
 enum {
@@ -49,12 +51,36 @@ static uint32_t share_of(int64_t k)
 /* Rows of x that a workgroup of linear_mat takes: as many as there are, up to 32, in steps its loops know. */
 static uint32_t tile_rows(int64_t t) { return t <= 8 ? 8 : t <= 16 ? 16 : 32; }
 
-/* Multiplies with weight i, whose first row makes column `column` of the result. */
-static mm_status multiply(mm__vk_recorder *r, const mm__call *c, int i, int64_t column, mm_error *err)
+/* Up to three weights of one type, one below the other. */
+typedef struct stack {
+    mm__view w[3];
+    int n;
+} stack;
+
+static int64_t stack_rows(const stack *s)
 {
-    const mm__view *w = &c->in[i];
-    const int64_t t = mm__view_rows(&c->in[0]), k = mm__view_cols(w), n = w->shape.d[0];
-    const shaders shader = shaders_of(w->dtype);
+    int64_t rows = 0;
+    for (int i = 0; i < s->n; i++) rows += s->w[i].shape.d[0];
+    return rows;
+}
+
+/* Pushes the distance of rows, where each weight begins, and at which row of the stack the second and third do. */
+static void push_stack(mm__vk_recorder *r, mm__vk_draft *j, const stack *s)
+{
+    const mm__dtype_info *type = mm__dtype_info_of(s->w[0].dtype);
+    int64_t at[3] = {0}, begin[2] = {INT32_MAX, INT32_MAX}, row = 0;
+    mm__vk_bind_together(r, j, s->w, s->n, at);
+    for (int i = 0; i + 1 < s->n; i++) begin[i] = row += s->w[i].shape.d[0];
+    mm__vk_u32(j, s->w[0].stride[0] / type->block * type->bytes);
+    for (int i = 0; i < 3; i++) mm__vk_u32(j, at[i]);
+    for (int i = 0; i < 2; i++) mm__vk_u32(j, begin[i]);
+}
+
+/* Multiplies with a stack whose first row makes column `column` of the result. */
+static mm_status multiply(mm__vk_recorder *r, const mm__call *c, const stack *s, int64_t column, mm_error *err)
+{
+    const int64_t t = mm__view_rows(&c->in[0]), k = mm__view_cols(&c->in[0]), n = stack_rows(s);
+    const shaders shader = shaders_of(s->w[0].dtype);
     const uint32_t bt = tile_rows(t), share = share_of(k), rows = MM__VK_LANES / share * ROWS;
     mm__vk_draft j;
     if (t <= FEW) mm__vk_begin(&j, (mm__vk_shader_id)shader.vec, MM__VK_LANES);
@@ -66,7 +92,7 @@ static mm_status multiply(mm__vk_recorder *r, const mm__call *c, int i, int64_t 
     mm__vk_u32(&j, mm__vk_has(c, 1));
     mm__vk_flat_view(r, &j, &c->in[2]);
     mm__vk_u32(&j, mm__vk_has(c, 2));
-    mm__vk_weights(r, &j, w);
+    push_stack(r, &j, s);
     mm__vk_u32(&j, c->args.act);
     mm__vk_u32(&j, t);
     mm__vk_u32(&j, n);
@@ -77,13 +103,46 @@ static mm_status multiply(mm__vk_recorder *r, const mm__call *c, int i, int64_t 
     return mm__vk_emit(r, &j, (double)t * (double)n * (double)k, err);
 }
 
-static mm_status record(mm__vk_recorder *r, const mm__call *c, mm_error *err)
+/* All weights with the rows of x and the result that c has. */
+static mm_status multiply_all(mm__vk_recorder *r, const mm__call *c, mm_error *err)
 {
     int64_t column = 0;
+    mm_status st = MM_OK;
+    for (int i = 3; i < 6 && mm__vk_has(c, i);) {
+        stack s = {.w = {c->in[i++]}, .n = 1};
+        const int64_t all = s.w[0].shape.d[0], most = mm__vk_rows_bound(r, &s.w[0]);
+        for (; i < 6 && mm__vk_has(c, i) && c->in[i].dtype == s.w[0].dtype; i++) {
+            s.w[s.n++] = c->in[i];
+            if (mm__vk_together(r, s.w, s.n)) continue;
+            s.n--;
+            break;
+        }
+        for (int64_t row = 0; row < all && st >= 0; row += most) {
+            stack piece = s;
+            if (most < all) piece.w[0] = mm__vk_slice(&s.w[0], row, all - row < most ? all - row : most);
+            st = multiply(r, c, &piece, column + row, err);
+        }
+        if (st < 0) return st;
+        column += stack_rows(&s);
+    }
+    return st;
+}
+
+static mm_status record(mm__vk_recorder *r, const mm__call *c, mm_error *err)
+{
+    const int64_t all = mm__view_rows(&c->out);
+    int64_t most = mm__vk_rows_bound(r, &c->out);
     mm_status s = MM_OK;
-    for (int i = 3; i < 6 && mm__vk_has(c, i) && s >= 0; i++) {
-        s = multiply(r, c, i, column, err);
-        column += c->in[i].shape.d[0];
+    for (int i = 0; i < 3; i += 2)
+        if (mm__vk_has(c, i) && mm__vk_rows_bound(r, &c->in[i]) < most) most = mm__vk_rows_bound(r, &c->in[i]);
+    if (most >= all) return multiply_all(r, c, err);
+    for (int64_t t = 0; t < all && s >= 0; t += most) {
+        const int64_t n = all - t < most ? all - t : most;
+        mm__call part = *c;
+        part.out = mm__vk_slice(&c->out, t, n);
+        part.in[0] = mm__vk_slice(&c->in[0], t, n);
+        if (mm__vk_has(c, 2)) part.in[2] = mm__vk_slice(&c->in[2], t, n);
+        s = multiply_all(r, &part, err);
     }
     return s;
 }
