@@ -7,6 +7,7 @@ layout(push_constant) uniform P {
     uint y_off, y_stride, x_off, x_stride, bias_off, has_bias, residual_off, residual_stride, has_residual;
     uint w_stride, w_off[3], begin[2]; // bytes; a stack of up to three weights, of which begin tells where the others begin
     uint act, T, N, K, column;         // the stack's first row makes this column of the result
+    uint share;                        // linear_vec's
 };
 
 // Where row n of the stack begins.

@@ -16,7 +16,7 @@ layout(binding = 0) writeonly buffer Out { float y[]; };
 layout(binding = 1) readonly buffer X { float x[]; };
 #include "linear.glsl"
 
-shared vec4 ws[BK * BN / 4];
+shared vec4 ws[BK * BN / 4]; // at the end BT x BN sums, for BT <= BK
 shared vec4 xs[BK * X_STRIDE / 4];
 
 void load_w(uint n0, uint k)
@@ -28,7 +28,7 @@ void load_w(uint n0, uint k)
         } else {
             [[unroll]] for (uint i = 0; i < 32; i++) v[i] = 0.0;
         }
-        [[unroll]] for (uint i = 0; i < 32; i++) ws[i * (BN / 4) + n / 4][n % 4] = v[i];
+        [[unroll]] for (uint i = 0; i < 32; i++) ws[(i * BN + n) / 4][n % 4] = v[i];
     }
 }
 
@@ -36,21 +36,21 @@ void load_x(uint t0, uint k)
 {
     for (uint e = gl_LocalInvocationID.x; e < BT * BK; e += gl_WorkGroupSize.x) {
         uint t = e / BK, i = e % BK;
-        xs[i * (X_STRIDE / 4) + t / 4][t % 4] = t0 + t < T && k + i < K ? x[x_off + (t0 + t) * x_stride + k + i] : 0.0;
+        xs[(i * X_STRIDE + t) / 4][t % 4] = t0 + t < T && k + i < K ? x[x_off + (t0 + t) * x_stride + k + i] : 0.0;
     }
 }
 
 void tile(uint n0, uint t0)
 {
     uint n = gl_LocalInvocationID.x % (BN / 8) * 8, t = gl_LocalInvocationID.x / (BN / 8) * 4;
-    vec4 lo[4], hi[4]; // of row t + i: columns n to n + 3, and n + 4 to n + 7
-    [[unroll]] for (uint i = 0; i < 4; i++) lo[i] = hi[i] = vec4(0.0);
+    vec4 lo[4], hi[4]; // of row t + j: columns n to n + 3, and n + 4 to n + 7
+    [[unroll]] for (uint j = 0; j < 4; j++) lo[j] = hi[j] = vec4(0.0);
     for (uint k = 0; k < K; k += BK) {
         load_w(n0, k);
         load_x(t0, k);
         barrier();
-        for (uint i = 0; i < BK; i++) {
-            vec4 a = ws[i * (BN / 4) + n / 4], b = ws[i * (BN / 4) + n / 4 + 1], c = xs[i * (X_STRIDE / 4) + t / 4];
+        [[dont_unroll]] for (uint at = 0; at < BK; at++) { // drivers take seconds to compile it unrolled
+            vec4 a = ws[(at * BN + n) / 4], b = ws[(at * BN + n) / 4 + 1], c = xs[(at * X_STRIDE + t) / 4];
             [[unroll]] for (uint j = 0; j < 4; j++) {
                 lo[j] += a * c[j];
                 hi[j] += b * c[j];
@@ -58,9 +58,15 @@ void tile(uint n0, uint t0)
         }
         barrier();
     }
-    [[unroll]] for (uint j = 0; j < 4; j++)
-        [[unroll]] for (uint i = 0; i < 8; i++)
-            if (n0 + n + i < N && t0 + t + j < T) put(n0 + n + i, t0 + t + j, i < 4 ? lo[j][i] : hi[j][i - 4]);
+    // Through shared memory, so that neighbours write neighbours, and an activation is compiled once.
+    [[unroll]] for (uint j = 0; j < 4; j++) {
+        ws[((t + j) * BN + n) / 4] = lo[j];
+        ws[((t + j) * BN + n) / 4 + 1] = hi[j];
+    }
+    barrier();
+    for (uint e = gl_LocalInvocationID.x; e < BT * BN; e += gl_WorkGroupSize.x)
+        if (n0 + e % BN < N && t0 + e / BN < T) put(n0 + e % BN, t0 + e / BN, ws[e / 4][e % 4]);
+    barrier();
 }
 
 void main()

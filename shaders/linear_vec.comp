@@ -6,12 +6,10 @@
 layout(binding = 4) readonly buffer W { uint w[]; };
 #include "weights.glsl"
 // LINEAR for one row of x at a time, where reading W is all the work: out[n] = act(sum_k x[k] W[n, k] + bias[n]) + residual[n].
-// SHARE invocations go along a row of W, 32 elements at a time; each keeps its 32 elements of x for ROWS rows of W. Their sums
+// `share` invocations go along a row of W, 32 elements at a time; each keeps its 32 elements of x for ROWS rows of W. Their sums
 // meet in shared memory.
 
-layout(constant_id = 1) const uint SHARE = 16;
 const uint ROWS = 4;
-const uint TEAMS = gl_WorkGroupSize.x / SHARE; // a team has ROWS rows of W
 
 layout(binding = 0) writeonly buffer Out { float y[]; };
 layout(binding = 1) readonly buffer X { float x[]; };
@@ -35,18 +33,19 @@ void multiply(uint n, uint at, uint k)
 
 void main()
 {
-    uint me = gl_LocalInvocationID.x, lane = me % SHARE, team = me / SHARE, row_step = gl_WorkGroupSize.x;
+    uint me = gl_LocalInvocationID.x, lane = me % share, team = me / share, row_step = gl_WorkGroupSize.x;
+    uint group_rows = row_step / share * ROWS; // a team of `share` has ROWS rows of W
     for (uint t = gl_WorkGroupID.y; t < T; t += gl_NumWorkGroups.y)
-        for (uint n0 = gl_WorkGroupID.x * TEAMS * ROWS; n0 < N; n0 += gl_NumWorkGroups.x * TEAMS * ROWS) {
+        for (uint n0 = gl_WorkGroupID.x * group_rows; n0 < N; n0 += gl_NumWorkGroups.x * group_rows) {
             uint n = n0 + team * ROWS;
             for (uint r = 0; r < ROWS; r++) part[r * row_step + me] = 0.0;
-            for (uint k = lane * 32; k < K; k += SHARE * 32) multiply(n, x_off + t * x_stride, k);
+            for (uint k = lane * 32; k < K; k += share * 32) multiply(n, x_off + t * x_stride, k);
             barrier();
-            for (uint far = SHARE / 2; far > 0; far /= 2) {
+            for (uint far = share / 2; far > 0; far /= 2) {
                 for (uint r = 0; r < ROWS && lane < far; r++) part[r * row_step + me] += part[r * row_step + me + far];
                 barrier();
             }
-            if (lane < ROWS && n + lane < N) put(n + lane, t, part[lane * row_step + team * SHARE]);
+            if (lane < ROWS && n + lane < N) put(n + lane, t, part[lane * row_step + team * share]);
             barrier();
         }
 }

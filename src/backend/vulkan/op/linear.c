@@ -48,8 +48,8 @@ static uint32_t share_of(int64_t k)
     return share;
 }
 
-/* Rows of x that a workgroup of linear_mat takes: as many as there are, up to 32, in steps its loops know. */
-static uint32_t tile_rows(int64_t t) { return t <= 8 ? 8 : t <= 16 ? 16 : 32; }
+/* Rows of x that a workgroup of linear_mat takes: two kinds only, for each has to be compiled by the driver. */
+static uint32_t tile_rows(int64_t t) { return t <= 8 ? 8 : 32; }
 
 /* Up to three weights of one type, one below the other. */
 typedef struct stack {
@@ -85,7 +85,7 @@ static mm_status multiply(mm__vk_recorder *r, const mm__call *c, const stack *s,
     mm__vk_draft j;
     if (t <= FEW) mm__vk_begin(&j, (mm__vk_shader_id)shader.vec, MM__VK_LANES);
     else mm__vk_begin(&j, (mm__vk_shader_id)shader.mat, BN / 8 * (bt / 4));
-    mm__vk_spec(&j, 1, t <= FEW ? share : bt);
+    if (t > FEW) mm__vk_spec(&j, 1, bt);
     mm__vk_flat_view(r, &j, &c->out);
     mm__vk_flat_view(r, &j, &c->in[0]);
     mm__vk_u32(&j, mm__vk_bind(r, &j, &c->in[1], NULL));
@@ -98,6 +98,7 @@ static mm_status multiply(mm__vk_recorder *r, const mm__call *c, const stack *s,
     mm__vk_u32(&j, n);
     mm__vk_u32(&j, k);
     mm__vk_u32(&j, column);
+    mm__vk_u32(&j, share);
     if (t <= FEW) mm__vk_groups(r, &j, (n + rows - 1) / rows, t, 1);
     else mm__vk_groups(r, &j, (n + BN - 1) / BN, (t + bt - 1) / bt, 1);
     return mm__vk_emit(r, &j, (double)t * (double)n * (double)k, err);
