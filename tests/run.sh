@@ -49,6 +49,7 @@ run layers tests/layers.sh
 run "layers finds" bash tests/layers_find.sh
 run clang tests/clang.sh
 run header tests/header/run.sh
+run shaders tests/shaders.sh
 run abi tests/abi/run.sh
 run install tests/install/run.sh
 run make tests/make.sh

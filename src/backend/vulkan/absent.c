@@ -3,7 +3,6 @@
 
 #include "../../base/error.h"
 
-mm__vulkan_counts mm__vulkan_count(const mm__backend *b) { return (mm__vulkan_counts){0}; }
 const char *mm__vulkan_isa(void) { return NULL; }
 bool mm__vulkan_device(uint32_t index, mm__device *out) { return false; }
 

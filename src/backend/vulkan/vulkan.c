@@ -261,12 +261,6 @@ static const mm__backend_ops ops = {
     .counts = counts,
 };
 
-mm__vulkan_counts mm__vulkan_count(const mm__backend *b)
-{
-    const mm__vulkan *v = (const mm__vulkan *)b;
-    return (mm__vulkan_counts){v->stream.dispatches, v->stream.submissions, v->stream.barriers, atomic_load(&v->fallbacks)};
-}
-
 const char *mm__vulkan_isa(void) { return "spirv"; }
 
 /* "" is the first device; ":N" counts from 0. */

@@ -16,13 +16,6 @@ typedef struct mm__vulkan_options {
     bool staged;              /* copy through a staging buffer even where the host can see the device's memory */
 } mm__vulkan_options;
 
-/* What a backend has done since it was created. */
-typedef struct mm__vulkan_counts {
-    uint64_t dispatches, submissions, barriers;
-    uint64_t fallbacks;       /* calls that ran on the processor */
-} mm__vulkan_counts;
-mm__vulkan_counts mm__vulkan_count(const mm__backend *b);
-
 /* What shaders are written in, for the list of instruction sets; NULL in a build without Vulkan. */
 const char *mm__vulkan_isa(void);
 /* Describes the index-th Vulkan device; false past the last, and where there is no Vulkan. */
