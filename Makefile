@@ -256,7 +256,9 @@ fuzz-report:
 	@$(PYTHON) tests/fuzz/report.py $(FUZZ_DIR)
 CASES ?= 200000
 corpus: $(BUILD)/corpus
-	@$(if $(SAN),MM_TEST_SLOW=5) $(BUILD)/corpus -n $(CASES)
+	@mkdir -p $(FUZZ_DIR)/log
+	@$(if $(SAN),MM_TEST_SLOW=5) $(BUILD)/corpus -n $(CASES) >$(FUZZ_DIR)/log/corpus.now; rc=$$?; cat $(FUZZ_DIR)/log/corpus.now; \
+	    echo "$$(date -u +%Y-%m-%d) $$(git rev-parse --short HEAD) $(CC)$(if $(SAN), $(SAN)): $$(grep ' corpus: ' $(FUZZ_DIR)/log/corpus.now)" >>$(FUZZ_DIR)/log/corpus.txt; exit $$rc
 
 # What the bindings are compared with: the header as C sees it, and the shared table run in C.
 BINDINGS := $(patsubst tests/bindings/%.c,$(BUILD)/bindings_%,$(wildcard tests/bindings/*.c))

@@ -21,8 +21,8 @@ times >"$log.times" # its second line: user and system time of what this script 
 cpu=$(tr ms '  ' <"$log.times" | awk 'NR == 2 { print 60 * $1 + $2 + 60 * $3 + $4 }')
 {
     echo "=== run of $(date -u +%Y-%m-%d) seconds $seconds cpu $cpu status $rc commit $(git rev-parse --short HEAD)$(git diff --quiet HEAD -- src || echo +)"
-    grep -E '^#[0-9]+.*cov:|^stat::|SUMMARY|ERROR|^FAIL|Test unit written' "$log.now" | tail -n 20
+    grep -a -E '^#[0-9]+.*cov:|^stat::|SUMMARY|ERROR|^FAIL|Test unit written' "$log.now" | tail -n 20
 } >>"$log"
-grep -E 'SUMMARY|ERROR|^FAIL|Test unit written' "$log.now"
-grep -E '^#[0-9]+.*cov:' "$log.now" | tail -n 1
+grep -a -E 'SUMMARY|ERROR|^FAIL|Test unit written' "$log.now"
+grep -a -E '^#[0-9]+.*cov:' "$log.now" | tail -n 1
 exit $rc
