@@ -15,11 +15,13 @@
 #include "ckd.h"
 #include "host.h"
 #include "limits.h"
+#include "os/os.h"
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ALIGN ((size_t)64)
+#define LARGE ((size_t)4 << 20) /* blocks from here on are worth large pages */
 
 struct mm__mem {
     mm_allocator host;
@@ -42,7 +44,9 @@ _Static_assert(sizeof(head) <= ALIGN, "the head fits its line");
 
 static void *libc_alloc(void *user, size_t bytes, size_t align)
 {
-    return aligned_alloc(align, bytes);
+    void *p = aligned_alloc(align, bytes);
+    if (p && bytes >= LARGE) mm__os_large_pages(p, bytes);
+    return p;
 }
 static void libc_release(void *user, void *ptr, size_t bytes, size_t align)
 {

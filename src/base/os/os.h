@@ -13,6 +13,9 @@ int mm__os_cpus(void);                 /* logical processors this process may us
 int64_t mm__os_process(void);          /* number of this process; another one after a fork */
 uint64_t mm__os_random(void);          /* unpredictable bits for hash seeds; not for keys */
 
+/* Asks for large pages behind fresh memory: weights are read in long streams, which stop at every page otherwise. A hint. */
+void mm__os_large_pages(void *p, size_t bytes);
+
 typedef struct mm__mutex { _Alignas(8) unsigned char opaque[64]; } mm__mutex;
 typedef struct mm__cond { _Alignas(8) unsigned char opaque[64]; } mm__cond;
 typedef struct mm__thread { _Alignas(8) unsigned char opaque[32]; } mm__thread; /* stays in place until joined */
