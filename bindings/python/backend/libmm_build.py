@@ -183,7 +183,7 @@ def build_sdist(sdist_directory: str, config_settings: dict | None = None) -> st
     with tarfile.open(os.path.join(sdist_directory, base + ".tar.gz"), "w:gz", format=tarfile.PAX_FORMAT) as archive:
         for name in ("pyproject.toml", "README.md", "backend", "libmm"):
             archive.add(os.path.join(HERE, name), base + "/" + name, filter=clean)
-        for name in ("Makefile", "include", "src"):
+        for name in ("Makefile", "include", "shaders", "src"):
             archive.add(os.path.join(root, name), base + "/native/" + name, filter=clean)
         with tempfile.NamedTemporaryFile() as info:
             info.write(_metadata(_version(root)).encode())
