@@ -124,21 +124,22 @@ static int32_t draw(const candidate *c, const float *prob, int32_t n, double u)
     return c[n - 1].id;
 }
 
-/* -infinity is a word that cannot come; anything else that is not a number spoils the whole distribution. */
-static bool numbers(const float *logits, int32_t n)
+static bool any_nan(const float *logits, int32_t n)
 {
-    bool broken = false;
-    for (int32_t i = 0; i < n; i++) broken |= isnan(logits[i]);
-    return !broken && isfinite(logits[mm__argmax(logits, n)]);
+    bool any = false;
+    for (int32_t i = 0; i < n; i++) any |= isnan(logits[i]);
+    return any;
 }
 
 mm_status mm__sample(mm__mem *mem, const mm__sampler *p, const float *logits, int32_t n, const int32_t *history, size_t n_history,
                      uint64_t index, int32_t *id, mm_error *err)
 {
-    if (!numbers(logits, n)) return mm__fail(err, MM_E_NUMERIC, "the model produced logits that are not numbers");
+    const int32_t top = mm__argmax(logits, n);
+    /* -infinity is a word that cannot come; anything else that is not a number spoils the whole distribution. */
+    if (any_nan(logits, n) || !isfinite(logits[top])) return mm__fail(err, MM_E_NUMERIC, "the model produced logits that are not numbers");
     const bool penalty = p->repeat_penalty != 1.0f && p->repeat_penalty > 0 && n_history;
     if (p->temperature <= 0 && !penalty) {
-        *id = mm__argmax(logits, n);
+        *id = top;
         return MM_OK;
     }
     candidate *c = mm__calloc(mem, (size_t)n, sizeof *c);
