@@ -1,6 +1,7 @@
 /* Building inputs. The OpenAI message layout is read here once, into the same items the single calls make. */
 #include "feed.h"
 
+#include "../base/digits.h"
 #include "../base/error.h"
 
 #include <string.h>
@@ -116,14 +117,6 @@ mm_status mm__feed_add_file(mm__feed *in, mm__item_kind kind, const char *path, 
 
 /* ---- OpenAI message layout ---- */
 
-static int base64_value(int c)
-{
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 /* RFC 4648; white space and padding are skipped, anything else is refused. */
 static mm_status base64(mm__mem *mem, const char *s, size_t n, uint8_t **out, size_t *len, mm_error *err)
 {
@@ -134,7 +127,7 @@ static mm_status base64(mm__mem *mem, const char *s, size_t n, uint8_t **out, si
     *len = 0;
     for (size_t i = 0; i < n; i++) {
         if (s[i] == '=' || s[i] == '\n' || s[i] == '\r' || s[i] == ' ') continue;
-        const int v = base64_value((unsigned char)s[i]);
+        const int v = mm__base64_value(s[i]);
         if (v < 0) {
             mm__free(mem, p);
             return mm__fail(err, MM_E_FORMAT, "messages: byte %zu of a data URL is no base64", i);
@@ -169,13 +162,6 @@ static mm_status add_data_url(mm__feed *in, mm__item_kind kind, const char *url,
     return add_base64(in, kind, comma + 1, len - (size_t)(comma + 1 - url), err);
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The path in a file URL (RFC 8089), its %XX decoded in place; `url` starts after "file://". Without a host or with
  * "localhost" the path is absolute; what begins otherwise is read as a relative path, for people write that. */
 static mm_status file_url_path(char *url, const char **path, mm_error *err)
@@ -189,7 +175,7 @@ static mm_status file_url_path(char *url, const char **path, mm_error *err)
             *to++ = *from;
             continue;
         }
-        const int high = hex_value(from[1]), low = high < 0 ? -1 : hex_value(from[2]);
+        const int high = mm__hex_value(from[1]), low = high < 0 ? -1 : mm__hex_value(from[2]);
         if (low < 0 || (high | low) == 0)
             return mm__fail(err, MM_E_FORMAT, "messages: a file URL holds a %% that no two digits of a character follow");
         *to++ = (char)(high << 4 | low);

@@ -1,6 +1,7 @@
 /* Ids to bytes, one id at a time. Every decoder that real vocabularies use is local: what an id contributes depends on
  * the id, on whether anything came before, and on one pending blank. The bytes of a character may therefore come in
  * parts; whoever shows text waits for whole characters. */
+#include "../base/digits.h"
 #include "tokenizer_impl.h"
 
 /* Replaces every `pattern` in b from `start` on. */
@@ -135,8 +136,7 @@ int mm__byte_token(const char *s, size_t n)
     if (n != 6 || memcmp(s, "<0x", 3) || s[5] != '>') return -1;
     int v = 0;
     for (int i = 3; i < 5; i++) {
-        char c = s[i];
-        int d = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        const int d = mm__hex_value(s[i]);
         if (d < 0) return -1;
         v = v * 16 + d;
     }

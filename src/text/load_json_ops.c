@@ -1,6 +1,7 @@
 /* Stages of a tokenizer.json document: normalizer, pre_tokenizer, post_processor, decoder. Each is an object with a
  * "type", and "Sequence" nests them; nesting is flattened into one short array of operations (depth at most 8). A type
  * that is not known is an error rather than a silent difference in the ids. */
+#include "../base/digits.h"
 #include "tokenizer_impl.h"
 
 #define DEPTH_MAX 8
@@ -34,14 +35,6 @@ static bool set_text(mm__mem *mem, mm__text *t, const mm__json *v)
 
 /* ---- normalizer ---- */
 
-static int b64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 static mm_status load_charsmap(mm__tokenizer *t, mm__norm *op, const mm__json *v, const char *what, mm_error *err)
 {
     size_t n = 0, m = 0;
@@ -50,8 +43,8 @@ static mm_status load_charsmap(mm__tokenizer *t, mm__norm *op, const mm__json *v
     if (!bytes) return mm__nomem(err, "a character map");
     uint32_t acc = 0;
     int bits = 0;
-    for (size_t i = 0; i < n && b64_value(s[i]) >= 0; i++) {
-        acc = acc << 6 | (uint32_t)b64_value(s[i]);
+    for (size_t i = 0; i < n && mm__base64_value(s[i]) >= 0; i++) {
+        acc = acc << 6 | (uint32_t)mm__base64_value(s[i]);
         bits += 6;
         if (bits < 8) continue;
         bits -= 8;

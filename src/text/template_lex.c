@@ -5,6 +5,7 @@
  * "+" keeps both. One newline at the very end of the template is dropped; CR LF counts as LF.
  * Inside tags: names, numbers, strings with Python's escapes, operators. A closing brace inside brackets is an operator. */
 #include "template_impl.h"
+#include "../base/digits.h"
 #include "../base/error.h"
 #include "../base/utf8.h"
 #include <math.h>
@@ -67,11 +68,6 @@ static void advance(lexer *l, size_t to)
     for (; l->at < to; l->at++) l->line += l->s[l->at] == '\n';
 }
 
-static int hex(char c)
-{
-    return digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* One escape sequence at s[0] = '\\'; returns the bytes read. */
 static size_t unescape(const char *s, size_t n, char *to, size_t *made)
 {
@@ -91,7 +87,7 @@ static size_t unescape(const char *s, size_t n, char *to, size_t *made)
     uint32_t cp = 0;
     if (digits && n >= 2 + digits) {
         size_t i = 0;
-        for (; i < digits && hex(s[2 + i]) >= 0; i++) cp = cp << 4 | (uint32_t)hex(s[2 + i]);
+        for (; i < digits && mm__hex_value(s[2 + i]) >= 0; i++) cp = cp << 4 | (uint32_t)mm__hex_value(s[2 + i]);
         if (i == digits && cp <= 0x10ffff && (cp < 0xd800 || cp > 0xdfff)) {
             *made = mm__utf8_encode(cp, to);
             return 2 + digits;
