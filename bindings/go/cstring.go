@@ -17,3 +17,18 @@ func cString(what, s string) (*C.char, error) {
 }
 
 func freeString(s *C.char) { C.free(unsafe.Pointer(s)) }
+
+// withSetting calls f with a key and its value as C strings.
+func withSetting(key, value string, f func(k, v *C.char) error) error {
+	k, err := cString("key", key)
+	if err != nil {
+		return err
+	}
+	defer freeString(k)
+	v, err := cString("value", value)
+	if err != nil {
+		return err
+	}
+	defer freeString(v)
+	return f(k, v)
+}

@@ -287,16 +287,8 @@ func (e *Engine) Set(key, value string) error {
 		return err
 	}
 	defer e.h.leave()
-	k, err := cString("key", key)
-	if err != nil {
-		return err
-	}
-	defer freeString(k)
-	v, err := cString("value", value)
-	if err != nil {
-		return err
-	}
-	defer freeString(v)
-	why := newError()
-	return failure(C.mm_engine_set(e.p, k, v, why), why)
+	return withSetting(key, value, func(k, v *C.char) error {
+		why := newError()
+		return failure(C.mm_engine_set(e.p, k, v, why), why)
+	})
 }

@@ -100,17 +100,9 @@ func (s *Session) call(f func(e *C.mm_error) C.mm_status) error {
 // Set changes a rare option by key: "task", "stop", "tools", "variables", "language", "translate", "timestamps", "history",
 // "single_pass", "watch", "decoder_prompt", "force_ids", "truncate"; the header says what each takes.
 func (s *Session) Set(key, value string) error {
-	k, err := cString("key", key)
-	if err != nil {
-		return err
-	}
-	defer freeString(k)
-	v, err := cString("value", value)
-	if err != nil {
-		return err
-	}
-	defer freeString(v)
-	return s.call(func(e *C.mm_error) C.mm_status { return C.mm_session_set(s.p, k, v, e) })
+	return withSetting(key, value, func(k, v *C.char) error {
+		return s.call(func(e *C.mm_error) C.mm_status { return C.mm_session_set(s.p, k, v, e) })
+	})
 }
 
 // Feed appends parts to the timeline. The heavy work happens in Next.
