@@ -74,23 +74,17 @@ static bool wanted(const options *o, const stage *st, const char *file)
     return false;
 }
 
-static int write_file(const options *o, const char *path)
+/* The header of a safetensors file of the stages that go into path, padded to 8 bytes. NULL where memory is short, or none goes. */
+static char *header_of(const options *o, const char *path, size_t *len, size_t *count)
 {
-    char *header = NULL;
-    size_t len = 0, count = 0;
+    char *text = NULL;
     uint64_t offset = 0;
-    FILE *h = open_memstream(&header, &len), *f = fopen(path, "wb");
-    if (!h || !f) {
-        fprintf(stderr, "mm: %s: cannot be written; check the path\n", path);
-        if (h) fclose(h);
-        if (f) fclose(f);
-        free(header);
-        return EXIT_RUN;
-    }
+    FILE *h = open_memstream(&text, len);
+    if (!h) return NULL;
     putc('{', h);
     for (size_t i = 0; i < n_stages; i++) {
         if (!wanted(o, &stages[i], path)) continue;
-        if (count++) putc(',', h);
+        if ((*count)++) putc(',', h);
         json_string(h, stages[i].name, strlen(stages[i].name));
         fputs(":{\"dtype\":\"F32\",\"shape\":[", h);
         for (uint32_t d = 0; d < stages[i].n_dims; d++) fprintf(h, "%s%" PRId64, d ? "," : "", stages[i].dims[d]);
@@ -99,12 +93,26 @@ static int write_file(const options *o, const char *path)
         offset = end;
     }
     putc('}', h);
-    fflush(h);
-    while (len % 8) {
-        putc(' ', h);
-        fflush(h);
+    for (long at = ftell(h); at % 8; at++) putc(' ', h);
+    if (fclose(h) == 0 && *count) return text;
+    free(text);
+    return NULL;
+}
+
+static int write_file(const options *o, const char *path)
+{
+    size_t len = 0, count = 0;
+    char *header = header_of(o, path, &len, &count);
+    if (!header) {
+        fprintf(stderr, count ? "mm: %s: out of memory\n" : "mm: %s: not written, for no stage of that name came by; use --dump '*=FILE' to see all names\n", path);
+        return EXIT_RUN;
     }
-    fclose(h);
+    FILE *f = fopen(path, "wb");
+    if (!f) {
+        fprintf(stderr, "mm: %s: cannot be written; check the path\n", path);
+        free(header);
+        return EXIT_RUN;
+    }
     const uint64_t n = len;
     bool ok = fwrite(&n, sizeof n, 1, f) == 1 && fwrite(header, 1, len, f) == len;
     for (size_t i = 0; ok && i < n_stages; i++)
@@ -112,8 +120,7 @@ static int write_file(const options *o, const char *path)
     ok = fclose(f) == 0 && ok;
     free(header);
     if (!ok) fprintf(stderr, "mm: %s: writing failed; is the disk full?\n", path);
-    if (ok && !count) fprintf(stderr, "mm: %s: no stage of that name came by; use --dump '*=FILE' to see all names\n", path);
-    return ok && count ? 0 : EXIT_RUN;
+    return ok ? 0 : EXIT_RUN;
 }
 
 int dump_write(const options *o)

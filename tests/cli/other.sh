@@ -43,6 +43,8 @@ verdict "transcribe --vtt begins with WEBVTT" "$(head -1 "$tmp/out" | grep -qx W
 
 run_mm run $G/llama hello --raw --max-tokens 2 --dump "logits=$tmp/l.safetensors"
 verdict "--dump writes a safetensors file" "$([ $status -eq 0 ] && head -c 400 "$tmp/l.safetensors" | grep -q -a '"dtype":"F32"' || echo "status $status: $(head -c 300 "$tmp/err")")"
+run_mm run $G/llama hello --raw --max-tokens 1 --dump "logts=$tmp/no.safetensors"
+verdict "--dump of an unknown stage writes no file" "$([ $status -eq 1 ] && [ ! -e "$tmp/no.safetensors" ] && grep -q "no stage of that name" "$tmp/err" || echo "status $status: $(head -c 300 "$tmp/err")")"
 matches "bench reports what it measured" '"prefill_tps":[0-9.]+,"decode_tps":[0-9.]+,"load_ms":[0-9.]+,"peak_mb":[0-9.]+,"threads":[0-9]+,"precision":"fast"' \
     bench $G/llama --prompt 16 --gen 8 --reps 1 --json
 for model in t5 dinov2 bert; do
