@@ -48,6 +48,13 @@ typedef struct mm__count {
     uint64_t n;
 } mm__count;
 
+/* What the self-test of one kind of call found. */
+typedef struct mm__proof {
+    char name[64];            /* of the calls: "LINEAR Q4_K, many rows" */
+    const char *verdict;      /* "right", "off" (the processor does them), "unprovable", "untried"; static */
+    double error, tolerance;  /* squared error over squared signal */
+} mm__proof;
+
 typedef struct mm__backend_ops {
     const char *name;
     void (*destroy)(mm__backend *b);
@@ -70,6 +77,11 @@ typedef struct mm__backend_ops {
     void (*describe)(mm__backend *b, char *buf, size_t cap);
     /* What it has counted since it was made; false past the last. NULL: it counts nothing. Any thread. */
     bool (*counts)(mm__backend *b, unsigned i, mm__count *out);
+    /* Calls that ran elsewhere, by operator and reason, as above. */
+    bool (*fallbacks)(mm__backend *b, unsigned i, mm__count *out);
+    /* Tests the i-th kind of call against the oracles, unless it was tested; MM_END past the last. NULL: nothing to test. Any
+     * thread. */
+    mm_status (*prove)(mm__backend *b, unsigned i, mm__proof *out, mm_error *err);
 } mm__backend_ops;
 
 struct mm__backend {

@@ -2,7 +2,15 @@
 #ifndef MM__VK_FALLBACK_H
 #define MM__VK_FALLBACK_H
 
-#include "kern.h"
+#include "prove.h"
+
+/* Why the processor runs a call. */
+typedef enum mm__vk_reason {
+#define MM__VK_REASON(name, text) MM__VK_##name,
+#include "reasons.def"
+#undef MM__VK_REASON
+    MM__VK_REASONS
+} mm__vk_reason;
 
 typedef struct mm__vulkan {
     mm__backend base;
@@ -12,7 +20,9 @@ typedef struct mm__vulkan {
     mm__vk_stream stream;
     mm__vk_piece *nothing;     /* zeros */
     mm__backend *host;         /* runs what no shader does */
+    mm__vk_proofs proofs;
     atomic_uint reported;      /* operators whose fall-back was logged, a bit each */
+    atomic_ullong fallen[MM__N_OP][MM__VK_REASONS]; /* calls that the processor ran */
 } mm__vulkan;
 _Static_assert(MM__N_OP <= 32, "operators fit the bits of a word");
 

@@ -33,6 +33,7 @@ typedef struct mm__vk_kern {
     bool (*accepts)(const mm__vk_limits *l, const mm__call *c);  /* NULL: every call */
     mm_status (*record)(mm__vk_recorder *r, const mm__call *c, mm_error *err);
     size_t (*scratch)(const mm__vk_limits *l, const mm__call *c); /* bytes of arena it needs; NULL: none */
+    double tolerance;          /* of its self-test: squared error over squared signal; 0: MM__VK_TOLERANCE (prove.h) */
 } mm__vk_kern;
 
 /* kern.c. The kernel for a call, NULL: the CPU's. */

@@ -168,11 +168,25 @@ static mm_status arena_reserve(mm__backend *b, mm__arena *a, size_t bytes, mm_er
 
 /* ---- work ---- */
 
+/* The kernel for a call, or NULL and why there is none. `turn`: the caller has the stream's. */
+static mm_status choose(mm__vulkan *v, const mm__call *call, bool turn, const mm__vk_kern **k, mm__vk_reason *why, mm_error *err)
+{
+    bool good = true;
+    *k = mm__vk_pick(&v->device.limits, call);
+    *why = *k ? MM__VK_DIFFERS : MM__VK_NO_SHADER;
+    const mm_status s = *k ? mm__vk_proven(v, *k, call, turn, &good, err) : MM_OK;
+    if (!good) *k = NULL;
+    return s;
+}
+
 /* Every call is: the CPU does what no shader does. The first such call of an operator is reported. */
 static bool supports(mm__backend *b, const mm__call *call)
 {
     mm__vulkan *v = self(b);
-    if (mm__vk_pick(&v->device.limits, call)) return true;
+    const mm__vk_kern *k;
+    mm__vk_reason why;
+    choose(v, call, false, &k, &why, NULL);                   /* of a device that is lost running tells */
+    if (k || why == MM__VK_DIFFERS) return true;              /* a self-test that failed has been reported */
     if (!(atomic_fetch_or(&v->reported, 1u << call->op) >> call->op & 1))
         mm__logf(&v->base.log, MM_LOG_INFO, "backend", "%s runs on the processor: no shader for it here", mm__op_name(call->op));
     return true;
@@ -186,14 +200,16 @@ static size_t scratch(mm__backend *b, const mm__call *call)
 
 static mm_status run_call(mm__vulkan *v, mm__vk_recorder *r, const mm__call *c, const atomic_int *cancel, mm_error *err)
 {
-    const mm__vk_kern *k = mm__vk_pick(&v->device.limits, c);
+    mm__vk_reason reason;
+    const mm__vk_kern *k;
     mm_error why = {.size = sizeof why};
-    mm_status s = MM_OK;
-    if (c->wait) s = mm__vk_barrier(&v->stream, err);
+    mm_status s = choose(v, c, true, &k, &reason, err);
+    if (s >= 0 && c->wait) s = mm__vk_barrier(&v->stream, err);
     if (s < 0) return s;
     s = k ? k->record(r, c, &why) : MM_E_UNSUPPORTED;
-    if (s == MM_E_UNSUPPORTED) return mm__vulkan_fallback(v, c, cancel, err);
-    return s < 0 ? mm__fail_as(err, &why) : s;
+    if (s != MM_E_UNSUPPORTED) return s < 0 ? mm__fail_as(err, &why) : s;
+    atomic_fetch_add_explicit(&v->fallen[c->op][k ? MM__VK_OUT_OF_REACH : reason], 1, memory_order_relaxed);
+    return mm__vulkan_fallback(v, c, cancel, err);
 }
 
 static mm_status run(mm__backend *b, const mm__call *calls, size_t n, void *scratch_mem, const atomic_int *cancel, mm_error *err)
@@ -230,6 +246,39 @@ static bool counts(mm__backend *b, unsigned i, mm__count *out)
     return true;
 }
 
+static bool fallbacks(mm__backend *b, unsigned i, mm__count *out)
+{
+    static const char *const reasons[MM__VK_REASONS] = {
+#define MM__VK_REASON(name, text) text,
+#include "reasons.def"
+#undef MM__VK_REASON
+    };
+    for (unsigned k = 0; k < MM__N_OP * MM__VK_REASONS; k++) {
+        const uint64_t n = atomic_load_explicit(&self(b)->fallen[k / MM__VK_REASONS][k % MM__VK_REASONS], memory_order_relaxed);
+        if (!n || i-- > 0) continue;
+        *out = (mm__count){mm__op_name((mm__op)(k / MM__VK_REASONS)), reasons[k % MM__VK_REASONS], n};
+        return true;
+    }
+    return false;
+}
+
+static mm_status prove(mm__backend *b, unsigned i, mm__proof *out, mm_error *err)
+{
+    static const char *const verdicts[] = {[MM__VK_UNTRIED] = "untried", [MM__VK_RIGHT] = "right", [MM__VK_WRONG] = "off", [MM__VK_UNPROVABLE] = "unprovable"};
+    mm__vulkan *v = self(b);
+    mm__vk_family f;
+    const mm__vk_kern *k;
+    *out = (mm__proof){0};
+    if (!mm__vk_family_at(v, i, &f, &k)) return MM_END;
+    const mm_status s = mm__vk_prove(v, k, &f, err);
+    const mm__vk_proof *p = &v->proofs.of[f.op][f.type][f.rows];
+    mm__vk_family_name(&f, out->name, sizeof out->name);
+    out->verdict = verdicts[atomic_load_explicit(&p->verdict, memory_order_acquire)];
+    out->error = p->error;
+    out->tolerance = mm__vk_tolerance(k);
+    return s;
+}
+
 /* ---- life ---- */
 
 static void destroy(mm__backend *b)
@@ -259,6 +308,8 @@ static const mm__backend_ops ops = {
     .read = fetch,
     .describe = describe,
     .counts = counts,
+    .fallbacks = fallbacks,
+    .prove = prove,
 };
 
 const char *mm__vulkan_isa(void) { return "spirv"; }

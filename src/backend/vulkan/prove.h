@@ -1,0 +1,49 @@
+/* Whether this driver runs a kernel rightly. Drivers compile shaders, and some compile some of them wrongly; so the first call of
+ * a family - an operator, the type of its weights or cache, and whether it has few or many rows - is preceded by a small case of
+ * that family, whose result is compared with the oracle of the operator (op/ref). A family that differs by more than its kernel
+ * allows is off from then on: its calls run on the processor, and the log says which family and by how much.
+ *
+ * A family that cannot be tried (no memory, a device that is lost) stays untried, and is used: what hinders the case hinders the
+ * call, too, and that reports it. Verdicts are kept in the device's cache file (cache.h). Thread-safe. */
+#ifndef MM__VK_PROVE_H
+#define MM__VK_PROVE_H
+
+#include "kern.h"
+
+#define MM__VK_TOLERANCE 1e-7  /* squared error over squared signal, where a kernel does not say otherwise */
+
+struct mm__vulkan;
+
+typedef enum mm__vk_verdict { MM__VK_UNTRIED, MM__VK_RIGHT, MM__VK_WRONG, MM__VK_UNPROVABLE /* its case exceeds a limit of the device */ } mm__vk_verdict;
+
+/* Rows of the call: LINEAR and ATTENTION have kernels of their own for few. */
+typedef enum mm__vk_rows { MM__VK_ONE, MM__VK_FEW, MM__VK_MANY, MM__VK_ROWS } mm__vk_rows;
+
+typedef struct mm__vk_proof {
+    atomic_int verdict;
+    double error;              /* of the case; written before the verdict */
+} mm__vk_proof;
+
+typedef struct mm__vk_proofs {
+    mm__vk_proof of[MM__N_OP][MM__N_DTYPE][MM__VK_ROWS];
+    bool changed;              /* since the cache file was read; with the stream's turn */
+} mm__vk_proofs;
+
+typedef struct mm__vk_family {
+    mm__op op;
+    mm__dtype type;
+    mm__vk_rows rows;
+} mm__vk_family;
+
+/* Whether kernel k may run the call, in *good; tries its families if that was not done yet. `turn`: the caller has the stream's;
+ * what it has recorded is finished before a family is tried, and its failure is returned. */
+mm_status mm__vk_proven(struct mm__vulkan *v, const mm__vk_kern *k, const mm__call *c, bool turn, bool *good, mm_error *err);
+/* The index-th family that a kernel of this device accepts, and its kernel; false past the last. */
+bool mm__vk_family_at(const struct mm__vulkan *v, unsigned index, mm__vk_family *out, const mm__vk_kern **k);
+/* Tries a family, unless it was; MM_E_DEVICE when the device is lost. Takes the stream's turn. */
+mm_status mm__vk_prove(struct mm__vulkan *v, const mm__vk_kern *k, const mm__vk_family *f, mm_error *err);
+/* "LINEAR Q4_K, many rows" */
+void mm__vk_family_name(const mm__vk_family *f, char *buf, size_t cap);
+static inline double mm__vk_tolerance(const mm__vk_kern *k) { return k->tolerance > 0.0 ? k->tolerance : MM__VK_TOLERANCE; }
+
+#endif
