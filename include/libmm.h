@@ -124,6 +124,8 @@ MM_API mm_status mm_build_info(const char *key, char *buf, size_t cap, size_t *n
 /* Facts about device `index` (from 0), by key, as text:
  *   "id" (what mm_engine_options.device takes: "cpu", "vulkan:0") "name" "kind" ("cpu", "gpu"; "cpu" is also what a Vulkan
  *   device is that the processor emulates) "features" "threads" (0 on a Vulkan device) "summary" (one line) "keys"
+ *   "all" (since 0.2: a line for each of the above but "keys": key and value, with a tab between them. Each call looks for the
+ *         devices afresh, which takes Vulkan some milliseconds; this one does it once)
  * MM_END past the last device, MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_device_info(uint32_t index, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
@@ -152,11 +154,13 @@ typedef struct mm_allocator {
 
 /* `area` names the part of the library; `line` is UTF-8 without newline; both are valid during the call only. May be
  * called from any thread, also from several at once. What is told, by `area`:
- *   "backend"   INFO: processor, kernels, threads, precision of an engine. WARN: fewer threads than asked for
+ *   "backend"   INFO: processor, kernels, threads, precision of an engine; an operator that a device has no kernel for.
+ *               WARN: fewer threads than asked for; a kernel that failed its self-test on this driver, and by how much
  *   "assembly"  INFO: a model that was opened: path, format, parts, size, time. WARN: what was guessed or ignored
  *   "media"     WARN: a sound file that ends before its headers say
  *   "run"       DEBUG: a session that was created, and its memory plan
- * Errors are returned, not logged (MM_LOG_ERROR is kept for later); nothing is logged while an answer is given. */
+ * Errors are returned, not logged (MM_LOG_ERROR is kept for later); while an answer is given only "backend" may speak, of what a
+ * device does for the first time. */
 typedef void (*mm_log_fn)(void *user, int32_t level, const char *area, const char *line);
 
 #define MM_FILE_NONE 0
@@ -269,6 +273,12 @@ MM_API mm_status mm_engine_set(mm_engine *engine, const char *key, const char *v
  *   "limits" (since 0.2: of each limit a line: key, value, default, most, what it counts, with tabs between them)
  *   "counts" (since 0.2: of each thing that a device counts from the engine's creation on, such as its dispatches, a line:
  *            key, value, what it counts, with tabs between them; empty on the processor)
+ *   "fallbacks" (since 0.2: of each operator that the processor ran in the device's place, and each reason, a line: operator,
+ *            calls, reason, with tabs between them; empty on the processor)
+ *   "self_test" (since 0.2: tests every kind of call that has a kernel of the device, where that was not done yet - of its
+ *            own accord that happens before the first call of a kind - and gives a line for each: kind; "right", "off" (the
+ *            processor does such calls), "unprovable" (the device's limits leave no room) or "untried"; squared error and the
+ *            largest one allowed, over the squared signal, with tabs between them; empty on the processor. MM_E_DEVICE)
  * MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_engine_info(const mm_engine *engine, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 

@@ -264,7 +264,7 @@ func (e *Engine) Close() error {
 }
 
 // Info is a fact about the engine, by key: "device", "isa", "threads", "precision", "memory_bytes", "memory_peak",
-// "memory_limit", "limits", "counts", "keys".
+// "memory_limit", "limits", "counts", "fallbacks", "self_test", "keys".
 func (e *Engine) Info(key string) (string, error) {
 	if err := e.enter(); err != nil {
 		return "", err

@@ -55,6 +55,7 @@ static const option table[] = {
     {"--vtt", FLAG, TRANSCRIBE, AT(vtt), 0, 0, 0},
     {"--file", TEXT, TOKENIZE, AT(file), 0, 0, 0},
     {"--special", FLAG, TOKENIZE, AT(special), 0, 0, 0},
+    {"--self-test", FLAG, DEVICES, AT(self_test), 0, 0, 0},
     {"--tensors", FLAG, INFO, AT(tensors), 0, 0, 0},
     {"--prompt", WHOLE, BENCH, AT(n_prompt), 1, 1 << 24, 0},
     {"--gen", WHOLE, BENCH, AT(n_gen), 1, 1 << 24, 0},

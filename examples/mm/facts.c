@@ -125,22 +125,61 @@ static void say_no_vulkan(void)
     puts(built ? "no Vulkan device on this machine" : "no Vulkan in this build: glslc or Vulkan's headers were not there");
 }
 
+/* {"id":"cpu",...} of the lines of "all", which are keys and values with tabs between. */
+static void print_facts(char *lines)
+{
+    char *rest = NULL;
+    const char *sep = "{";
+    for (char *key = strtok_r(lines, "\n", &rest); key; key = strtok_r(NULL, "\n", &rest)) {
+        char *value = strchr(key, '\t');
+        if (!value || strncmp(key, "summary", 7) == 0) continue;
+        *value++ = 0;
+        printf("%s\"%s\":", sep, key);
+        if (value[0] && strspn(value, "0123456789") == strlen(value)) fputs(value, stdout);
+        else json_string(stdout, value, strlen(value));
+        sep = ",";
+    }
+    puts("}");
+}
+
+/* The table of a device's self-test; an exit status. */
+static int self_test(const char *device, const options *o)
+{
+    mm_error err = {.size = sizeof err};
+    mm_engine_options eo;
+    mm_engine *engine;
+    size_t need = 0;
+    char *text = NULL, *rest = NULL;
+    mm_engine_options_init(&eo, sizeof eo);
+    eo.device = device;
+    eo.log = log_line;
+    mm_status st = mm_engine_create(&eo, &engine, &err);
+    if (st == MM_OK) st = mm_engine_info(engine, "self_test", NULL, 0, &need, &err);
+    if (st == MM_OK && (text = calloc(need + 1, 1))) st = mm_engine_info(engine, "self_test", text, need + 1, &need, &err);
+    for (char *line = st == MM_OK && text ? strtok_r(text, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
+        char *in = NULL, *kind = strtok_r(line, "\t", &in), *verdict = strtok_r(NULL, "\t", &in), *error = strtok_r(NULL, "\t", &in);
+        if (!kind || !verdict || !error) continue;
+        if (o->json) printf("{\"id\":\"%s\",\"kind\":\"%s\",\"verdict\":\"%s\",\"error\":\"%s\",\"allowed\":\"%s\"}\n", device, kind, verdict, error, in);
+        else printf("  %-28s %-10s %8s of %s\n", kind, verdict, error, in);
+    }
+    free(text);
+    mm_engine_release(engine);
+    return st == MM_OK ? 0 : fail_at(device, &err, st);
+}
+
 int cmd_devices(const options *o)
 {
     bool vulkan = false;
-    static const char *const keys[] = {"id", "name", "kind", "features", "threads"};
-    char line[512];
-    for (uint32_t i = 0; mm_device_info(i, "summary", line, sizeof line, NULL, NULL) == MM_OK; i++) {
-        if (!o->json) puts(line);
-        vulkan = vulkan || strncmp(line, "vulkan", 6) == 0;
-        for (size_t k = 0; o->json && k < sizeof keys / sizeof *keys; k++) {
-            if (mm_device_info(i, keys[k], line, sizeof line, NULL, NULL) != MM_OK) line[0] = 0;
-            printf("%s\"%s\":", k ? "," : "{", keys[k]);
-            if (line[0] && strspn(line, "0123456789") == strlen(line)) fputs(line, stdout);
-            else json_string(stdout, line, strlen(line));
-        }
-        if (o->json) puts("}");
+    int status = 0;
+    char text[512], id[64];
+    for (uint32_t i = 0; mm_device_info(i, "all", text, sizeof text, NULL, NULL) == MM_OK; i++) {
+        char *summary = strstr(text, "\nsummary\t");
+        snprintf(id, sizeof id, "%.*s", (int)strcspn(text + 3, "\n"), text + 3); /* behind "id" and a tab */
+        if (!o->json && summary) fputs(summary + 9, stdout);
+        if (o->json) print_facts(text);
+        vulkan = vulkan || strncmp(id, "vulkan", 6) == 0;
+        if (o->self_test && strcmp(id, "cpu") != 0 && !status) status = self_test(id, o);
     }
     if (!o->json && !vulkan) say_no_vulkan();
-    return 0;
+    return status;
 }

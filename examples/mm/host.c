@@ -47,7 +47,7 @@ int finish_output(int status)
     return EXIT_RUN;
 }
 
-static void log_line(void *user, int32_t level, const char *area, const char *line)
+void log_line(void *user, int32_t level, const char *area, const char *line)
 {
     static const char *const names[] = {"", "error", "warning", "info", "debug"};
     (void)user;

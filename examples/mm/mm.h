@@ -21,7 +21,7 @@ typedef struct options {
     list stops, dumps;
     const char *system, *messages, *language, *file, *device, *force_ids, *decoder_prompt, *synthetic, *keep;
     const mm_files *files;    /* of a synthetic model; NULL: the system's */
-    bool raw, json, ignore_eos, translate, srt, vtt, special, tensors, encode, counts, verbose, truncate;
+    bool raw, json, ignore_eos, translate, srt, vtt, special, tensors, encode, counts, verbose, truncate, self_test;
     mm_session_options session;
     uint32_t threads, n_prompt, n_gen, reps;
     int precision;
@@ -39,6 +39,7 @@ void version(FILE *to);
 typedef struct host { mm_engine *engine; mm_model *model; mm_session *session; double load_ms; } host;
 int fail(const mm_error *err, mm_status st);           /* prints one line, returns the exit status */
 int fail_at(const char *where, const mm_error *err, mm_status st); /* the same with "WHERE: " in front */
+void log_line(void *user, int32_t level, const char *area, const char *line); /* an mm_log_fn */
 int finish_output(int status);                         /* at the end: whether standard output took all; the exit status */
 int host_open(host *h, const options *o);              /* engine and model; 0 or an exit status */
 int host_session(host *h, const options *o, const char *task); /* a session with the options applied */

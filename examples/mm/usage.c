@@ -33,6 +33,7 @@ void usage(FILE *to)
           "                            token ids [--json] [--special: recognise special tokens]\n"
           "  info MODEL                what it is made of [--json] [--tensors]\n"
           "  devices                   what the library can run on [--json]\n"
+          "      --self-test                   every kernel of each Vulkan device against the processor's result\n"
           "  bench MODEL               speed, load time and memory [--json]\n"
           "      --prompt N  --gen N  --reps N tokens, tokens, repetitions (defaults 512 64 3)\n"
           "      --encode                      time the encoder of a model that generates, too\n"

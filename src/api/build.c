@@ -122,13 +122,15 @@ mm_status mm_build_info(const char *key, char *buf, size_t cap, size_t *need, mm
 
 static mm_status device_info(const mm__device *d, const char *key, char *buf, size_t cap, size_t *need, mm_error *err)
 {
-    char threads[16];
+    char threads[16], all[512];
     snprintf(threads, sizeof threads, "%d", d->threads);
     const struct {
         const char *key, *value;
     } facts[] = {{"id", d->id},           {"name", d->name},       {"kind", d->kind},
                  {"features", d->features}, {"threads", threads}, {"summary", d->summary},
-                 {"keys", "id name kind features threads summary keys"}};
+                 {"all", all},            {"keys", "id name kind features threads summary all keys"}};
+    snprintf(all, sizeof all, "id\t%s\nname\t%s\nkind\t%s\nfeatures\t%s\nthreads\t%s\nsummary\t%s\n", d->id, d->name, d->kind, d->features, threads,
+             d->summary);
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         if (strcmp(facts[i].key, key) == 0) return mm__give_text(facts[i].value, strlen(facts[i].value), buf, cap, need, err);
     return mm__fail(err, MM_E_KEY, "\"%s\" is no device key; \"keys\" lists them", key);

@@ -308,10 +308,19 @@ static void write_limits(const mm_engine *e, mm__buf *b)
     }
 }
 
-static void write_counts(mm__backend *k, mm__buf *b)
+static void write_counts(mm__backend *k, bool (*list)(mm__backend *k, unsigned i, mm__count *out), mm__buf *b)
 {
     mm__count c;
-    for (unsigned i = 0; k->ops->counts && k->ops->counts(k, i, &c); i++) mm__buf_printf(b, "%s\t%" PRIu64 "\t%s\n", c.key, c.n, c.what);
+    for (unsigned i = 0; list && list(k, i, &c); i++) mm__buf_printf(b, "%s\t%" PRIu64 "\t%s\n", c.key, c.n, c.what);
+}
+
+static mm_status write_self_test(mm__backend *k, mm__buf *b, mm_error *err)
+{
+    mm__proof p;
+    mm_status st = k->ops->prove ? MM_OK : MM_END;
+    for (unsigned i = 0; st == MM_OK && (st = k->ops->prove(k, i, &p, err)) == MM_OK; i++)
+        mm__buf_printf(b, "%s\t%s\t%.2g\t%.2g\n", p.name, p.verdict, p.error, p.tolerance);
+    return st == MM_END ? MM_OK : st;
 }
 
 static mm_status write_engine_key(const mm_engine *e, const char *key, mm__buf *b, mm_error *err)
@@ -325,8 +334,10 @@ static mm_status write_engine_key(const mm_engine *e, const char *key, mm__buf *
     else if (strcmp(key, "memory_peak") == 0) mm__buf_printf(b, "%" PRIu64, mm__mem_peak(e->mem));
     else if (strcmp(key, "memory_limit") == 0) mm__buf_printf(b, "%" PRIu64, mm__limit(e->mem, MM__LIMIT_MEMORY));
     else if (strcmp(key, "limits") == 0) write_limits(e, b);
-    else if (strcmp(key, "counts") == 0) write_counts(k, b);
-    else if (strcmp(key, "keys") == 0) mm__buf_puts(b, "device isa threads precision memory_bytes memory_peak memory_limit limits counts keys");
+    else if (strcmp(key, "counts") == 0) write_counts(k, k->ops->counts, b);
+    else if (strcmp(key, "fallbacks") == 0) write_counts(k, k->ops->fallbacks, b);
+    else if (strcmp(key, "self_test") == 0) return write_self_test(k, b, err);
+    else if (strcmp(key, "keys") == 0) mm__buf_puts(b, "device isa threads precision memory_bytes memory_peak memory_limit limits counts fallbacks self_test keys");
     else return mm__fail(err, MM_E_KEY, "\"%s\" is no engine key; \"keys\" lists them", key);
     return MM_OK;
 }

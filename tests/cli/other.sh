@@ -55,6 +55,8 @@ done
 if "$MM" devices | grep -q '^vulkan:0 '; then
     matches "bench --counts: what the device did" '"counts":.*"dispatches":\[[1-9][0-9.]*,[1-9].*"fallbacks":\[0\.0,0\.0\]' \
         bench $G/llama --prompt 4 --gen 4 --reps 1 --json --counts --device vulkan:0
+    matches "devices --self-test: every kernel, right on this driver" 'LINEAR Q4_K, many rows +right +[0-9.e-]+ of 1e-07' devices --self-test
+    verdict "... and none is off" "$(grep -E ' off | untried ' "$tmp/out")"
 fi
 refuses "bench --counts of the processor, which counts nothing" 2 "counts nothing.*--device" bench $G/llama --prompt 4 --gen 2 --reps 1 --counts
 

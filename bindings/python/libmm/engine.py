@@ -207,7 +207,8 @@ class Engine(Handle):
         return "<libmm.Engine %s%s>" % (self._options["device"], ", closed" if self.closed else "")
 
     def info(self, key: str) -> str:
-        """A fact: "device" "isa" "threads" "precision" "memory_bytes" "memory_peak" "memory_limit" "limits" "counts" "keys". UnknownKey."""
+        """A fact: "device" "isa" "threads" "precision" "memory_bytes" "memory_peak" "memory_limit" "limits" "counts"
+        "fallbacks" "self_test" "keys". UnknownKey."""
         with self._ref as e:
             return (text_of(lib.mm_engine_info, e, encode(key, "key")) or b"").decode()
 

@@ -56,7 +56,7 @@ static void answers_are_true(void **state)
     const struct {
         const char *key, *value;
     } facts[] = {{"device", "cpu"}, {"isa", "c"}, {"threads", "1"}, {"precision", "exact"}, {"memory_limit", "1073741824"},
-                 {"counts", ""}};
+                 {"counts", ""}, {"fallbacks", ""}, {"self_test", ""}};
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
         OK(mm_engine_info(e, facts[i].key, text, sizeof text, NULL, &err));
         assert_string_equal(text, facts[i].value);
@@ -65,6 +65,9 @@ static void answers_are_true(void **state)
     assert_true(strtoul(text, NULL, 10) > 0);
     OK(mm_device_info(0, "id", text, sizeof text, NULL, &err));
     assert_string_equal(text, "cpu");
+    OK(mm_device_info(0, "all", text, sizeof text, NULL, &err));
+    assert_memory_equal(text, "id\tcpu\nname\t", 12);
+    assert_non_null(strstr(text, "\nsummary\t"));
     OK(mm_build_info("version", text, sizeof text, NULL, &err));
     snprintf(version, sizeof version, "%u.%u.%u", mm_version() >> 16, mm_version() >> 8 & 255, mm_version() & 255);
     assert_string_equal(text, version);
