@@ -118,6 +118,7 @@ static mm_status submit(mm__vk_stream *s, mm_error *err)
     slot->recording = false;
     memory_barrier(s, slot->commands, VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
     mm_status st = mm__vk_check(d, d->api.EndCommandBuffer(slot->commands), "vkEndCommandBuffer", err);
+    if (st < 0) d->api.ResetCommandBuffer(slot->commands, 0); /* what is left of it must not be begun */
     if (st >= 0) st = mm__vk_check(d, d->api.ResetFences(d->device, 1, &slot->fence), "vkResetFences", err);
     if (st < 0) return st;
     const VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &slot->commands};
