@@ -252,8 +252,9 @@ static void share(size_t wanted)
                 buckets[i].kind = (kind)(buckets[i].kind + N_KINDS);
             }
     }
-    for (size_t i = 0; i < n_buckets; i++) {
-        if (buckets[i].kind < N_KINDS) n_cases += buckets[i].quota = open ? left / open : 0;
+    const size_t each = open ? left / open : 0, over = left - each * open;
+    for (size_t i = 0, nth = 0; i < n_buckets; i++) {
+        if (buckets[i].kind < N_KINDS) n_cases += buckets[i].quota = each + (nth++ < over);
         else buckets[i].kind = (kind)(buckets[i].kind - N_KINDS);
     }
 }
