@@ -50,6 +50,7 @@ static mm_status set_size(mm__probe *p, uint32_t w, uint32_t h, const char *what
 static mm_status probe_png(const uint8_t *b, size_t len, const char *what, mm__probe *p, mm_error *err)
 {
     size_t at = 8;
+    bool data = false;
     if (len < 33) return truncated(p, what, err);
     if (be32(b + 8) != 13 || memcmp(b + 12, "IHDR", 4) != 0)
         return mm__fail(err, MM_E_MEDIA, "%s: PNG does not start with a header chunk", what);
@@ -60,6 +61,11 @@ static mm_status probe_png(const uint8_t *b, size_t len, const char *what, mm__p
         uint32_t n = be32(b + at);
         if (n > len - at - 12) return truncated(p, what, err);
         if (memcmp(b + at + 4, "IEND", 4) == 0) return MM_OK;
+        if (memcmp(b + at + 4, "IDAT", 4) == 0) {
+            if (!data && n == 0) /* the decoder would copy nothing to a null pointer, which C does not define */
+                return mm__fail(err, MM_E_MEDIA, "%s: PNG begins its pixels with an empty chunk; write it anew with another program", what);
+            data = true;
+        }
         if (memcmp(b + at + 4, "eXIf", 4) == 0) p->orientation = mm__exif_orientation(b + at + 8, n);
         at += (size_t)n + 12;
     }
