@@ -23,7 +23,7 @@ def runs(text):
         head = re.match(r"(\S+) seconds (\d+) cpu ([\d.]+) status (\d+) commit (\S+)", part)
         stat = re.search(r"stat::number_of_executed_units:\s*(\d+)", part)
         cover = re.findall(r"#(\d+)\s+\w+\s+cov: (\d+) ft: \d+ corp: (\d+)", part)
-        found = re.search(r"Test unit written to \S*/(\S+)", part)
+        found = re.search(r"Test unit written to \S*/((?!\S*slow-unit)\S+)", part)
         yield {"found": found[1] if found else None, "day": head[1], "cpu": float(head[3]), "bad": found is not None, "commit": head[5],
                "executions": int(stat[1]) if stat else int(cover[-1][0]) if cover else 0,
                "edges": int(cover[-1][1]) if cover else 0, "inputs": int(cover[-1][2]) if cover else 0}
