@@ -20,6 +20,8 @@
 
 #include "stream.h"
 
+#define MM__VK_VEC_ROWS 2      /* rows of x up to which LINEAR reads its weights by linear_vec */
+#define MM__VK_SMALL_TILE 8    /* rows of x up to which linear_mat has a tile of so many */
 #define MM__VK_LANES 128       /* invocations of a workgroup where nothing speaks for another number */
 
 typedef struct mm__vk_recorder {

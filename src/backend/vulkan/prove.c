@@ -231,14 +231,13 @@ void mm__vk_family_name(const mm__vk_family *f, char *buf, size_t cap)
              counted ? rows[f->rows] : "");
 }
 
-static mm__vk_proof *proof_of(mm__vulkan *v, const mm__vk_family *f) { return &v->proofs.of[f->op][f->type][f->rows]; }
+static mm__vk_proof *proof_of(mm__vulkan *v, const mm__vk_family *f) { return &v->proofs[f->op][f->type][f->rows]; }
 
 static void settle(mm__vulkan *v, const mm__vk_family *f, mm__vk_verdict verdict, double error)
 {
     mm__vk_proof *p = proof_of(v, f);
     p->error = error;
     atomic_store_explicit(&p->verdict, (int)verdict, memory_order_release);
-    v->proofs.changed = true;
 }
 
 static void warn(mm__vulkan *v, const mm__vk_kern *k, const mm__vk_family *f, double error, const char *why)
@@ -292,7 +291,7 @@ mm_status mm__vk_prove(mm__vulkan *v, const mm__vk_kern *k, const mm__vk_family 
 static int families_of(const mm__call *c, mm__vk_family out[3])
 {
     const int64_t rows = mm__vk_has(c, 0) ? c->op == MM__OP_ATTENTION ? c->in[0].shape.d[0] : mm__view_rows(&c->in[0]) : 1;
-    const mm__vk_rows class = rows <= 2 ? MM__VK_ONE : rows <= 8 ? MM__VK_FEW : MM__VK_MANY;
+    const mm__vk_rows class = rows <= MM__VK_VEC_ROWS ? MM__VK_ONE : rows <= MM__VK_SMALL_TILE ? MM__VK_FEW : MM__VK_MANY;
     int n = 0;
     if (c->op == MM__OP_LINEAR) {
         for (int i = 3; i < 6; i++)

@@ -4,7 +4,7 @@
  * allows is off from then on: its calls run on the processor, and the log says which family and by how much.
  *
  * A family that cannot be tried (no memory, a device that is lost) stays untried, and is used: what hinders the case hinders the
- * call, too, and that reports it. Verdicts are kept in the device's cache file (cache.h). Thread-safe. */
+ * call, too, and that reports it. Verdicts last as long as the device is open. Thread-safe. */
 #ifndef MM__VK_PROVE_H
 #define MM__VK_PROVE_H
 
@@ -24,10 +24,7 @@ typedef struct mm__vk_proof {
     double error;              /* of the case; written before the verdict */
 } mm__vk_proof;
 
-typedef struct mm__vk_proofs {
-    mm__vk_proof of[MM__N_OP][MM__N_DTYPE][MM__VK_ROWS];
-    bool changed;              /* since the cache file was read; with the stream's turn */
-} mm__vk_proofs;
+typedef mm__vk_proof mm__vk_proofs[MM__N_OP][MM__N_DTYPE][MM__VK_ROWS];
 
 typedef struct mm__vk_family {
     mm__op op;

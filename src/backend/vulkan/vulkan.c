@@ -271,7 +271,7 @@ static mm_status prove(mm__backend *b, unsigned i, mm__proof *out, mm_error *err
     *out = (mm__proof){0};
     if (!mm__vk_family_at(v, i, &f, &k)) return MM_END;
     const mm_status s = mm__vk_prove(v, k, &f, err);
-    const mm__vk_proof *p = &v->proofs.of[f.op][f.type][f.rows];
+    const mm__vk_proof *p = &v->proofs[f.op][f.type][f.rows];
     mm__vk_family_name(&f, out->name, sizeof out->name);
     out->verdict = verdicts[atomic_load_explicit(&p->verdict, memory_order_acquire)];
     out->error = p->error;

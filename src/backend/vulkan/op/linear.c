@@ -5,7 +5,6 @@
 
 enum {
     ROWS = 4,                              /* of W that an invocation of linear_vec has */
-    FEW = 2,                               /* rows of x up to which linear_vec is used */
     BN = 64                                /* rows of W of a workgroup of linear_mat */
 };
 
@@ -49,7 +48,7 @@ static uint32_t share_of(int64_t k)
 }
 
 /* Rows of x that a workgroup of linear_mat takes: two kinds only, for each has to be compiled by the driver. */
-static uint32_t tile_rows(int64_t t) { return t <= 8 ? 8 : 32; }
+static uint32_t tile_rows(int64_t t) { return t <= MM__VK_SMALL_TILE ? MM__VK_SMALL_TILE : 32; }
 
 /* Up to three weights of one type, one below the other. */
 typedef struct stack {
@@ -83,9 +82,9 @@ static mm_status multiply(mm__vk_recorder *r, const mm__call *c, const stack *s,
     const shaders shader = shaders_of(s->w[0].dtype);
     const uint32_t bt = tile_rows(t), share = share_of(k), rows = MM__VK_LANES / share * ROWS;
     mm__vk_draft j;
-    if (t <= FEW) mm__vk_begin(&j, (mm__vk_shader_id)shader.vec, MM__VK_LANES);
+    if (t <= MM__VK_VEC_ROWS) mm__vk_begin(&j, (mm__vk_shader_id)shader.vec, MM__VK_LANES);
     else mm__vk_begin(&j, (mm__vk_shader_id)shader.mat, BN / 8 * (bt / 4));
-    if (t > FEW) mm__vk_spec(&j, 1, bt);
+    if (t > MM__VK_VEC_ROWS) mm__vk_spec(&j, 1, bt);
     mm__vk_flat_view(r, &j, &c->out);
     mm__vk_flat_view(r, &j, &c->in[0]);
     mm__vk_u32(&j, mm__vk_bind(r, &j, &c->in[1], NULL));
@@ -99,7 +98,7 @@ static mm_status multiply(mm__vk_recorder *r, const mm__call *c, const stack *s,
     mm__vk_u32(&j, k);
     mm__vk_u32(&j, column);
     mm__vk_u32(&j, share);
-    if (t <= FEW) mm__vk_groups(r, &j, (n + rows - 1) / rows, t, 1);
+    if (t <= MM__VK_VEC_ROWS) mm__vk_groups(r, &j, (n + rows - 1) / rows, t, 1);
     else mm__vk_groups(r, &j, (n + BN - 1) / BN, (t + bt - 1) / bt, 1);
     return mm__vk_emit(r, &j, (double)t * (double)n * (double)k, err);
 }
