@@ -8,9 +8,7 @@
 #include <cmocka.h>
 
 #include "../../../src/backend/cpu/cpu.h"
-#include "../../../src/backend/vulkan/api.h"
-#include "../../../src/backend/vulkan/vulkan.h"
-#include "../../../src/base/os/os.h"
+#include "driver.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -19,7 +17,6 @@
 /* ---- the shim ---- */
 
 static struct {
-    PFN_vkGetInstanceProcAddr get;
     PFN_vkGetDeviceProcAddr get_device;
     PFN_vkFreeMemory free_memory;
     int at, fail_at;     /* calls so far; the one that fails, 0: none */
@@ -116,15 +113,13 @@ static PFN_vkVoidFunction replace(const char *name, PFN_vkVoidFunction real)
 
 static void (*get_proc(void *instance, const char *name))(void)
 {
-    return replace(name, shim.get((VkInstance)instance, name));
+    return replace(name, driver((VkInstance)instance, name));
 }
 
 /* ---- a short life ---- */
 
 enum { T = 5, K = 64, N = 48 };
 
-static mm__mem *mem;
-static uint64_t empty;
 static float expected[T * N];
 
 static float x_at(int i) { return (float)((i * 37) % 19 - 9) * 0.125f; }
@@ -193,7 +188,7 @@ static void every_call_may_fail(void **state)
     static const VkResult errors[] = {VK_ERROR_DEVICE_LOST, VK_ERROR_OUT_OF_DEVICE_MEMORY, VK_ERROR_INITIALIZATION_FAILED, VK_TIMEOUT};
     float y[T * N];
     mm_error err = {.size = sizeof err};
-    if (!shim.get) return;
+    if (!driver) return;
     for (int staged = 0; staged < 2; staged++) {
         shim.fail_at = 0;
         for (int warm = 0; warm < 2; warm++) { /* the first may wait more often, for the driver compiles */
@@ -230,7 +225,7 @@ static void no_wait_is_endless(void **state)
     float y[T * N];
     mm_error err = {.size = sizeof err};
     const char *sanitized = getenv("MM_TEST_SLOW");
-    if (!shim.get || (sanitized && *sanitized)) return;
+    if (!driver || (sanitized && *sanitized)) return;
     const double start = mm__os_now();
     shim.never_done = true;
     assert_int_equal(life(false, 0.2, y, &err), MM_E_DEVICE);
@@ -243,30 +238,13 @@ static void no_wait_is_endless(void **state)
 
 static int open_shim(void **state)
 {
-    mm__device d;
-    mem = mm__mem_create(NULL, 0);
-    if (!mem) return -1;
-    empty = mm__mem_live(mem);
     for (int t = 0; t < T; t++)
         for (int n = 0; n < N; n++) {
             float sum = 0.0f;
             for (int k = 0; k < K; k++) sum += x_at(t * K + k) * w_at(n * K + k);
             expected[t * N + n] = sum > 0.0f ? 2.0f * sum : 0.0f;
         }
-    if (!mm__vulkan_device(0, &d)) {
-        print_message("skipped: there is no Vulkan device here\n");
-        return 0;
-    }
-    void *library = mm__os_library("libvulkan.so.1");
-    if (library) shim.get = (PFN_vkGetInstanceProcAddr)mm__os_symbol(library, "vkGetInstanceProcAddr");
-    return shim.get ? 0 : -1;
-}
-
-static int close_shim(void **state)
-{
-    const bool clean = mm__mem_live(mem) == empty;
-    mm__mem_destroy(mem);
-    return clean ? 0 : -1;
+    return open_driver(state);
 }
 
 int main(void)
@@ -275,5 +253,5 @@ int main(void)
         cmocka_unit_test(every_call_may_fail),
         cmocka_unit_test(no_wait_is_endless),
     };
-    return cmocka_run_group_tests(tests, open_shim, close_shim);
+    return cmocka_run_group_tests(tests, open_shim, close_driver);
 }

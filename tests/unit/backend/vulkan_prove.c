@@ -9,7 +9,7 @@
 
 #include "../../../src/backend/cpu/cpu.h"
 #include "../../../src/backend/vulkan/pipeline.h"
-#include "../../../src/base/os/os.h"
+#include "driver.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +20,6 @@
 /* ---- a driver that errs ---- */
 
 static struct {
-    PFN_vkGetInstanceProcAddr get;
     PFN_vkGetDeviceProcAddr get_device;
     PFN_vkCreateShaderModule create;
     const char *wrong, *in_place; /* shader whose code is replaced, and by which; NULL: none. The same: it is refused */
@@ -62,7 +61,7 @@ static PFN_vkVoidFunction replace(const char *name, PFN_vkVoidFunction real)
     return (PFN_vkVoidFunction)create_module;
 }
 
-static void (*get_proc(void *instance, const char *name))(void) { return replace(name, shim.get((VkInstance)instance, name)); }
+static void (*get_proc(void *instance, const char *name))(void) { return replace(name, driver((VkInstance)instance, name)); }
 
 /* ---- what was logged ---- */
 
@@ -76,16 +75,13 @@ static void keep_line(void *user, int32_t level, const char *area, const char *l
 
 /* ---- helpers ---- */
 
-static mm__mem *mem;
-static uint64_t empty;
-
 static mm__backend *open_device(const char *wrong, const char *in_place)
 {
     const mm__vulkan_options o = {.get_proc = get_proc};
     const mm__log log = {.fn = keep_line, .level = MM_LOG_WARN};
     mm__backend *cpu, *b;
     mm_error err = {.size = sizeof err};
-    if (!shim.get) return NULL;
+    if (!driver) return NULL;
     shim.wrong = wrong;
     shim.in_place = in_place;
     shim.made = 0;
@@ -189,28 +185,6 @@ static void families_are_apart(void **state)
     mm__backend_destroy(b);
 }
 
-static int open_shim(void **state)
-{
-    mm__device d;
-    mem = mm__mem_create(NULL, 0);
-    if (!mem) return -1;
-    empty = mm__mem_live(mem);
-    if (!mm__vulkan_device(0, &d)) {
-        print_message("skipped: there is no Vulkan device here\n");
-        return 0;
-    }
-    void *library = mm__os_library("libvulkan.so.1");
-    if (library) shim.get = (PFN_vkGetInstanceProcAddr)mm__os_symbol(library, "vkGetInstanceProcAddr");
-    return shim.get ? 0 : -1;
-}
-
-static int close_shim(void **state)
-{
-    const bool clean = mm__mem_live(mem) == empty;
-    mm__mem_destroy(mem);
-    return clean ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,5 +193,5 @@ int main(void)
         cmocka_unit_test(a_refused_shader_is_turned_off),
         cmocka_unit_test(families_are_apart),
     };
-    return cmocka_run_group_tests(tests, open_shim, close_shim);
+    return cmocka_run_group_tests(tests, open_driver, close_driver);
 }
