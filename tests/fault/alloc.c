@@ -6,7 +6,6 @@
  * A sixteenth of all N by default, which the seed chooses; every N with -a. */
 #include "fault.h"
 
-
 static void engines(void)
 {
     mm_engine *e = NULL;

@@ -4,7 +4,6 @@
 #ifndef MM_FAULT_DAMAGE_H
 #define MM_FAULT_DAMAGE_H
 
-#include "blob.h"
 #include "fault.h"
 
 #include <limits.h>

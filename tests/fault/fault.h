@@ -4,6 +4,7 @@
 #ifndef MM_FAULT_H
 #define MM_FAULT_H
 
+#include "blob.h"
 #include "libmm.h"
 
 #include <dirent.h>
@@ -19,7 +20,7 @@
 
 #define GOLDEN "tests/golden"
 #ifndef CASE_SECONDS
-#define CASE_SECONDS 60 /* what one case may take on a busy machine; times MM_TEST_SLOW, for sanitizers */
+#define CASE_SECONDS 20 /* what one case may take on a busy machine; times MM_TEST_SLOW, for sanitizers */
 #endif
 
 /* ---- counting and reporting ---- */
@@ -370,16 +371,14 @@ static mm_status __attribute__((unused)) answer(mm_engine *e, const facts *f, mm
     return st == MM_OK ? take_events(s, hash, err) : st;
 }
 
-/* A snapshot in memory. */
-typedef struct saved { unsigned char *p; size_t n; } saved;
-
+/* An mm_write_fn: adds to a blob. */
 static int32_t __attribute__((unused)) keep_written(void *user, const void *p, size_t n)
 {
-    saved *to = user;
+    blob *to = user;
     unsigned char *more = realloc(to->p, to->n + n + 1);
     if (!more) exit(3);
     memcpy(more + to->n, p, n);
-    *to = (saved){more, to->n + n};
+    *to = (blob){more, to->n + n};
     return 0;
 }
 
@@ -401,7 +400,7 @@ static mm_status hash_ids(const mm_model *m, const facts *f, uint64_t *hash, mm_
  * is a session to go on with, or NULL; one that was made stays in it. *hash is that of the ids and the events. */
 static mm_status __attribute__((unused)) life(mm_engine *e, mm_model *m, const facts *f, mm_session **s, uint64_t *hash, mm_error *err)
 {
-    saved file = {0};
+    blob file = {0};
     uint64_t all = 0xcbf29ce484222325u, events = 0;
     mm_session *again = NULL;
     *hash = 0;

@@ -6,7 +6,6 @@
  * be saved again. Of a kill: the file is one of those that were being saved, whole; a part file that is left over is in
  * nobody's way. 200 kills by default, 1,000 with -a. */
 #include "api.h"
-#include "blob.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -128,6 +127,31 @@ static blob snapshot_of(mm_session *s)
     return read_blob(path);
 }
 
+/* What every test begins with: two sessions, the folder, and the snapshot of each; the file is that of s. */
+typedef struct pair { mm_model *m; mm_session *s, *other; blob old, new; } pair;
+
+static pair open_pair(void)
+{
+    pair p = {.m = load(VLM)};
+    p.s = spoken(p.m, "What is this?", PICTURE);
+    p.other = spoken(p.m, "the dog", OTHER_PICTURE);
+    open_folder();
+    p.new = snapshot_of(p.other);
+    p.old = snapshot_of(p.s);
+    check(!same(&p.old, &p.new), "both snapshots are the same");
+    return p;
+}
+
+static void close_pair(pair *p)
+{
+    free(p->old.p);
+    free(p->new.p);
+    close_folder();
+    mm_session_release(p->s);
+    mm_session_release(p->other);
+    mm_model_release(p->m);
+}
+
 static void check_refused(mm_status st, const blob *old)
 {
     blob now = read_blob(path);
@@ -143,12 +167,8 @@ static void failing_calls(void)
 {
     static const int errors[N_CALLS] = {ENOSPC, ENOSPC, EIO, EDQUOT, EACCES};
     if (!begin("calls that fail while saving")) return;
-    mm_model *m = load(VLM);
-    mm_session *s = spoken(m, "What is this?", PICTURE), *other = spoken(m, "the dog", OTHER_PICTURE);
-    open_folder();
-    blob new = snapshot_of(other), old = snapshot_of(s);
-    check(!same(&old, &new), "both snapshots are the same");
-    EXPECT(MM_OK, save_with(other, path, -1, 0, 0));
+    pair p = open_pair();
+    EXPECT(MM_OK, save_with(p.other, path, -1, 0, 0));
     long total[N_CALLS];
     memcpy(total, counts, sizeof total);
     total[CREATE] = total[FSYNC] = total[CLOSE] = 1; /* the second ones are the folder's, after the rename: no failures */
@@ -156,50 +176,37 @@ static void failing_calls(void)
         check(total[call] > 0, "%s is not seen", call_names[call]);
         for (long at = 0; at < total[call]; at++) {
             if (!begin("%s %ld fails while saving", call_names[call], at)) continue;
-            EXPECT(MM_OK, mm_session_save_file(s, path, &err));
-            check_refused(save_with(other, path, call, at, errors[call]), &old);
-            EXPECT(MM_OK, mm_session_save_file(other, path, &err));
+            EXPECT(MM_OK, mm_session_save_file(p.s, path, &err));
+            check_refused(save_with(p.other, path, call, at, errors[call]), &p.old);
+            EXPECT(MM_OK, mm_session_save_file(p.other, path, &err));
             blob now = read_blob(path);
-            check(same(&now, &new), "saved again, it is another file");
+            check(same(&now, &p.new), "saved again, it is another file");
             free(now.p);
         }
     }
     if (!only) begin("calls that fail while saving");
-    free(old.p);
-    free(new.p);
-    close_folder();
-    mm_session_release(s);
-    mm_session_release(other);
-    mm_model_release(m);
+    close_pair(&p);
 }
 
 /* No file can grow beyond some bytes, as on a disk with so many left; of each size up to the whole. */
 static void full_disk(void)
 {
     if (!begin("a full disk")) return;
-    mm_model *m = load(VLM);
-    mm_session *s = spoken(m, "What is this?", PICTURE), *other = spoken(m, "the dog", OTHER_PICTURE);
-    open_folder();
-    blob new = snapshot_of(other), old = snapshot_of(s);
+    pair p = open_pair();
     struct rlimit was, now;
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &was);
-    for (size_t left = 0; left < new.n; left += 1 + new.n / (all_cases ? 512 : 32)) {
+    for (size_t left = 0; left < p.new.n; left += 1 + p.new.n / (all_cases ? 512 : 32)) {
         if (!begin("a disk with %zu bytes left", left)) continue;
         now = (struct rlimit){left, was.rlim_max};
         setrlimit(RLIMIT_FSIZE, &now);
-        const mm_status st = mm_session_save_file(other, path, &err);
+        const mm_status st = mm_session_save_file(p.other, path, &err);
         setrlimit(RLIMIT_FSIZE, &was);
-        check_refused(st, &old);
+        check_refused(st, &p.old);
     }
     if (!only) begin("a full disk");
-    EXPECT(MM_OK, mm_session_save_file(other, path, &err));
-    free(old.p);
-    free(new.p);
-    close_folder();
-    mm_session_release(s);
-    mm_session_release(other);
-    mm_model_release(m);
+    EXPECT(MM_OK, mm_session_save_file(p.other, path, &err));
+    close_pair(&p);
 }
 
 /* Saves one and the other until it is killed; *n_saved counts for the parent. */
@@ -218,12 +225,9 @@ static void kills(void)
 {
     const int rounds = all_cases ? 1000 : 200;
     if (!begin("kills while saving")) return;
-    mm_model *m = load(VLM);
-    mm_session *s = spoken(m, "What is this?", PICTURE), *other = spoken(m, "the dog", OTHER_PICTURE);
-    open_folder();
+    pair p = open_pair();
     volatile long *n_saved = mmap(NULL, sizeof *n_saved, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (n_saved == MAP_FAILED) exit(3);
-    blob files[2] = {snapshot_of(other), snapshot_of(s)};
     int left_over = 0;
     for (int i = 0; i < rounds && begin("kill %d while saving", i); i++) {
         const long start = *n_saved;
@@ -237,26 +241,22 @@ static void kills(void)
         kill(pid, SIGKILL);
         check(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "the child ended by itself");
         blob now = read_blob(path);
-        check(same(&now, &files[0]) || same(&now, &files[1]), "the file is neither of the two");
+        check(same(&now, &p.new) || same(&now, &p.old), "the file is neither of the two");
         free(now.p);
         const int n = files_in_folder();
         left_over += n > 1;
         mm_session *loaded = NULL;
-        EXPECT(MM_OK, mm_session_load_file(m, path, &loaded, &err));
+        EXPECT(MM_OK, mm_session_load_file(p.m, path, &loaded, &err));
         EXPECT(MM_OK, mm_session_save_file(loaded, path, &err)); /* beside whatever is left over */
         mm_session_release(loaded);
         check(files_in_folder() == n, "saving beside a part file changed the folder");
-        EXPECT(MM_OK, mm_session_save_file(s, path, &err));
+        EXPECT(MM_OK, mm_session_save_file(p.s, path, &err));
     }
     printf("     %d kills, a part file was left over %d times, %ld snapshots were saved\n", rounds, left_over, *n_saved);
     check(only || left_over > rounds / 20, "hardly a kill came while a file was being written: %d", left_over);
     if (!only) begin("kills while saving");
     munmap((void *)n_saved, sizeof *n_saved);
-    for (int i = 0; i < 2; i++) free(files[i].p);
-    close_folder();
-    mm_session_release(s);
-    mm_session_release(other);
-    mm_model_release(m);
+    close_pair(&p);
 }
 
 int main(int argc, char **argv)

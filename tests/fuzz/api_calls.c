@@ -10,8 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 typedef struct play { const uint8_t *at, *end; mm_model *models[KEPT]; mm_session *sessions[KEPT]; mm_input *inputs[KEPT]; mm_error err; } play;
 
 static mm_engine *engine;
-static unsigned char snapshot[1 << 18];
-static size_t n_snapshot;
+static unsigned char saved[1 << 18];
+static size_t n_saved;
 
 static uint8_t take(play *p)
 {
@@ -20,9 +20,9 @@ static uint8_t take(play *p)
 
 static int32_t keep(void *user, const void *bytes, size_t n)
 {
-    if (n > sizeof snapshot - n_snapshot) return 7;
-    memcpy(snapshot + n_snapshot, bytes, n);
-    n_snapshot += n;
+    if (n > sizeof saved - n_saved) return 7;
+    memcpy(saved + n_saved, bytes, n);
+    n_saved += n;
     return 0;
 }
 
@@ -128,7 +128,7 @@ static mm_status load_one(play *p)
     mm_model *m = p->models[take(p) % KEPT];
     mm_session_release(*s);
     *s = NULL;
-    return m && n_snapshot ? mm_session_load(m, snapshot, n_snapshot, s, &p->err) : MM_OK;
+    return m && n_saved ? mm_session_load(m, saved, n_saved, s, &p->err) : MM_OK;
 }
 
 static mm_status call_session(play *p, uint8_t which)
@@ -144,7 +144,7 @@ static mm_status call_session(play *p, uint8_t which)
     case 3: return mm_session_reset(s, &p->err);
     case 4: return mm_session_truncate(s, take(p) % 5, &p->err);
     case 5: return fork_one(p, s);
-    case 6: return n_snapshot = 0, mm_session_save(s, keep, NULL, &p->err);
+    case 6: return n_saved = 0, mm_session_save(s, keep, NULL, &p->err);
     case 7: return mm_session_stat(s, "n_past", &stat, &p->err);
     case 8: return mm_session_cancel(s), MM_OK;
     default: return next(p, s);

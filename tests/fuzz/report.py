@@ -24,7 +24,7 @@ def runs(text):
         stat = re.search(r"stat::number_of_executed_units:\s*(\d+)", part)
         cover = re.findall(r"#(\d+)\s+\w+\s+cov: (\d+) ft: \d+ corp: (\d+)", part)
         found = re.search(r"Test unit written to \S*/((?!\S*slow-unit)\S+)", part)
-        yield {"found": found[1] if found else None, "day": head[1], "cpu": float(head[3]), "bad": found is not None, "commit": head[5],
+        yield {"found": found[1] if found else None, "day": head[1], "cpu": float(head[3]), "commit": head[5],
                "executions": int(stat[1]) if stat else int(cover[-1][0]) if cover else 0,
                "edges": int(cover[-1][1]) if cover else 0, "inputs": int(cover[-1][2]) if cover else 0}
 
@@ -36,8 +36,8 @@ def main():
         each = list(runs(log.read_text(errors="replace")))
         since = 0.0
         for r in each:
-            since = 0.0 if r["bad"] else since + r["cpu"]
-        sums = [sum(r["executions"] for r in each), len({r["found"] for r in each if r["bad"]}), sum(r["cpu"] for r in each)]
+            since = 0.0 if r["found"] else since + r["cpu"]
+        sums = [sum(r["executions"] for r in each), len({r["found"] for r in each if r["found"]}), sum(r["cpu"] for r in each)]
         total = [a + b for a, b in zip(total, sums)]
         shown = next((r for r in reversed(each) if r["edges"]), each[-1])
         rows.append("| %s | %s | %d | %d | %d | %.1f | %.1f |" % (log.name, format(sums[0], ","), shown["edges"], shown["inputs"], sums[1], sums[2] / 60, since / 60))
