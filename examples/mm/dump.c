@@ -74,17 +74,25 @@ static bool wanted(const options *o, const stage *st, const char *file)
     return false;
 }
 
-/* The header of a safetensors file of the stages that go into path, padded to 8 bytes. NULL where memory is short, or none goes. */
-static char *header_of(const options *o, const char *path, size_t *len, size_t *count)
+static bool any_wanted(const options *o, const char *file)
+{
+    for (size_t i = 0; i < n_stages; i++)
+        if (wanted(o, &stages[i], file)) return true;
+    return false;
+}
+
+/* The header of a safetensors file of the stages that go into path, padded to 8 bytes. NULL where memory is short. */
+static char *header_of(const options *o, const char *path, size_t *len)
 {
     char *text = NULL;
+    const char *sep = "{";
     uint64_t offset = 0;
     FILE *h = open_memstream(&text, len);
     if (!h) return NULL;
-    putc('{', h);
     for (size_t i = 0; i < n_stages; i++) {
         if (!wanted(o, &stages[i], path)) continue;
-        if ((*count)++) putc(',', h);
+        fputs(sep, h);
+        sep = ",";
         json_string(h, stages[i].name, strlen(stages[i].name));
         fputs(":{\"dtype\":\"F32\",\"shape\":[", h);
         for (uint32_t d = 0; d < stages[i].n_dims; d++) fprintf(h, "%s%" PRId64, d ? "," : "", stages[i].dims[d]);
@@ -94,17 +102,21 @@ static char *header_of(const options *o, const char *path, size_t *len, size_t *
     }
     putc('}', h);
     for (long at = ftell(h); at % 8; at++) putc(' ', h);
-    if (fclose(h) == 0 && *count) return text;
+    if (fclose(h) == 0) return text;
     free(text);
     return NULL;
 }
 
 static int write_file(const options *o, const char *path)
 {
-    size_t len = 0, count = 0;
-    char *header = header_of(o, path, &len, &count);
+    if (!any_wanted(o, path)) {
+        fprintf(stderr, "mm: %s: not written, for no stage of that name came by; use --dump '*=FILE' to see all names\n", path);
+        return EXIT_RUN;
+    }
+    size_t len = 0;
+    char *header = header_of(o, path, &len);
     if (!header) {
-        fprintf(stderr, count ? "mm: %s: out of memory\n" : "mm: %s: not written, for no stage of that name came by; use --dump '*=FILE' to see all names\n", path);
+        fprintf(stderr, "mm: %s: out of memory\n", path);
         return EXIT_RUN;
     }
     FILE *f = fopen(path, "wb");

@@ -147,7 +147,7 @@ static int self_test(const char *device, const options *o)
 {
     mm_error err = {.size = sizeof err};
     mm_engine_options eo;
-    mm_engine *engine;
+    mm_engine *engine = NULL;
     size_t need = 0;
     char *text = NULL, *rest = NULL;
     mm_engine_options_init(&eo, sizeof eo);
@@ -155,8 +155,13 @@ static int self_test(const char *device, const options *o)
     eo.log = log_line;
     mm_status st = mm_engine_create(&eo, &engine, &err);
     if (st == MM_OK) st = mm_engine_info(engine, "self_test", NULL, 0, &need, &err);
-    if (st == MM_OK && (text = calloc(need + 1, 1))) st = mm_engine_info(engine, "self_test", text, need + 1, &need, &err);
-    for (char *line = st == MM_OK && text ? strtok_r(text, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
+    if (st == MM_OK && !(text = calloc(need + 1, 1))) {
+        fputs("mm: out of memory\n", stderr);
+        mm_engine_release(engine);
+        return EXIT_RUN;
+    }
+    if (st == MM_OK) st = mm_engine_info(engine, "self_test", text, need + 1, &need, &err);
+    for (char *line = st == MM_OK ? strtok_r(text, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
         char *in = NULL, *kind = strtok_r(line, "\t", &in), *verdict = strtok_r(NULL, "\t", &in), *error = strtok_r(NULL, "\t", &in);
         if (!kind || !verdict || !error) continue;
         if (o->json) printf("{\"id\":\"%s\",\"kind\":\"%s\",\"verdict\":\"%s\",\"error\":\"%s\",\"allowed\":\"%s\"}\n", device, kind, verdict, error, in);
