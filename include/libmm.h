@@ -233,11 +233,12 @@ MM_API mm_status mm_engine_create(const mm_engine_options *options, mm_engine **
 MM_API void mm_engine_release(mm_engine *engine);
 
 /* Limits: what the files, media and texts of strangers may ask for, and what an engine may spend. A value is a whole number,
- * as text; what is above a limit is refused with MM_E_LIMIT, and the error names the limit; of the first two, MM_E_NOMEM.
+ * as text; what is above a limit is refused with MM_E_LIMIT, and the error names the limit; of the first three, MM_E_NOMEM.
  *
  *   key               default    at most    counts
  *   "memory"          none       2^63 - 1   bytes of memory the engine takes (mm_engine_options.memory_limit); "0": no limit
  *   "session_memory"  none       2^63 - 1   bytes of memory one session takes, of sessions made from here on; "0": no limit
+ *   "device_memory"   none       2^63 - 1   bytes of its own memory the engine takes of a device; "0": no limit
  *   "metadata_keys"   65536      2^20       keys of a GGUF file
  *   "metadata_bytes"  2^30       2^30       bytes in front of the data of a GGUF file
  *   "string_bytes"    2^24       2^28       bytes of one string of a GGUF file
@@ -264,8 +265,18 @@ MM_API void mm_engine_release(mm_engine *engine);
  *   "snapshot_bytes"  2^40       2^40       bytes of a snapshot file
  *   "snapshot_timeline" 2^32     2^32       bytes of the timeline in a snapshot, unpacked
  *
- * Holds for what is read or made from here on, on every thread. MM_E_KEY for another key, MM_E_ARG for another value.
- * [any] since 0.2 */
+ * Options of a device, for models that are loaded and sessions that are made from here on:
+ *
+ *   "gpu_layers"      a whole number: only this many layers of a decoder, the first ones, run on the device, and the others on
+ *                     the processor, weights and caches included; 0: nothing of a decoder. "all", the default: all of them
+ *   "place"           pairs of a part and a place, separated by commas: the parts are "encoder" "bridge" "decoder", the places
+ *                     "cpu" and "device" ("encoder=device,decoder=cpu"); parts that are not named are on the device. A value
+ *                     replaces the one before; "" is the default
+ *
+ * A call with a weight or a cache that is on the processor runs there, and so do the small ones between such calls.
+ *
+ * Holds for what is read or made from here on, on every thread. MM_E_KEY for another key, MM_E_ARG for another value,
+ * MM_E_UNSUPPORTED for an option of devices where the engine runs on the processor alone. [any] since 0.2 */
 MM_API mm_status mm_engine_set(mm_engine *engine, const char *key, const char *value, mm_error *err);
 
 /* Facts about an engine, by key, as text:
@@ -525,7 +536,9 @@ typedef struct mm_event {
 /* Runs until the next event. MM_OK: *event is filled; MM_END: nothing left. On an error the session keeps everything fed before
  * the last feed and can be fed again. MM_E_CANCELLED; MM_E_CONTEXT: the prompt does not fit; MM_E_ARG: the prompt is empty, or
  * the chat template refuses it; MM_E_LIMIT; MM_E_FORMAT, MM_E_UNSUPPORTED: the model's own files do not serve this prompt;
- * MM_E_MEDIA; MM_E_NUMERIC; MM_E_DEVICE. [handle] since 0.1 */
+ * MM_E_MEDIA; MM_E_NUMERIC; MM_E_DEVICE: a device that is lost stays lost for its engine; the session can still be saved, without
+ * what the device held, and goes on where it is loaded in another engine, on the same device or the processor, which computes
+ * that again. [handle] since 0.1 */
 MM_API mm_status mm_session_next(mm_session *session, mm_event *event, mm_error *err);
 
 /* Ends the answer that is due or being given: the running or next mm_session_next() returns MM_E_CANCELLED soon. Without such

@@ -66,6 +66,8 @@ static const option table[] = {
     {"--keep", TEXT, BENCH, AT(keep), 0, 0, 0},
     {"--threads", WHOLE, ON_MODEL, AT(threads), 0, 1024, 0},
     {"--device", TEXT, ON_MODEL, AT(device), 0, 0, 0},
+    {"--gpu-layers", TEXT, ON_MODEL, AT(gpu_layers), 0, 0, 0},
+    {"--place", TEXT, ON_MODEL, AT(place), 0, 0, 0},
     {"--precision", PRECISION, ON_MODEL, AT(precision), 0, 0, 0},
     {"--dump", LIST, RUN | TRANSCRIBE | EMBED | SCORE, AT(dumps), 0, 0, 0},
     {"-v", FLAG, ALL, AT(verbose), 0, 0, 0},

@@ -67,6 +67,16 @@ static int32_t progress(void *user, const char *stage, uint64_t done, uint64_t t
     return 0;
 }
 
+/* An option of the engine's device; 0 or an exit status. */
+static int set_device(mm_engine *e, const char *option, const char *key, const char *value)
+{
+    mm_error err = {.size = sizeof err};
+    const mm_status st = value ? mm_engine_set(e, key, value, &err) : MM_OK;
+    if (st == MM_OK) return 0;
+    fail_at(option, &err, st);
+    return EXIT_USAGE;
+}
+
 int host_open(host *h, const options *o)
 {
     mm_error err = {.size = sizeof err};
@@ -85,6 +95,12 @@ int host_open(host *h, const options *o)
         return EXIT_USAGE;
     }
     if (st != MM_OK) return fail(&err, st);
+    int status = set_device(h->engine, "--gpu-layers", "gpu_layers", o->gpu_layers);
+    if (!status) status = set_device(h->engine, "--place", "place", o->place);
+    if (status) {
+        host_close(h);
+        return status;
+    }
     const double start = now_ms();
     const bool show = isatty(STDERR_FILENO) && !o->json;
     mm_model_options mo;

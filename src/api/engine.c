@@ -97,7 +97,7 @@ static mm_status set(mm_engine *engine, const char *key, const char *value, mm_e
 {
     uint64_t n;
     const mm__limit_id which = mm__limit_find(key);
-    if (which == MM__N_LIMITS) return mm__fail(err, MM_E_KEY, "\"%s\" is no option of an engine; mm_engine_info() lists them as \"limits\"", key);
+    if (which == MM__N_LIMITS) return mm__backend_set(engine->backend, key, value, err);
     const mm__limit_info *l = mm__limit_info_of(which);
     const uint64_t least = l->usual ? 1 : 0; /* 0: no limit, where there is none by default */
     if (!read_number(value, &n) || n < least || n > l->most)

@@ -7,12 +7,12 @@
 
 #include <string.h>
 
-/* The device falls back to the processor, so it owns a CPU backend; that computes in F32 as shaders do. */
+/* The device falls back to the processor, so it owns a CPU backend; what is placed there runs in the engine's precision. */
 static mm_status create_vulkan(mm__mem *mem, const mm__log *log, const char *name, int n_threads, const mm_executor *host, bool exact,
                                mm__backend **out, mm_error *err)
 {
     mm__backend *cpu;
-    mm_status st = mm__cpu_create(mem, log, NULL, n_threads, host, true, &cpu, err);
+    mm_status st = mm__cpu_create(mem, log, NULL, n_threads, host, exact, &cpu, err);
     if (st < 0) return st;
     st = mm__vulkan_create(mem, log, name, cpu, exact, NULL, out, err);
     if (st < 0) mm__backend_destroy(cpu);
@@ -41,6 +41,17 @@ mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *devic
 void mm__backend_destroy(mm__backend *b)
 {
     if (b) b->ops->destroy(b);
+}
+
+mm_status mm__backend_set(mm__backend *b, const char *key, const char *value, mm_error *err)
+{
+    static const char *const keys[] = {"gpu_layers", "place"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (strcmp(keys[i], key) != 0) continue;
+        if (!b->ops->set) return mm__fail(err, MM_E_UNSUPPORTED, "\"%s\" is an option of devices such as \"vulkan:0\"; this engine runs on \"%s\"", key, b->ops->name);
+        return b->ops->set(b, key, value, err);
+    }
+    return mm__fail(err, MM_E_KEY, "\"%s\" is no option of an engine; libmm.h says which there are, mm_engine_info() lists the limits as \"limits\"", key);
 }
 
 bool mm__backend_device(uint32_t index, mm__device *out)

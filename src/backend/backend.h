@@ -15,8 +15,15 @@ typedef struct mm__backend mm__backend;
 #define MM__USE_LINEAR 2u /* weight of LINEAR */
 #define MM__USE_ROWS 4u   /* table of ROWS */
 
+/* What a tensor belongs to. A backend that has a host beside its device may place it by that (see `set`). */
+typedef enum mm__part_kind { MM__PART_OTHER, MM__PART_ENCODER, MM__PART_BRIDGE, MM__PART_DECODER, MM__PART_KINDS } mm__part_kind;
+typedef struct mm__where {
+    mm__part_kind part;
+    int32_t layer;        /* 0 where there is none */
+} mm__where;
+
 typedef struct mm__tensor {
-    mm__backend *backend;
+    mm__backend *backend; /* that has its memory: the one it was made by, or that one's host */
     mm__dtype dtype;      /* as kernels see it */
     mm__shape shape;
     void *data;           /* host-visible row-major data, or NULL when only `packed` exists */
@@ -32,6 +39,7 @@ typedef struct mm__upload {
     mm__dtype dtype;
     mm__shape shape;
     unsigned use;
+    mm__where where;
     mm_status (*read)(void *ctx, int64_t row, int64_t n, void *dst, mm_error *err);
     void *ctx;
 } mm__upload;
@@ -58,9 +66,11 @@ typedef struct mm__proof {
 typedef struct mm__backend_ops {
     const char *name;
     void (*destroy)(mm__backend *b);
+    /* An option, as mm__backend_set takes it. NULL: there are none. */
+    mm_status (*set)(mm__backend *b, const char *key, const char *value, mm_error *err);
     mm_status (*upload)(mm__backend *b, const mm__upload *u, mm__tensor **out, mm_error *err);
     /* Zeroed state. */
-    mm_status (*state)(mm__backend *b, mm__dtype t, mm__shape s, mm__tensor **out, mm_error *err);
+    mm_status (*state)(mm__backend *b, mm__where where, mm__dtype t, mm__shape s, mm__tensor **out, mm_error *err);
     void (*tensor_free)(mm__tensor *t);
     mm_status (*arena_reserve)(mm__backend *b, mm__arena *a, size_t bytes, mm_error *err);
     void (*arena_free)(mm__arena *a);
@@ -104,6 +114,9 @@ typedef struct mm__device {
 mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads, const mm_executor *host,
                              bool exact, mm__backend **out, mm_error *err);
 void mm__backend_destroy(mm__backend *b);
+/* Options of devices that mm_engine_set takes: "gpu_layers", "place". MM_E_KEY: there is no such option; MM_E_UNSUPPORTED: not on
+ * this device; MM_E_ARG: bad value. Any thread. */
+mm_status mm__backend_set(mm__backend *b, const char *key, const char *value, mm_error *err);
 /* Describes device `index` of this machine without opening it; false past the last. */
 bool mm__backend_device(uint32_t index, mm__device *out);
 /* The `index`-th instruction set this build has kernels for; NULL past the last. */

@@ -45,7 +45,7 @@ static const mm__tensor *gate(mm__loader *ld, const char *key, int32_t i, int32_
     if (w && (!mm__shape_count(&w->shape, &n) || n != 1)) n = n_embd;
     float *a = mm__load_host(ld, key, i, "", n, 0);
     for (int64_t k = 0; a && k < n; k++) a[k] = tanhf(a[k]);
-    const mm__tensor *t = a ? mm__store_vector(ld, key, a, mm__shape1(n)) : NULL;
+    const mm__tensor *t = a ? mm__store_vector(ld, key, i, a, mm__shape1(n)) : NULL;
     mm__free(ld->mem, a);
     return t;
 }

@@ -117,7 +117,7 @@ static void make_positions(mm__loader *ld, t5_encoder *e)
     mm_error err = {.size = sizeof err};
     const size_t bytes = MAX_ROWS * sizeof(int32_t);
     int32_t *v = ld->status < 0 ? NULL : mm__alloc(ld->mem, bytes);
-    mm_status st = v ? b->ops->state(b, MM__I32, mm__shape1(MAX_ROWS), &e->positions, &err) : mm__nomem(&err, "positions");
+    mm_status st = v ? b->ops->state(b, (mm__where){MM__PART_ENCODER, 0}, MM__I32, mm__shape1(MAX_ROWS), &e->positions, &err) : mm__nomem(&err, "positions");
     for (int32_t i = 0; st >= 0 && i < MAX_ROWS; i++) v[i] = i;
     if (st >= 0) st = b->ops->write(b, e->positions->data, v, bytes, &err);
     if (st < 0) mm__loader_fail(ld, st, "%s", err.text);

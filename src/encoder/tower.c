@@ -115,8 +115,8 @@ static void load_positions(mm__loader *ld, mm__tower *t, bool with_cls)
     float *cls = NULL, *pos = mm__load_host(ld, "pos", 0, "", (n + with_cls) * d, 0);
     if (with_cls) cls = mm__load_host(ld, "cls", 0, "", d, 0);
     for (int64_t i = 0; cls && pos && i < d; i++) cls[i] += pos[i];
-    if (cls) t->cls = mm__store_vector(ld, "class embedding", cls, mm__shape2(1, d));
-    if (pos) t->pos = mm__store_vector(ld, "positions", pos + (with_cls ? d : 0), mm__shape2(n, d));
+    if (cls) t->cls = mm__store_vector(ld, "class embedding", 0, cls, mm__shape2(1, d));
+    if (pos) t->pos = mm__store_vector(ld, "positions", 0, pos + (with_cls ? d : 0), mm__shape2(n, d));
     mm__free(ld->mem, cls);
     mm__free(ld->mem, pos);
 }
@@ -145,7 +145,7 @@ void mm__tower_make_causal(mm__loader *ld, mm__tower *t, int32_t n)
     mm_error e = {.size = sizeof e};
     if (ld->status < 0) return;
     int32_t *span = mm__calloc(ld->mem, (size_t)n, 2 * sizeof *span);
-    mm_status st = span ? b->ops->state(b, MM__I32, mm__shape2(n, 2), &t->causal, &e) : mm__nomem(&e, "attention spans");
+    mm_status st = span ? b->ops->state(b, (mm__where){MM__PART_ENCODER, 0}, MM__I32, mm__shape2(n, 2), &t->causal, &e) : mm__nomem(&e, "attention spans");
     for (int32_t i = 0; span && i < n; i++) span[2 * i + 1] = i + 1;
     if (st >= 0) st = b->ops->write(b, t->causal->data, span, (size_t)n * 2 * sizeof *span, &e);
     if (st < 0) mm__loader_fail(ld, st, "%s", e.text);

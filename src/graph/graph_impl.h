@@ -28,6 +28,7 @@ struct mm__node {
     mm__node *in[MM__MAX_IN];
     /* planning; the last five of roots only */
     bool needed;
+    bool aside;                  /* CALL: as mm__call says */
     bool pinned;                 /* readable after a run */
     mm__node *home;              /* whose place it shares after in-place reuse, or itself */
     size_t bytes, at;            /* size; offset in the arena */

@@ -183,13 +183,29 @@ static mm__view view_of(const mm__node *x)
     return v;
 }
 
+/* Whether x runs on the host beside the device. A call goes where its weights or its cache are; one without, and one whose small
+ * tables could be anywhere, goes where its first input was made, so that values cross as seldom as layers do. */
+static bool is_aside(const mm__graph *g, const mm__node *x)
+{
+    const bool heavy = x->op == MM__OP_LINEAR || x->op == MM__OP_ROWS || x->op == MM__OP_KV_WRITE || x->op == MM__OP_ATTENTION;
+    bool bound = false;
+    for (int k = 0; k < MM__MAX_IN; k++) {
+        const mm__tensor *t = x->in[k] ? x->in[k]->root->tensor : NULL;
+        if (!t || !t->backend) continue;
+        if (t->backend != g->backend) return true;
+        bound = bound || heavy;
+    }
+    return !bound && x->in[0] && x->in[0]->source->aside;
+}
+
 /* Everything of a call but the pointers, which exec.c fills. Constants get theirs now, so that the backend can see which
  * forms of a weight there are. */
-static void fill_call(mm__call *c, const mm__node *x, bool exact)
+static void fill_call(const mm__graph *g, mm__call *c, mm__node *x)
 {
+    x->aside = c->aside = is_aside(g, x);
     c->op = x->op;
     c->args = x->args;
-    c->exact = exact;
+    c->exact = g->backend->exact;
     c->out = view_of(x);
     for (int k = 0; k < MM__MAX_IN; k++) {
         const mm__node *p = x->in[k];
@@ -208,7 +224,7 @@ static mm_status make_calls(mm__graph *g, mm_error *err)
     g->calls = mm__calloc(g->mem, g->n_calls + 1, sizeof *g->calls);
     if (!g->calls) return mm__nomem(err, "calls of a graph");
     for (size_t i = 0; i < g->n_calls; i++) {
-        fill_call(&g->calls[i], g->call_nodes[i], g->backend->exact);
+        fill_call(g, &g->calls[i], g->call_nodes[i]);
         if (!ops->supports(g->backend, &g->calls[i]))
             return mm__fail(err, MM_E_UNSUPPORTED, "%s: %s is not supported on this device", ops->name, mm__op_name(g->calls[i].op));
         scratch = max_size(scratch, ops->scratch(g->backend, &g->calls[i]));

@@ -9,9 +9,9 @@ static mm__dtype cache_type(const mm__backend *backend)
     return backend->exact ? MM__F32 : MM__F16;
 }
 
-typedef mm_status (*make_state)(mm__backend *backend, mm__dtype t, mm__shape s, mm__tensor **out, mm_error *err);
+typedef mm_status (*make_state)(mm__backend *backend, mm__where where, mm__dtype t, mm__shape s, mm__tensor **out, mm_error *err);
 
-static mm_status sketch_state(mm__backend *backend, mm__dtype t, mm__shape s, mm__tensor **out, mm_error *err)
+static mm_status sketch_state(mm__backend *backend, mm__where where, mm__dtype t, mm__shape s, mm__tensor **out, mm_error *err)
 {
     size_t bytes;
     if (!mm__tensor_bytes(t, &s, &bytes)) return mm__fail(err, MM_E_LIMIT, "key-value cache: its size exceeds the address space");
@@ -48,10 +48,11 @@ static mm_status create(mm__backend *backend, const mm__kv_layer *layers, int32_
     }
     for (int32_t i = 0; i < n_layer; i++) {
         if (layers[i].n_head_kv == 0) continue;
+        const mm__where where = {MM__PART_DECODER, i};
         mm__shape s = mm__shape3(layers[i].n_head_kv, n_ctx, layers[i].head_dim);
-        st = make(backend, t, s, &kv->k[i], err);
+        st = make(backend, where, t, s, &kv->k[i], err);
         if (st < 0) goto done;
-        st = make(backend, t, s, &kv->v[i], err);
+        st = make(backend, where, t, s, &kv->v[i], err);
         if (st < 0) goto done;
         kv->bytes += kv->k[i]->bytes + kv->v[i]->bytes;
     }

@@ -53,6 +53,7 @@ typedef struct mm__call {
     mm__view in[MM__MAX_IN];      /* data NULL: absent */
     const void *packed[MM__MAX_IN]; /* a backend's own form of a constant input, or NULL; then in[i].data may be NULL */
     bool exact;                   /* F32 arithmetic throughout */
+    bool aside;                   /* for the host beside the device (backend.h): an input is there */
     bool wait;                    /* must not start before every earlier call of the list has finished */
 } mm__call;
 

@@ -45,6 +45,7 @@ mm_status mm__decoder_create(mm__loader *ld, mm__decoder **out, mm_error *err)
 {
     const char *id = identifier(ld);
     *out = NULL;
+    ld->part = MM__PART_DECODER;
     for (size_t i = 0; decoders[i]; i++)
         if (listed(ld->config.gguf ? decoders[i]->gguf_archs : decoders[i]->json_types, id))
             return decoders[i]->create(ld, out, err);
@@ -55,6 +56,7 @@ mm_status mm__encoder_create(mm__loader *ld, int kind, mm__encoder **out, mm_err
 {
     const char *id = identifier(ld);
     *out = NULL;
+    ld->part = MM__PART_ENCODER;
     for (size_t i = 0; encoders[i]; i++)
         if (encoders[i]->kind == kind && listed(ld->config.gguf ? encoders[i]->gguf_archs : encoders[i]->json_types, id))
             return encoders[i]->create(ld, out, err);
@@ -64,6 +66,7 @@ mm_status mm__encoder_create(mm__loader *ld, int kind, mm__encoder **out, mm_err
 mm_status mm__bridge_create(mm__loader *ld, const char *name, mm__bridge **out, mm_error *err)
 {
     *out = NULL;
+    ld->part = MM__PART_BRIDGE;
     for (size_t i = 0; bridges[i]; i++)
         if (strcmp(bridges[i]->name, name) == 0) return bridges[i]->create(ld, out, err);
     return unknown(ld, "bridge", name, err);

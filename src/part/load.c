@@ -342,7 +342,7 @@ const mm__tensor *mm__load_part(mm__loader *ld, const char *key, int32_t layer, 
                                 int64_t from, int64_t of, unsigned use, unsigned flags)
 {
     mm_error e = {.size = sizeof e};
-    mm__source s = {.store = ld->store};
+    mm__source s = {.store = ld->store, .where = {ld->part, layer}};
     const mm__tensor *t = NULL;
     const mm__weight *w = need(ld, key, layer, suffix, flags);
     if (!w) return NULL;
@@ -381,10 +381,10 @@ float *mm__load_host(mm__loader *ld, const char *key, int32_t layer, const char 
     return v;
 }
 
-const mm__tensor *mm__store_vector(mm__loader *ld, const char *name, const float *data, mm__shape shape)
+const mm__tensor *mm__store_vector(mm__loader *ld, const char *name, int32_t layer, const float *data, mm__shape shape)
 {
     mm_error e = {.size = sizeof e};
-    mm__source s = {.store = ld->store, .n = 1, .dtype = MM__F32};
+    mm__source s = {.store = ld->store, .n = 1, .dtype = MM__F32, .where = {ld->part, layer}};
     size_t bytes;
     const mm__tensor *t = NULL;
     if (ld->status < 0) return NULL;
@@ -431,7 +431,7 @@ static const mm__tensor *stack_bias(mm__loader *ld, const char *const *keys, int
         mm__free(ld->mem, b);
         at += outs[i];
     }
-    if (ld->status >= 0) t = mm__store_vector(ld, keys[0], all, mm__shape1(sum));
+    if (ld->status >= 0) t = mm__store_vector(ld, keys[0], layer, all, mm__shape1(sum));
     mm__free(ld->mem, all);
     return t;
 }
@@ -455,7 +455,7 @@ mm__linear mm__load_linear_stack(mm__loader *ld, const char *fused, const char *
     for (int i = 0; i < n; i++) l.out += outs[i];
     if (fused && mm__loader_has(ld, fused, layer, ".weight")) return mm__load_linear(ld, fused, layer, in, l.out, flags);
     if (one_type(ld, keys, n, layer)) {
-        mm__source s = {.store = ld->store};
+        mm__source s = {.store = ld->store, .where = {ld->part, layer}};
         bool ok = ld->status >= 0;
         for (int i = 0; i < n && ok; i++) {
             const mm__weight *w = need(ld, keys[i], layer, ".weight", 0);

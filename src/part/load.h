@@ -34,6 +34,7 @@ typedef struct mm__loader {
     const char *prefixes[8];          /* NULL-terminated; {""} when none */
     const char *roots[8];             /* HF scheme only: set by the part; {""} when none */
     const mm__names *names;           /* set by the part; ends with key NULL */
+    mm__part_kind part;               /* set when a part is created (find.c) */
     mm_status status;                 /* first error */
     mm_error error;
 } mm__loader;
@@ -70,7 +71,7 @@ const mm__tensor *mm__load_part(mm__loader *ld, const char *key, int32_t layer, 
  * with mm__free(ld->mem, ..). */
 float *mm__load_host(mm__loader *ld, const char *key, int32_t layer, const char *suffix, int64_t n, unsigned flags);
 /* A constant computed by the part; data are copied. */
-const mm__tensor *mm__store_vector(mm__loader *ld, const char *name, const float *data, mm__shape shape);
+const mm__tensor *mm__store_vector(mm__loader *ld, const char *name, int32_t layer, const float *data, mm__shape shape);
 
 /* W [out,in] (+ bias). */
 mm__linear mm__load_linear(mm__loader *ld, const char *key, int32_t layer, int64_t in, int64_t out, unsigned flags);

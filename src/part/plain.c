@@ -194,7 +194,7 @@ mm__rope mm__rope_constant(mm__loader *ld, const float *inv_freq, int32_t n_rot,
                         ld->config.source ? ld->config.source : "model", n_rot);
         return r;
     }
-    r.inv_freq = mm__store_vector(ld, "rope_freqs", inv_freq, mm__shape1(n_rot / 2));
+    r.inv_freq = mm__store_vector(ld, "rope_freqs", 0, inv_freq, mm__shape1(n_rot / 2));
     return r;
 }
 

@@ -30,7 +30,7 @@ mm_status mm__store_create(mm__backend *backend, mm_progress_fn progress, void *
 void mm__store_destroy(mm__store *s)
 {
     if (!s) return;
-    for (size_t i = 0; i < s->n; i++) s->backend->ops->tensor_free(s->items[i]);
+    for (size_t i = 0; i < s->n; i++) s->items[i]->backend->ops->tensor_free(s->items[i]);
     mm__free(s->backend->mem, s->items);
     mm__free(s->backend->mem, s);
 }
@@ -93,7 +93,7 @@ const mm__tensor *mm__store_add(mm__source *s, const char *name, mm__shape shape
 {
     mm__store *store = s->store;
     mm__tensor *t = NULL;
-    mm__upload up = {.name = name, .dtype = s->dtype, .shape = shape, .use = use, .read = read_rows, .ctx = s};
+    mm__upload up = {.name = name, .dtype = s->dtype, .shape = shape, .use = use, .where = s->where, .read = read_rows, .ctx = s};
     if (!mm__grow(store->backend->mem, &store->items, store->n, &store->cap, sizeof *store->items)) {
         mm__nomem(err, "list of weights");
         return NULL;

@@ -21,6 +21,7 @@ typedef struct mm__source {
     int n;
     mm__dtype dtype;
     size_t row_bytes;
+    mm__where where;
 } mm__source;
 
 void mm__source_free(mm__source *s);

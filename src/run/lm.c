@@ -87,9 +87,17 @@ bool mm__lm_must_restart(const mm__lm *lm, size_t n)
     return lm->n_past > 0 && is_long(lm, (size_t)lm->n_past + n) != lm->is_long;
 }
 
+/* Whether the device still gives what it holds. */
+static bool readable(const mm__lm *lm)
+{
+    char byte;
+    mm__backend *b = lm->a->backend;
+    return !mm__kv_runs(lm->kv) || b->ops->read(b, mm__kv_run_at(lm->kv, 0, 1).at, &byte, sizeof byte, NULL) == MM_OK;
+}
+
 bool mm__lm_keeps(const mm__lm *lm, size_t n)
 {
-    return is_long(lm, n) == lm->is_long;
+    return is_long(lm, n) == lm->is_long && (!n || readable(lm));
 }
 
 /* ---- saving ---- */

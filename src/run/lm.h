@@ -25,7 +25,7 @@ size_t mm__lm_kv_bytes(const mm__lm *lm);
 /* Some models rotate a sequence longer than they were first trained for by other angles, all of it. Whether n positions more
  * make the sequence one of the other kind: what is held is of no use then; truncate to 0 and append everything again. */
 bool mm__lm_must_restart(const mm__lm *lm, size_t n);
-/* Whether the first n positions held are what a sequence of that length has. */
+/* Whether the first n positions held are what a sequence of that length has, and are not lost with their device. */
 bool mm__lm_keeps(const mm__lm *lm, size_t n);
 
 /* What the cache holds of the first n positions, as bytes in a fixed order. A mover gets them piece by piece: to take them

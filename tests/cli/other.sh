@@ -55,9 +55,17 @@ done
 if "$MM" devices | grep -q '^vulkan:0 '; then
     matches "bench --counts: what the device did" '"counts":.*"dispatches":\[[1-9][0-9.]*,[1-9].*"fallbacks":\[0\.0,0\.0\]' \
         bench $G/llama --prompt 4 --gen 4 --reps 1 --json --counts --device vulkan:0
+    for place in "--gpu-layers 1" "--gpu-layers 0" "--place decoder=cpu"; do
+        run_mm run $G/llama "hello there" --raw --max-tokens 8 --precision exact
+        cp "$tmp/out" "$tmp/alone"
+        run_mm run $G/llama "hello there" --raw --max-tokens 8 --precision exact --device vulkan:0 $place
+        verdict "run $place: the answer is the processor's" "$([ $status -eq 0 ] && cmp "$tmp/alone" "$tmp/out" || head -c 300 "$tmp/err")"
+    done
+    refuses "a place that is none" 2 "decoder=cpu are wanted" run $G/llama x --device vulkan:0 --place decoder=moon
     matches "devices --self-test: every kernel, right on this driver" 'LINEAR Q4_K, many rows +right +[0-9.e-]+ of 1e-07' devices --self-test
     verdict "... and none is off" "$(grep -E ' off | untried ' "$tmp/out")"
 fi
+refuses "layers of a device where there is none" 2 "gpu_layers.*option of devices" run $G/llama x --gpu-layers 3
 refuses "bench --counts of the processor, which counts nothing" 2 "counts nothing.*--device" bench $G/llama --prompt 4 --gen 2 --reps 1 --counts
 
 matches "bench of made-up weights: a picture to the first token" '"encode_ms":[0-9.]+,"first_token_ms":[0-9.]+,"first_token_again_ms":[0-9.]+' \

@@ -172,7 +172,7 @@ static mm_status upload(mm__backend *b, const mm__upload *u, mm__tensor **out, m
     return MM_OK;
 }
 
-static mm_status state(mm__backend *b, mm__dtype type, mm__shape s, mm__tensor **out, mm_error *err)
+static mm_status state(mm__backend *b, mm__where where, mm__dtype type, mm__shape s, mm__tensor **out, mm_error *err)
 {
     return tensor_new(b, type, &s, DATA_ZERO, "state", out, err);
 }

@@ -3,12 +3,14 @@
 #include "memory.h"
 
 #include "../../base/error.h"
+#include "../../base/limits.h"
 
 #include <string.h>
 
 #define BLOCK_BYTES (128ull << 20)
 #define GRAIN 256u                     /* pieces begin at multiples; the largest alignment a binding may ask for */
 #define KEY_GAP 4096u
+#define FIRST_KEY (UINTPTR_MAX / 4 + 1)
 
 typedef struct range { uint64_t offset, bytes; } range;
 
@@ -55,6 +57,7 @@ static bool choose_types(mm__vk_memory *m, uint32_t allowed)
     if (!find_type(p, allowed, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, own)) *own = m->type[MM__VK_STAGING];
     if (find_type(p, allowed, host | VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, &both) && heap_bytes(p, both) >= heap_bytes(p, *own)) *own = both;
     m->visible[MM__VK_OWN] = !m->staged && (p->memoryTypes[*own].propertyFlags & host) == host;
+    m->quick = m->visible[MM__VK_OWN] && (p->memoryTypes[*own].propertyFlags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
     return true;
 }
 
@@ -74,7 +77,7 @@ mm_status mm__vk_memory_open(mm__vk_memory *m, mm__vk_device *d, const mm__vulka
     VkMemoryRequirements need;
     VkBuffer probe;
     *m = (mm__vk_memory){.device = d, .staged = o->staged, .block_bytes = o->block_bytes ? o->block_bytes : BLOCK_BYTES, .limit = o->memory_bytes,
-                         .next_key = UINTPTR_MAX / 4 + 1};
+                         .next_key = FIRST_KEY};
     m->locked_ok = mm__mutex_init(&m->lock);
     if (!m->locked_ok) return mm__nomem(err, "memory of a device");
     const mm_status s = buffer_new(m, GRAIN, &probe, err);
@@ -130,9 +133,10 @@ static mm_status block_fill(mm__vk_memory *m, mm__vk_block *b, mm_error *err)
 static mm_status block_new(mm__vk_memory *m, mm__vk_kind kind, uint64_t bytes, const char *what, mm__vk_block **out, mm_error *err)
 {
     mm__vk_device *d = m->device;
-    if (m->limit && bytes > m->limit - m->used)
-        return mm__fail(err, MM_E_NOMEM, "%s: %llu MiB more than the budget of %llu MiB on %s", what,
-                        (unsigned long long)((bytes - (m->limit - m->used)) >> 20), (unsigned long long)(m->limit >> 20), d->name);
+    const uint64_t limit = m->limit ? m->limit : mm__limit(d->mem, MM__LIMIT_DEVICE_MEMORY);
+    if (limit && (m->used > limit || bytes > limit - m->used))
+        return mm__fail(err, MM_E_NOMEM, "%s: with %llu MiB more than there are the limit \"device_memory\", %llu MiB of %s, would be exceeded", what,
+                        (unsigned long long)(bytes >> 20), (unsigned long long)(limit >> 20), d->name);
     mm__vk_block *b = mm__zalloc(d->mem, sizeof *b);
     if (!b || !mm__grow(d->mem, &b->gaps, 0, &b->cap_gaps, sizeof *b->gaps)) {
         mm__free(d->mem, b);
@@ -260,6 +264,14 @@ mm__vk_piece *mm__vk_piece_at(mm__vk_memory *m, const void *address)
     mm__vk_piece *p = i < m->n_pieces && m->pieces[i]->key == (uintptr_t)address ? m->pieces[i] : NULL;
     mm__mutex_unlock(&m->lock);
     return p;
+}
+
+bool mm__vk_is_key(mm__vk_memory *m, const void *address)
+{
+    mm__mutex_lock(&m->lock);
+    const bool is = (uintptr_t)address >= FIRST_KEY && (uintptr_t)address < m->next_key;
+    mm__mutex_unlock(&m->lock);
+    return is;
 }
 
 bool mm__vk_find(mm__vk_memory *m, const void *address, mm__vk_place *out)

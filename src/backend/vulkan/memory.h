@@ -41,9 +41,10 @@ typedef struct mm__vk_memory {
     mm__mutex lock;
     bool locked_ok;            /* the lock exists */
     bool staged;
-    uint64_t block_bytes, limit, used; /* limit 0: none */
+    uint64_t block_bytes, limit, used; /* limit 0: the engine's "device_memory" */
     uint32_t type[MM__VK_KINDS];
     bool visible[MM__VK_KINDS];
+    bool quick;                /* the host reads the device's own memory as fast as its own */
     mm__vk_block *blocks;
     mm__vk_piece **pieces;     /* by rising key */
     size_t n_pieces, cap_pieces;
@@ -57,6 +58,8 @@ mm_status mm__vk_piece_new(mm__vk_memory *m, mm__vk_kind kind, uint64_t bytes, c
 void mm__vk_piece_free(mm__vk_memory *m, mm__vk_piece *p);
 /* False when `address` is in no piece. */
 bool mm__vk_find(mm__vk_memory *m, const void *address, mm__vk_place *out);
+/* Whether an address is one of keys, be it of a piece that is there or not; others are memory of the process. */
+bool mm__vk_is_key(mm__vk_memory *m, const void *address);
 /* The piece that begins at this address, or NULL. */
 mm__vk_piece *mm__vk_piece_at(mm__vk_memory *m, const void *address);
 static inline void *mm__vk_address(const mm__vk_piece *p) { return (void *)p->key; }

@@ -35,7 +35,9 @@ static mm_status put(mm__backend *b, void *device, const void *host, size_t byte
 {
     mm__vulkan *v = self(b);
     mm__vk_place to;
-    mm_status s = place_of(v, device, bytes, &to, err);
+    if (!mm__vk_is_key(&v->memory, device)) return v->host->ops->write(v->host, device, host, bytes, err);
+    mm_status s = mm__vk_alive(&v->device, err);
+    if (s >= 0) s = place_of(v, device, bytes, &to, err);
     if (s < 0 || to.mapped) return s < 0 ? s : mm__vk_put(&v->stream, &to, host, bytes, err);
     if ((s = mm__vk_turn(&v->stream, NULL, err)) < 0) return s;
     s = mm__vk_put(&v->stream, &to, host, bytes, err);
@@ -47,7 +49,9 @@ static mm_status fetch(mm__backend *b, const void *device, void *host, size_t by
 {
     mm__vulkan *v = self(b);
     mm__vk_place from;
-    mm_status s = place_of(v, device, bytes, &from, err);
+    if (!mm__vk_is_key(&v->memory, device)) return v->host->ops->read(v->host, device, host, bytes, err);
+    mm_status s = mm__vk_alive(&v->device, err); /* what was mapped may be anything once it is lost */
+    if (s >= 0) s = place_of(v, device, bytes, &from, err);
     if (s < 0 || from.mapped) return s < 0 ? s : mm__vk_fetch(&v->stream, &from, host, bytes, err);
     if ((s = mm__vk_turn(&v->stream, NULL, err)) < 0) return s;
     s = mm__vk_fetch(&v->stream, &from, host, bytes, err);
@@ -56,6 +60,13 @@ static mm_status fetch(mm__backend *b, const void *device, void *host, size_t by
 }
 
 /* ---- tensors ---- */
+
+/* Whether the host has what belongs there; it then makes the tensor, and calls with it run there. */
+static bool elsewhere(const mm__vulkan *v, mm__where w)
+{
+    if (atomic_load_explicit(&v->on_host, memory_order_relaxed) >> w.part & 1) return true;
+    return w.part == MM__PART_DECODER && w.layer >= atomic_load_explicit(&v->gpu_layers, memory_order_relaxed);
+}
 
 static void tensor_free(mm__tensor *t)
 {
@@ -112,6 +123,7 @@ static mm_status upload(mm__backend *b, const mm__upload *u, mm__tensor **out, m
     size_t row_bytes;
     mm__tensor *t;
     *out = NULL;
+    if (elsewhere(self(b), u->where)) return self(b)->host->ops->upload(self(b)->host, u, out, err);
     if (!mm__dtype_row_bytes(u->dtype, mm__shape_cols(&u->shape), &row_bytes) || row_bytes == 0)
         return mm__fail(err, MM_E_ARG, "%s: rows are no multiple of the block of %s", u->name, mm__dtype_info_of(u->dtype)->name);
     mm_status s = tensor_new(self(b), u->use & MM__USE_VECTOR ? MM__F32 : u->dtype, &u->shape, u->name, &t, err);
@@ -133,8 +145,9 @@ static mm_status clear(mm__vulkan *v, const mm__tensor *t, mm_error *err)
     return s;
 }
 
-static mm_status state(mm__backend *b, mm__dtype type, mm__shape s, mm__tensor **out, mm_error *err)
+static mm_status state(mm__backend *b, mm__where where, mm__dtype type, mm__shape s, mm__tensor **out, mm_error *err)
 {
+    if (elsewhere(self(b), where)) return self(b)->host->ops->state(self(b)->host, where, type, s, out, err);
     mm_status st = tensor_new(self(b), type, &s, "state", out, err);
     if (st >= 0 && (st = clear(self(b), *out, err)) < 0) {
         tensor_free(*out);
@@ -172,6 +185,9 @@ static mm_status arena_reserve(mm__backend *b, mm__arena *a, size_t bytes, mm_er
 static mm_status choose(mm__vulkan *v, const mm__call *call, bool turn, const mm__vk_kern **k, mm__vk_reason *why, mm_error *err)
 {
     bool good = true;
+    *k = NULL;
+    *why = MM__VK_PLACED;
+    if (call->aside) return MM_OK;
     *k = mm__vk_pick(&v->device.limits, call);
     *why = *k ? MM__VK_DIFFERS : MM__VK_NO_SHADER;
     const mm_status s = *k ? mm__vk_proven(v, *k, call, turn, &good, err) : MM_OK;
@@ -186,7 +202,7 @@ static bool supports(mm__backend *b, const mm__call *call)
     const mm__vk_kern *k;
     mm__vk_reason why;
     choose(v, call, false, &k, &why, NULL);                   /* of a device that is lost running tells */
-    if (k || why == MM__VK_DIFFERS) return true;              /* a self-test that failed has been reported */
+    if (k || why != MM__VK_NO_SHADER) return true;            /* a self-test that failed has been reported */
     if (!(atomic_fetch_or(&v->reported, 1u << call->op) >> call->op & 1))
         mm__logf(&v->base.log, MM_LOG_INFO, "backend", "%s runs on the processor: no shader for it here", mm__op_name(call->op));
     return true;
@@ -194,37 +210,51 @@ static bool supports(mm__backend *b, const mm__call *call)
 
 static size_t scratch(mm__backend *b, const mm__call *call)
 {
-    const mm__vk_kern *k = mm__vk_pick(&self(b)->device.limits, call);
+    const mm__vk_kern *k = call->aside ? NULL : mm__vk_pick(&self(b)->device.limits, call);
     return k && k->scratch ? k->scratch(&self(b)->device.limits, call) : 0;
 }
 
-static mm_status run_call(mm__vulkan *v, mm__vk_recorder *r, const mm__call *c, const atomic_int *cancel, mm_error *err)
+static void count_fallen(mm__vulkan *v, const mm__call *c, mm__vk_reason why)
 {
-    mm__vk_reason reason;
+    atomic_fetch_add_explicit(&v->fallen[c->op][why], 1, memory_order_relaxed);
+    if (why != MM__VK_PLACED) mm__vk_count_up(&v->stream, MM__VK_FALLBACKS, 1);
+}
+
+/* Records the first call, or runs it and those behind it that are the processor's, too; *done: how many that were. */
+static mm_status run_some(mm__vulkan *v, mm__vk_recorder *r, const mm__call *c, size_t n, const atomic_int *cancel, size_t *done, mm_error *err)
+{
     const mm__vk_kern *k;
+    mm__vk_reason reason;
     mm_error why = {.size = sizeof why};
     mm_status s = choose(v, c, true, &k, &reason, err);
-    if (s >= 0 && c->wait) s = mm__vk_barrier(&v->stream, err);
+    *done = 1;
+    if (s >= 0 && k && c->wait) s = mm__vk_barrier(&v->stream, err);
     if (s < 0) return s;
-    s = k ? k->record(r, c, &why) : MM_E_UNSUPPORTED;
-    if (s != MM_E_UNSUPPORTED) return s < 0 ? mm__fail_as(err, &why) : s;
-    atomic_fetch_add_explicit(&v->fallen[c->op][k ? MM__VK_OUT_OF_REACH : reason], 1, memory_order_relaxed);
-    return mm__vulkan_fallback(v, c, cancel, err);
+    if (k) {
+        s = k->record(r, c, &why);
+        if (s != MM_E_UNSUPPORTED) return s < 0 ? mm__fail_as(err, &why) : s;
+        count_fallen(v, c, MM__VK_OUT_OF_REACH);
+    } else {
+        count_fallen(v, c, reason);
+        for (; *done < n && c[*done].aside; ++*done) count_fallen(v, &c[*done], MM__VK_PLACED);
+    }
+    return mm__vulkan_fallback(v, c, *done, cancel, err);
 }
 
 static mm_status run(mm__backend *b, const mm__call *calls, size_t n, void *scratch_mem, const atomic_int *cancel, mm_error *err)
 {
     mm__vulkan *v = self(b);
     mm__vk_recorder r = {.stream = &v->stream, .nothing = v->nothing, .scratch = scratch_mem};
+    size_t done;
     mm_status s = mm__vk_turn(&v->stream, cancel, err);
     if (s < 0) return s;
-    for (size_t i = 0; i < n && s >= 0; i++) {
-        s = run_call(v, &r, &calls[i], cancel, err);
+    for (size_t i = 0; i < n && s >= 0; i += done) {
+        s = run_some(v, &r, &calls[i], n - i, cancel, &done, err);
         if (s >= 0 && cancel && atomic_load_explicit(cancel, memory_order_relaxed)) s = mm__fail(err, MM_E_CANCELLED, "cancelled while computing");
     }
-    const mm_status done = mm__vk_finish(&v->stream, s < 0 ? NULL : err);
+    const mm_status finished = mm__vk_finish(&v->stream, s < 0 ? NULL : err);
     mm__vk_turn_end(&v->stream);
-    return s < 0 ? s : done;
+    return s < 0 ? s : finished;
 }
 
 static void describe(mm__backend *b, char *buf, size_t cap)
@@ -279,6 +309,47 @@ static mm_status prove(mm__backend *b, unsigned i, mm__proof *out, mm_error *err
     return s;
 }
 
+/* ---- options ---- */
+
+static mm_status set_layers(mm__vulkan *v, const char *value, mm_error *err)
+{
+    int32_t n = 0;
+    bool good = value[0] != 0;
+    for (const char *c = value; *c && good; c++) {
+        good = *c >= '0' && *c <= '9' && n < 100000;
+        if (good) n = n * 10 + (*c - '0');
+    }
+    if (strcmp(value, "all") == 0) n = INT32_MAX;
+    else if (!good) return mm__fail(err, MM_E_ARG, "gpu_layers \"%s\" is neither \"all\" nor a number of layers", value);
+    atomic_store(&v->gpu_layers, n);
+    return MM_OK;
+}
+
+/* "part=place,part=place" */
+static mm_status set_place(mm__vulkan *v, const char *value, mm_error *err)
+{
+    static const char *const parts[MM__PART_KINDS] = {[MM__PART_ENCODER] = "encoder=", [MM__PART_BRIDGE] = "bridge=", [MM__PART_DECODER] = "decoder="};
+    unsigned bits = 0;
+    for (const char *at = value; *at; at += *at == ',') {
+        int part = MM__PART_ENCODER;
+        while (part < MM__PART_KINDS && strncmp(at, parts[part], strlen(parts[part])) != 0) part++;
+        const char *place = part < MM__PART_KINDS ? at + strlen(parts[part]) : "";
+        const size_t len = strcspn(place, ",");
+        const bool cpu = len == 3 && strncmp(place, "cpu", 3) == 0;
+        if (!cpu && (len != 6 || strncmp(place, "device", 6) != 0))
+            return mm__fail(err, MM_E_ARG, "place \"%s\": pairs such as decoder=cpu are wanted, of encoder, bridge or decoder, and cpu or device", value);
+        bits = cpu ? bits | 1u << part : bits & ~(1u << part);
+        at = place + len;
+    }
+    atomic_store(&v->on_host, bits);
+    return MM_OK;
+}
+
+static mm_status set(mm__backend *b, const char *key, const char *value, mm_error *err)
+{
+    return strcmp(key, "place") == 0 ? set_place(self(b), value, err) : set_layers(self(b), value, err);
+}
+
 /* ---- life ---- */
 
 static void destroy(mm__backend *b)
@@ -296,6 +367,7 @@ static void destroy(mm__backend *b)
 static const mm__backend_ops ops = {
     .name = "vulkan",
     .destroy = destroy,
+    .set = set,
     .upload = upload,
     .state = state,
     .tensor_free = tensor_free,
@@ -350,6 +422,7 @@ mm_status mm__vulkan_create(mm__mem *mem, const mm__log *log, const char *name, 
     if (!v) return mm__nomem(err, "vulkan backend");
     v->base = (mm__backend){.ops = &ops, .mem = mem, .exact = exact, .isa = mm__vulkan_isa(), .threads = host->threads};
     if (log) v->base.log = *log;
+    atomic_init(&v->gpu_layers, INT32_MAX);
     const mm_status s = open_all(v, index, options ? options : &none, err);
     if (s >= 0) {
         v->host = host;

@@ -1,11 +1,11 @@
 /* mm_engine_set: the table of the header is the one of the library; every limit refuses what is above it and lets pass what is
- * not, and says its name; the two limits of memory. */
+ * not, and says its name; the limits of memory. */
 #include "host.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define LIMITS 27
+#define LIMITS 28
 
 typedef struct limit { char key[32], counts[96]; uint64_t value, usual, most; } limit;
 
@@ -59,11 +59,11 @@ static void the_header_says_the_same(void **state)
     while (fgets(line, sizeof line, f)) {
         if (n == LIMITS || sscanf(line, " * \"%31[^\"]\"", key) != 1 || strcmp(key, l[n].key) != 0) continue;
         const char *at = strrchr(line, '"') + 1;
-        if (n < 2) at = strstr(line, l[n].key) + strlen(l[n].key) + 1; /* their text holds quotes of its own */
+        if (n < 3) at = strstr(line, l[n].key) + strlen(l[n].key) + 1; /* their text holds quotes of its own */
         assert_true(value_in_header(at, &at) == l[n].usual);
         assert_true(value_in_header(at, &at) == l[n].most);
         at += strspn(at, " ");
-        if (n >= 2) assert_int_equal(strncmp(at, l[n].counts, strlen(l[n].counts)), 0);
+        if (n >= 3) assert_int_equal(strncmp(at, l[n].counts, strlen(l[n].counts)), 0);
         n++;
     }
     fclose(f);

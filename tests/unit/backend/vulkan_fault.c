@@ -164,7 +164,7 @@ static mm_status life(bool staged, double wait_seconds, float *out, mm_error *er
         return s;
     }
     s = b->ops->upload(b, &u, &w, err);
-    if (s >= 0) s = b->ops->state(b, MM__F16, mm__shape3(2, 8, 16), &cache, err);
+    if (s >= 0) s = b->ops->state(b, (mm__where){0}, MM__F16, mm__shape3(2, 8, 16), &cache, err);
     if (s >= 0) s = b->ops->arena_reserve(b, &a, (T * K + T * N) * sizeof(float), err);
     if (s >= 0) s = compute(b, w, &a, out, err);
     b->ops->arena_free(&a);

@@ -37,7 +37,7 @@ static mm_status read_random(void *ctx, int64_t row, int64_t n, void *dst, mm_er
 static mm__tensor *random_tensor(fixture *f, mm__shape s, unsigned use)
 {
     source src = {f->n_w + 1, mm__shape_cols(&s)};
-    const mm__upload u = {"w", MM__F32, s, use, read_random, &src};
+    const mm__upload u = {.name = "w", .dtype = MM__F32, .shape = s, .use = use, .read = read_random, .ctx = &src};
     assert_int_equal(f->b->ops->upload(f->b, &u, &f->w[f->n_w], NULL), MM_OK);
     return f->w[f->n_w++];
 }
@@ -54,8 +54,8 @@ static void open_fixture(fixture *f, int threads)
     random_tensor(f, mm__shape2(D, FF), MM__USE_LINEAR);
     random_tensor(f, mm__shape1(D), MM__USE_VECTOR);
     random_tensor(f, mm__shape1(D / HEADS / 2), MM__USE_VECTOR);
-    assert_int_equal(f->b->ops->state(f->b, MM__F32, mm__shape3(HEADS, CTX, D / HEADS), &f->k, NULL), MM_OK);
-    assert_int_equal(f->b->ops->state(f->b, MM__F32, mm__shape3(HEADS, CTX, D / HEADS), &f->v, NULL), MM_OK);
+    assert_int_equal(f->b->ops->state(f->b, (mm__where){0}, MM__F32, mm__shape3(HEADS, CTX, D / HEADS), &f->k, NULL), MM_OK);
+    assert_int_equal(f->b->ops->state(f->b, (mm__where){0}, MM__F32, mm__shape3(HEADS, CTX, D / HEADS), &f->v, NULL), MM_OK);
 }
 
 static void close_fixture(fixture *f)

@@ -33,7 +33,7 @@ static void keep_free(mm__tensor *t)
     mm__free(t->backend->mem, t);
 }
 
-static mm_status keep_state(mm__backend *b, mm__dtype type, mm__shape s, mm__tensor **out, mm_error *err)
+static mm_status keep_state(mm__backend *b, mm__where where, mm__dtype type, mm__shape s, mm__tensor **out, mm_error *err)
 {
     size_t bytes;
     assert_true(mm__tensor_bytes(type, &s, &bytes));

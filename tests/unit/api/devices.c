@@ -1,0 +1,319 @@
+/* Models on a Vulkan device through the public face: parts of them placed on the processor, several engines and sessions on one
+ * device from several threads, uploads that are stopped, and a device that is lost in the middle of a conversation. Answers are
+ * those of the processor. The engines with a changed device are the only ones made past libmm.h. */
+#include "../../../src/api/handles.h"
+#include "../../../src/backend/cpu/cpu.h"
+#include "../../../src/backend/vulkan/api.h"
+#include "../../../src/backend/vulkan/vulkan.h"
+#include "../../../src/base/os/os.h"
+#include "host.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+static bool have_device;
+static int32_t expected[8];
+
+static mm_engine *device_engine(void)
+{
+    mm_engine_options o = engine_options();
+    o.device = "vulkan:0";
+    return engine_of(&o);
+}
+
+/* An engine whose device was opened with options that only tests have. */
+static mm_engine *engine_with(const mm__vulkan_options *o)
+{
+    mm_engine *e = plain_engine();
+    mm__backend *b;
+    if (mm__vulkan_create(e->mem, &e->log, ":0", e->backend, true, o, &b, &err) != MM_OK) fail_msg("%s", err.text);
+    e->backend = b;
+    return e;
+}
+
+static void check_answer(mm_engine *e, mm_model *m)
+{
+    int32_t ids[8];
+    answer_of(e, m, ids);
+    assert_memory_equal(ids, expected, sizeof ids);
+}
+
+static void check_load_and_answer(mm_engine *e)
+{
+    mm_model *m = model_of(e, DIRECTORY);
+    check_answer(e, m);
+    mm_model_release(m);
+}
+
+/* ---- placement ---- */
+
+/* Calls of an operator that the processor ran because they are placed there. */
+static unsigned long placed(mm_engine *e, const char *op)
+{
+    char text[4096], line[64];
+    OK(mm_engine_info(e, "fallbacks", text, sizeof text, NULL, &err));
+    snprintf(line, sizeof line, "%s\t", op);
+    const char *at = strstr(text, line);
+    return at && strstr(at, "placed") ? strtoul(at + strlen(line), NULL, 10) : 0;
+}
+
+static void parts_can_be_placed(void **state)
+{
+    static const char *const settings[][2] = {{"gpu_layers", "0"}, {"gpu_layers", "1"}, {"gpu_layers", "all"}, {"place", "decoder=cpu"}, {"place", "encoder=cpu"}};
+    if (!have_device) return;
+    for (int staged = 0; staged < 2; staged++)
+        for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+            mm_engine *e = engine_with(&(mm__vulkan_options){.staged = staged});
+            OK(mm_engine_set(e, settings[i][0], settings[i][1], &err));
+            check_load_and_answer(e);
+            if (i == 2 || i == 4) assert_int_equal(placed(e, "LINEAR"), 0);
+            else assert_true(placed(e, "LINEAR") > 0 && placed(e, "ATTENTION") > 0);
+            mm_engine_release(e);
+        }
+}
+
+static void placements_are_checked(void **state)
+{
+    if (!have_device) return;
+    mm_engine *e = device_engine(), *cpu = plain_engine();
+    FAILS(MM_E_ARG, "decoder=cpu", mm_engine_set(e, "place", "decoder", &err));
+    FAILS(MM_E_ARG, "decoder=cpu", mm_engine_set(e, "place", "decoder=cpu,heart=cpu", &err));
+    FAILS(MM_E_ARG, "gpu_layers", mm_engine_set(e, "gpu_layers", "", &err));
+    FAILS(MM_E_ARG, "gpu_layers", mm_engine_set(e, "gpu_layers", "-1", &err));
+    FAILS(MM_E_UNSUPPORTED, "option of devices", mm_engine_set(cpu, "place", "decoder=cpu", &err));
+    FAILS(MM_E_KEY, "no option", mm_engine_set(e, "places", "", &err));
+    OK(mm_engine_set(e, "place", "decoder=device,encoder=cpu,bridge=cpu", &err));
+    OK(mm_engine_set(e, "place", "", &err));
+    check_load_and_answer(e);
+    mm_engine_release(e);
+    mm_engine_release(cpu);
+}
+
+static void the_budget_is_kept(void **state)
+{
+    mm_model *m;
+    if (!have_device) return;
+    mm_engine *e = engine_with(&(mm__vulkan_options){.block_bytes = 65536});
+    OK(mm_engine_set(e, "device_memory", "131072", &err));
+    FAILS(MM_E_NOMEM, "device_memory", mm_model_load(e, DIRECTORY, NULL, &m, &err));
+    OK(mm_engine_set(e, "device_memory", "0", &err));
+    check_load_and_answer(e);
+    mm_engine_release(e);
+}
+
+/* ---- uploads ---- */
+
+typedef struct stopper { int calls, stop_at; } stopper;
+
+static int32_t stop(void *user, const char *stage, uint64_t done, uint64_t total)
+{
+    stopper *s = user;
+    return ++s->calls == s->stop_at ? 77 : 0;
+}
+
+static void uploads_can_be_stopped(void **state)
+{
+    stopper s = {0};
+    mm_model *m;
+    mm_model_options o;
+    char before[32], after[32];
+    if (!have_device) return;
+    mm_engine *e = engine_with(&(mm__vulkan_options){.staged = true});
+    mm_model_options_init(&o, sizeof o);
+    o.progress = stop;
+    o.progress_user = &s;
+    OK(mm_model_load(e, DIRECTORY, &o, &m, &err));
+    mm_model_release(m);
+    const int all = s.calls;
+    assert_true(all > 10);
+    OK(mm_engine_info(e, "memory_bytes", before, sizeof before, NULL, &err));
+    for (s.stop_at = 1; s.stop_at <= all; s.stop_at += 5) {
+        s.calls = 0;
+        FAILS(MM_E_CANCELLED, "stopped", mm_model_load(e, DIRECTORY, &o, &m, &err));
+        assert_int_equal(err.os_code, 77);
+        assert_int_equal(s.calls, s.stop_at);
+    }
+    OK(mm_engine_info(e, "memory_bytes", after, sizeof after, NULL, &err));
+    assert_string_equal(before, after);
+    check_load_and_answer(e);
+    mm_engine_release(e);
+}
+
+/* ---- threads ---- */
+
+enum { THREADS = 4, ROUNDS = 3 };
+
+typedef struct worker {
+    pthread_t thread;
+    mm_engine *engine;
+    mm_model *model;
+    int32_t ids[ROUNDS][8];
+    int n, failed;
+} worker;
+
+/* Without cmocka, which knows one thread only. */
+static void *work(void *arg)
+{
+    worker *w = arg;
+    for (; w->n < ROUNDS && !w->failed; w->n++) {
+        mm_session_options o;
+        mm_session *s = NULL;
+        mm_input *in = NULL;
+        mm_event ev = {.size = sizeof ev};
+        mm_session_options_init(&o, sizeof o);
+        o.max_tokens = 8;
+        o.n_ctx = 128;
+        o.flags = MM_SESSION_RAW | MM_SESSION_IGNORE_EOS;
+        w->failed |= mm_session_create(w->model, &o, &s, NULL) != MM_OK || mm_input_create(w->engine, &in, NULL) != MM_OK ||
+                     mm_input_text(in, "the little dog", 14, NULL) != MM_OK || mm_session_feed(s, in, NULL) != MM_OK;
+        while (!w->failed && mm_session_next(s, &ev, NULL) == MM_OK)
+            if (ev.kind == MM_EVENT_END && ev.n_ids == 8) memcpy(w->ids[w->n], ev.ids, sizeof w->ids[0]);
+        mm_input_release(in);
+        mm_session_release(s);
+    }
+    return NULL;
+}
+
+static void threads_share_a_device(void **state)
+{
+    worker w[THREADS] = {0};
+    if (!have_device) return;
+    mm_engine *e[2] = {device_engine(), device_engine()};
+    mm_model *m[2] = {model_of(e[0], DIRECTORY), model_of(e[1], DIRECTORY)};
+    for (int i = 0; i < THREADS; i++) {
+        w[i].engine = e[i % 2];
+        w[i].model = m[i % 2];
+        assert_int_equal(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) pthread_join(w[i].thread, NULL);
+    for (int i = 0; i < THREADS; i++) {
+        assert_false(w[i].failed);
+        for (int r = 0; r < ROUNDS; r++) assert_memory_equal(w[i].ids[r], expected, sizeof expected);
+    }
+    for (int i = 0; i < 2; i++) {
+        mm_model_release(m[i]);
+        mm_engine_release(e[i]);
+    }
+}
+
+/* ---- loss ---- */
+
+static struct {
+    PFN_vkGetInstanceProcAddr get;
+    PFN_vkGetDeviceProcAddr get_device;
+    PFN_vkQueueSubmit submit;
+    bool lost;
+} shim;
+
+static VKAPI_ATTR VkResult VKAPI_CALL submit(VkQueue q, uint32_t n, const VkSubmitInfo *info, VkFence f)
+{
+    return shim.lost ? VK_ERROR_DEVICE_LOST : shim.submit(q, n, info, f);
+}
+
+static PFN_vkVoidFunction replace(const char *name, PFN_vkVoidFunction real);
+static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL device_proc(VkDevice d, const char *name) { return replace(name, shim.get_device(d, name)); }
+
+static PFN_vkVoidFunction replace(const char *name, PFN_vkVoidFunction real)
+{
+    if (strcmp(name, "vkGetDeviceProcAddr") == 0) {
+        shim.get_device = (PFN_vkGetDeviceProcAddr)real;
+        return (PFN_vkVoidFunction)device_proc;
+    }
+    if (strcmp(name, "vkQueueSubmit") != 0) return real;
+    shim.submit = (PFN_vkQueueSubmit)real;
+    return (PFN_vkVoidFunction)submit;
+}
+
+static void (*get_proc(void *instance, const char *name))(void) { return replace(name, shim.get((VkInstance)instance, name)); }
+
+typedef struct bytes { unsigned char at[1 << 20]; size_t n; } bytes;
+
+static int32_t keep(void *user, const void *p, size_t n)
+{
+    bytes *b = user;
+    if (n > sizeof b->at - b->n) return 1;
+    memcpy(b->at + b->n, p, n);
+    b->n += n;
+    return 0;
+}
+
+/* Ids of what follows another text in a conversation that has begun. */
+static void go_on(mm_engine *e, mm_session *s, int32_t ids[8])
+{
+    mm_event ev = {.size = sizeof ev};
+    feed_text(e, s, " and the cat");
+    while (mm_session_next(s, &ev, &err) == MM_OK)
+        if (ev.kind == MM_EVENT_END && ev.n_ids == 8) memcpy(ids, ev.ids, 8 * sizeof *ids);
+}
+
+static mm_session *begun(mm_engine *e, mm_model *m)
+{
+    mm_session *s = session_of(m, 8);
+    mm_event ev = {.size = sizeof ev};
+    feed_text(e, s, "the little dog");
+    while (mm_session_next(s, &ev, &err) == MM_OK) {}
+    return s;
+}
+
+static void a_session_outlives_its_device(void **state)
+{
+    static bytes saved;
+    int32_t want[8] = {0}, got[8] = {0};
+    mm_event ev = {.size = sizeof ev};
+    if (!have_device) return;
+    mm_engine *cpu = plain_engine();
+    mm_model *cpu_model = model_of(cpu, DIRECTORY);
+    mm_session *s = begun(cpu, cpu_model);
+    go_on(cpu, s, want);
+    mm_session_release(s);
+    for (int staged = 0; staged < 2; staged++) {
+        mm_engine *e = engine_with(&(mm__vulkan_options){.get_proc = get_proc, .staged = staged});
+        mm_model *m = model_of(e, DIRECTORY);
+        mm_session *lost = begun(e, m);
+        shim.lost = true;
+        feed_text(e, lost, " and the cat");
+        FAILS(MM_E_DEVICE, "LOST", mm_session_next(lost, &ev, &err));
+        shim.lost = false;
+        feed_text(e, lost, " and the cat");
+        FAILS(MM_E_DEVICE, "was lost", mm_session_next(lost, &ev, &err)); /* for good */
+        saved.n = 0;
+        OK(mm_session_save(lost, keep, &saved, &err));
+        OK(mm_session_load(cpu_model, saved.at, saved.n, &s, &err));
+        go_on(cpu, s, got);
+        assert_memory_equal(got, want, sizeof want);
+        mm_session_release(s);
+        mm_session_release(lost);
+        mm_model_release(m);
+        mm_engine_release(e);
+        check_load_and_answer(e = engine_with(&(mm__vulkan_options){.get_proc = get_proc, .staged = staged})); /* it opens again */
+        mm_engine_release(e);
+    }
+    mm_model_release(cpu_model);
+    mm_engine_release(cpu);
+}
+
+static int find_device(void **state)
+{
+    mm__device d;
+    mm_engine *e = plain_engine();
+    mm_model *m = model_of(e, DIRECTORY);
+    answer_of(e, m, expected);
+    mm_model_release(m);
+    mm_engine_release(e);
+    have_device = mm__vulkan_device(0, &d);
+    if (!have_device) {
+        print_message("skipped: there is no Vulkan device here\n");
+        return 0;
+    }
+    shim.get = (PFN_vkGetInstanceProcAddr)mm__os_symbol(mm__os_library("libvulkan.so.1"), "vkGetInstanceProcAddr");
+    return shim.get ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_can_be_placed),      cmocka_unit_test(placements_are_checked), cmocka_unit_test(the_budget_is_kept),
+        cmocka_unit_test(uploads_can_be_stopped),   cmocka_unit_test(threads_share_a_device), cmocka_unit_test(a_session_outlives_its_device),
+    };
+    return cmocka_run_group_tests(tests, find_device, NULL);
+}
