@@ -238,7 +238,7 @@ MM_API void mm_engine_release(mm_engine *engine);
  *   key               default    at most    counts
  *   "memory"          none       2^63 - 1   bytes of memory the engine takes (mm_engine_options.memory_limit); "0": no limit
  *   "session_memory"  none       2^63 - 1   bytes of memory one session takes, of sessions made from here on; "0": no limit
- *   "device_memory"   none       2^63 - 1   bytes of its own memory the engine takes of a device; "0": no limit
+ *   "device_memory"   none       2^63 - 1   bytes of memory the engine takes from the driver of a device; "0": no limit
  *   "metadata_keys"   65536      2^20       keys of a GGUF file
  *   "metadata_bytes"  2^30       2^30       bytes in front of the data of a GGUF file
  *   "string_bytes"    2^24       2^28       bytes of one string of a GGUF file

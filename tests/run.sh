@@ -62,7 +62,7 @@ for source in $(find tests/unit -name '*.c' | LC_ALL=C sort); do
     name=${source#tests/unit/}
     name=${name%.c}
     case $name in
-        backend/vulkan*) run "unit/$name" $devices tests/validated.sh "$BUILD/t/${name//\//_}" ;;
+        */vulkan*) run "unit/$name" $devices tests/validated.sh "$BUILD/t/${name//\//_}" ;;
         *) run "unit/$name" "$BUILD/t/${name//\//_}" ;;
     esac
 done

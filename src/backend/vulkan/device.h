@@ -10,6 +10,8 @@
 #include "api.h"
 #include "vulkan.h"
 
+#include <stdatomic.h>
+
 #define MM__VK_BINDINGS 8      /* storage buffers of every shader; unused ones stay empty */
 #define MM__VK_PUSH 128        /* bytes of push constants */
 #define MM__VK_WAIT 60.0       /* seconds after which a device that does not answer counts as lost */
@@ -37,8 +39,8 @@ typedef struct mm__vk_device {
     VkPhysicalDeviceMemoryProperties memory;
     char name[64], driver[64];
     double wait_seconds;       /* MM__VK_WAIT */
-    bool lost;                 /* once true, nothing but destruction is called */
-    bool hung;                 /* work may still be running: nothing is destroyed */
+    atomic_bool lost;          /* once true, nothing but destruction is called */
+    atomic_bool hung;          /* work may still be running: nothing is destroyed */
 } mm__vk_device;
 
 /* `index` counts the devices as mm__vulkan_device does. */

@@ -8,6 +8,7 @@
 #include "../../../src/base/os/os.h"
 #include "host.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -70,6 +71,111 @@ static void parts_can_be_placed(void **state)
             else assert_true(placed(e, "LINEAR") > 0 && placed(e, "ATTENTION") > 0);
             mm_engine_release(e);
         }
+}
+
+/* The fewer layers a device has, the more calls are the processor's; the answer stays. */
+static void layers_can_be_placed(void **state)
+{
+    int32_t want[8], got[8];
+    unsigned long before = ULONG_MAX;
+    if (!have_device) return;
+    mm_engine *cpu = plain_engine();
+    mm_model *m = model_of(cpu, GOLDEN "gemma3");
+    answer_of(cpu, m, want);
+    mm_model_release(m);
+    mm_engine_release(cpu);
+    for (int n = 0; n <= 4; n++) {
+        char value[16];
+        mm_engine *e = engine_with(&(mm__vulkan_options){.staged = n % 2});
+        snprintf(value, sizeof value, "%d", n);
+        OK(mm_engine_set(e, "gpu_layers", value, &err));
+        m = model_of(e, GOLDEN "gemma3");
+        answer_of(e, m, got);
+        assert_memory_equal(got, want, sizeof want);
+        assert_true(placed(e, "LINEAR") < before);
+        before = placed(e, "LINEAR");
+        mm_model_release(m);
+        mm_engine_release(e);
+    }
+    assert_int_equal(before, 0);
+}
+
+/* What is placed on the processor runs in the engine's precision, as it does on an engine without a device. */
+static void placement_keeps_the_precision(void **state)
+{
+    int32_t want[8], got[8];
+    if (!have_device) return;
+    mm_engine_options o = engine_options();
+    o.precision = MM_PRECISION_FAST;
+    for (int device = 0; device < 2; device++) {
+        o.device = device ? "vulkan:0" : NULL;
+        mm_engine *e = engine_of(&o);
+        if (device) OK(mm_engine_set(e, "place", "decoder=cpu", &err));
+        mm_model *m = model_of(e, GOLDEN "llama_quant/model-Q4_K_M.gguf");
+        answer_of(e, m, device ? got : want);
+        mm_model_release(m);
+        mm_engine_release(e);
+    }
+    assert_memory_equal(got, want, sizeof want);
+}
+
+/* What a model says to a picture or a sound, and a text: its ids and segments. */
+static void media_answer(mm_engine *e, mm_model *m, bool sound, char *out, size_t cap)
+{
+    mm_session_options o;
+    mm_session *s = NULL;
+    mm_input *in = NULL;
+    mm_event ev = {.size = sizeof ev};
+    mm_status st;
+    size_t n = 0;
+    mm_session_options_init(&o, sizeof o);
+    o.max_tokens = 8;
+    o.flags = MM_SESSION_IGNORE_EOS;
+    OK(mm_session_create(m, &o, &s, &err));
+    OK(mm_input_create(e, &in, &err));
+    if (sound) OK(mm_input_audio_file(in, GOLDEN "_inputs/speech_16k.wav", &err));
+    else OK(mm_input_image_file(in, GOLDEN "_inputs/small.png", &err));
+    if (!sound) OK(mm_input_text(in, "the little dog", 14, &err));
+    OK(mm_session_feed(s, in, &err));
+    while ((st = mm_session_next(s, &ev, &err)) == MM_OK) {
+        if (ev.kind == MM_EVENT_SEGMENT) n += (size_t)snprintf(out + n, cap - n, "%.*s", (int)ev.len, (const char *)ev.data);
+        for (size_t i = 0; i < ev.n_ids; i++) n += (size_t)snprintf(out + n, cap - n, " %d", (int)ev.ids[i]);
+        assert_true(n < cap);
+    }
+    if (st != MM_END) fail_msg("%s", err.text);
+    assert_true(n > 0);
+    mm_input_release(in);
+    mm_session_release(s);
+}
+
+/* Values cross between encoder, bridge and decoder wherever these are. */
+static void parts_of_all_kinds_can_be_placed(void **state)
+{
+    static const struct { const char *model; bool sound; const char *settings[4][2]; } cases[] = {
+        {GOLDEN "llava", false, {{"place", "decoder=cpu"}, {"place", "encoder=cpu,bridge=cpu"}, {"place", "bridge=cpu"}, {"gpu_layers", "1"}}},
+        {GOLDEN "blip2_flan_t5", false, {{"place", "decoder=cpu"}, {"place", "encoder=cpu"}, {"place", "bridge=cpu"}, {"gpu_layers", "1"}}},
+        {GOLDEN "idefics", false, {{"place", "decoder=cpu"}, {"place", "encoder=cpu"}, {"gpu_layers", "1"}, {"gpu_layers", "2"}}},
+        {GOLDEN "whisper", true, {{"place", "decoder=cpu"}, {"place", "encoder=cpu"}, {"gpu_layers", "1"}, {"gpu_layers", "0"}}},
+    };
+    char want[4096], got[4096];
+    if (!have_device) return;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mm_engine *cpu = plain_engine();
+        mm_model *m = model_of(cpu, cases[i].model);
+        media_answer(cpu, m, cases[i].sound, want, sizeof want);
+        mm_model_release(m);
+        mm_engine_release(cpu);
+        for (size_t k = 0; k < 4; k++) {
+            mm_engine *e = engine_with(&(mm__vulkan_options){.staged = k % 2});
+            OK(mm_engine_set(e, cases[i].settings[k][0], cases[i].settings[k][1], &err));
+            m = model_of(e, cases[i].model);
+            media_answer(e, m, cases[i].sound, got, sizeof got);
+            assert_string_equal(got, want);
+            assert_true(placed(e, "LINEAR") > 0);
+            mm_model_release(m);
+            mm_engine_release(e);
+        }
+    }
 }
 
 static void placements_are_checked(void **state)
@@ -312,8 +418,9 @@ static int find_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parts_can_be_placed),      cmocka_unit_test(placements_are_checked), cmocka_unit_test(the_budget_is_kept),
-        cmocka_unit_test(uploads_can_be_stopped),   cmocka_unit_test(threads_share_a_device), cmocka_unit_test(a_session_outlives_its_device),
+        cmocka_unit_test(parts_can_be_placed),    cmocka_unit_test(layers_can_be_placed),             cmocka_unit_test(placement_keeps_the_precision),
+        cmocka_unit_test(parts_of_all_kinds_can_be_placed), cmocka_unit_test(placements_are_checked), cmocka_unit_test(the_budget_is_kept),
+        cmocka_unit_test(uploads_can_be_stopped), cmocka_unit_test(threads_share_a_device),           cmocka_unit_test(a_session_outlives_its_device),
     };
     return cmocka_run_group_tests(tests, find_device, NULL);
 }
