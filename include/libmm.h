@@ -155,7 +155,8 @@ typedef struct mm_allocator {
 /* `area` names the part of the library; `line` is UTF-8 without newline; both are valid during the call only. May be
  * called from any thread, also from several at once. What is told, by `area`:
  *   "backend"   INFO: processor, kernels, threads, precision of an engine; an operator that a device has no kernel for.
- *               WARN: fewer threads than asked for; a kernel that failed its self-test on this driver, and by how much
+ *               WARN: fewer threads than asked for; a kernel that failed its self-test on this driver, and by how much; a
+ *               "device_cache" that cannot be written
  *   "assembly"  INFO: a model that was opened: path, format, parts, size, time. WARN: what was guessed or ignored
  *   "media"     WARN: a sound file that ends before its headers say
  *   "run"       DEBUG: a session that was created, and its memory plan
@@ -272,6 +273,10 @@ MM_API void mm_engine_release(mm_engine *engine);
  *   "place"           pairs of a part and a place, separated by commas: the parts are "encoder" "bridge" "decoder", the places
  *                     "cpu" and "device" ("encoder=device,decoder=cpu"); parts that are not named are on the device. A value
  *                     replaces the one before; "" is the default
+ *   "device_cache"    a folder that is there, of the operating system, and that nobody writes to whom the host does not trust:
+ *                     keeps compiled kernels and the verdicts of self-tests for later engines, a file for each device, driver
+ *                     and version of the library. Read now; written when this is set again and when the last handle of the
+ *                     engine is released. A damaged file counts as none. "", the default: nothing is kept. MM_E_IO: no folder
  *
  * A call with a weight or a cache that is on the processor runs there, and so do the small ones between such calls.
  *

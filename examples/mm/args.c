@@ -68,6 +68,7 @@ static const option table[] = {
     {"--device", TEXT, ON_MODEL, AT(device), 0, 0, 0},
     {"--gpu-layers", TEXT, ON_MODEL, AT(gpu_layers), 0, 0, 0},
     {"--place", TEXT, ON_MODEL, AT(place), 0, 0, 0},
+    {"--device-cache", TEXT, ON_MODEL, AT(device_cache), 0, 0, 0},
     {"--precision", PRECISION, ON_MODEL, AT(precision), 0, 0, 0},
     {"--dump", LIST, RUN | TRANSCRIBE | EMBED | SCORE, AT(dumps), 0, 0, 0},
     {"-v", FLAG, ALL, AT(verbose), 0, 0, 0},

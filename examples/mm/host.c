@@ -97,6 +97,7 @@ int host_open(host *h, const options *o)
     if (st != MM_OK) return fail(&err, st);
     int status = set_device(h->engine, "--gpu-layers", "gpu_layers", o->gpu_layers);
     if (!status) status = set_device(h->engine, "--place", "place", o->place);
+    if (!status) status = set_device(h->engine, "--device-cache", "device_cache", o->device_cache);
     if (status) {
         host_close(h);
         return status;

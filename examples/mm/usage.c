@@ -45,6 +45,7 @@ void usage(FILE *to)
           "\n"
           "common: --threads N (default: the physical cores)  --device NAME (mm devices)  --precision fast|exact (default fast)\n"
           "        --gpu-layers N  --place PART=cpu,...  (what of a model a device gets; parts: encoder bridge decoder)\n"
+          "        --device-cache FOLDER  (keeps what the device's driver compiles)\n"
           "        --dump STAGE=FILE.safetensors  -v (say more)\n"
           "exit status: 0 ok, 1 run-time error, 2 usage, 3 unsupported model, 4 damaged model file\n",
           to);

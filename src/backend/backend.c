@@ -45,7 +45,7 @@ void mm__backend_destroy(mm__backend *b)
 
 mm_status mm__backend_set(mm__backend *b, const char *key, const char *value, mm_error *err)
 {
-    static const char *const keys[] = {"gpu_layers", "place"};
+    static const char *const keys[] = {"gpu_layers", "place", "device_cache"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         if (strcmp(keys[i], key) != 0) continue;
         if (!b->ops->set) return mm__fail(err, MM_E_UNSUPPORTED, "\"%s\" is an option of devices such as \"vulkan:0\"; this engine runs on \"%s\"", key, b->ops->name);

@@ -114,7 +114,7 @@ typedef struct mm__device {
 mm_status mm__backend_create(mm__mem *mem, const mm__log *log, const char *device, int n_threads, const mm_executor *host,
                              bool exact, mm__backend **out, mm_error *err);
 void mm__backend_destroy(mm__backend *b);
-/* Options of devices that mm_engine_set takes: "gpu_layers", "place". MM_E_KEY: there is no such option; MM_E_UNSUPPORTED: not on
+/* Options of devices that mm_engine_set takes: "gpu_layers", "place", "device_cache". MM_E_KEY: there is no such option; MM_E_UNSUPPORTED: not on
  * this device; MM_E_ARG: bad value. Any thread. */
 mm_status mm__backend_set(mm__backend *b, const char *key, const char *value, mm_error *err);
 /* Describes device `index` of this machine without opening it; false past the last. */

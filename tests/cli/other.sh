@@ -62,6 +62,10 @@ if "$MM" devices | grep -q '^vulkan:0 '; then
         verdict "run $place: the answer is the processor's" "$([ $status -eq 0 ] && cmp "$tmp/alone" "$tmp/out" || head -c 300 "$tmp/err")"
     done
     refuses "a place that is none" 2 "decoder=cpu are wanted" run $G/llama x --device vulkan:0 --place decoder=moon
+    mkdir "$tmp/cache"
+    matches "run --device-cache: an answer" . run $G/llama "hello there" --raw --max-tokens 4 --device vulkan:0 --device-cache "$tmp/cache"
+    verdict "... and one file is kept" "$([ "$(ls -A "$tmp/cache")" = "$(cd "$tmp/cache" && echo libmm-*.vkcache)" ] || ls -A "$tmp/cache")"
+    refuses "a cache where there is no folder" 2 "no folder" run $G/llama x --device vulkan:0 --device-cache "$tmp/none"
     matches "devices --self-test: every kernel, right on this driver" 'LINEAR Q4_K, many rows +right +[0-9.e-]+ of 1e-07' devices --self-test
     verdict "... and none is off" "$(grep -E ' off | untried ' "$tmp/out")"
 fi

@@ -2,6 +2,7 @@
 #include "device.h"
 
 #include "../../base/error.h"
+#include "../../base/sha256.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -65,6 +66,7 @@ typedef struct facts {
     VkPhysicalDeviceProperties2 all;
     VkPhysicalDeviceMaintenance3Properties memory;
     VkPhysicalDeviceSubgroupProperties subgroup;
+    VkPhysicalDeviceIDProperties id;
     uint32_t family;
 } facts;
 
@@ -73,9 +75,11 @@ static bool look(const mm__vk_api *api, VkPhysicalDevice p, facts *f)
 {
     *f = (facts){.all.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
                  .memory.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES,
-                 .subgroup.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES};
+                 .subgroup.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES,
+                 .id.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES};
     f->all.pNext = &f->memory;
     f->memory.pNext = &f->subgroup;
+    f->subgroup.pNext = &f->id;
     api->GetPhysicalDeviceProperties2(p, &f->all);
     const VkPhysicalDeviceLimits *l = &f->all.properties.limits;
     return f->all.properties.apiVersion >= VK_API_VERSION_1_1 && l->maxPerStageDescriptorStorageBuffers >= MM__VK_BINDINGS &&
@@ -123,6 +127,19 @@ static mm__vk_limits limits_of(const facts *f, const mm__vulkan_options *o)
     return out;
 }
 
+static void identify(const facts *f, uint8_t out[32])
+{
+    const VkPhysicalDeviceProperties *p = &f->all.properties;
+    const uint32_t numbers[] = {p->vendorID, p->deviceID, p->driverVersion, p->apiVersion};
+    mm__sha256 s;
+    mm__sha256_init(&s);
+    mm__sha256_add(&s, numbers, sizeof numbers);
+    mm__sha256_add(&s, p->pipelineCacheUUID, sizeof p->pipelineCacheUUID);
+    mm__sha256_add(&s, f->id.driverUUID, sizeof f->id.driverUUID);
+    mm__sha256_add(&s, f->id.deviceUUID, sizeof f->id.deviceUUID);
+    mm__sha256_end(&s, out);
+}
+
 /* ---- opening ---- */
 
 static mm_status open_device(mm__vk_device *d, mm_error *err)
@@ -150,6 +167,7 @@ mm_status mm__vk_device_open(mm__vk_device *d, mm__mem *mem, const mm__log *log,
         const uint32_t v = f.all.properties.driverVersion;
         snprintf(d->driver, sizeof d->driver, "%x:%x driver %u.%u.%u", f.all.properties.vendorID, f.all.properties.deviceID, VK_VERSION_MAJOR(v),
                  VK_VERSION_MINOR(v), VK_VERSION_PATCH(v));
+        identify(&f, d->identity);
         d->limits = limits_of(&f, o);
         d->api.GetPhysicalDeviceMemoryProperties(d->physical, &d->memory);
         s = open_device(d, err);

@@ -38,6 +38,7 @@ typedef struct mm__vk_device {
     mm__vk_limits limits;
     VkPhysicalDeviceMemoryProperties memory;
     char name[64], driver[64];
+    uint8_t identity[32];      /* digest of everything that tells this device and its driver from others */
     double wait_seconds;       /* MM__VK_WAIT */
     atomic_bool lost;          /* once true, nothing but destruction is called */
     atomic_bool hung;          /* work may still be running: nothing is destroyed */

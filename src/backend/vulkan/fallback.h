@@ -2,6 +2,7 @@
 #ifndef MM__VK_FALLBACK_H
 #define MM__VK_FALLBACK_H
 
+#include "cache.h"
 #include "prove.h"
 
 /* Why the processor runs a call. */
@@ -21,6 +22,7 @@ typedef struct mm__vulkan {
     mm__vk_piece *nothing;     /* zeros */
     mm__backend *host;         /* runs what no shader does */
     mm__vk_proofs proofs;
+    mm__vk_cache cache;
     atomic_int gpu_layers;     /* of a decoder; INT32_MAX: all */
     atomic_uint on_host;       /* parts that the host has, a bit each */
     atomic_uint reported;      /* operators whose fall-back was logged, a bit each */

@@ -28,15 +28,36 @@ static mm_status make_layouts(mm__vk_pipelines *p, mm_error *err)
     return s;
 }
 
+mm_status mm__vk_pipelines_recall(mm__vk_pipelines *p, const void *data, size_t n, mm_error *err)
+{
+    mm__vk_device *d = p->device;
+    const VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO, .initialDataSize = n, .pInitialData = data};
+    VkPipelineCache cache;
+    const mm_status s = mm__vk_check(d, d->api.CreatePipelineCache(d->device, &info, NULL, &cache), "vkCreatePipelineCache", err);
+    if (s < 0) return s;
+    if (p->cache) {
+        d->api.MergePipelineCaches(d->device, cache, 1, &p->cache); /* what fails is compiled again some day */
+        d->api.DestroyPipelineCache(d->device, p->cache, NULL);
+    }
+    p->cache = cache;
+    return MM_OK;
+}
+
+void mm__vk_pipelines_data(mm__vk_pipelines *p, mm__buf *out)
+{
+    mm__vk_device *d = p->device;
+    size_t n = 0;
+    if (d->api.GetPipelineCacheData(d->device, p->cache, &n, NULL) != VK_SUCCESS || !n) return;
+    void *data = mm__alloc(d->mem, n);
+    if (data && d->api.GetPipelineCacheData(d->device, p->cache, &n, data) == VK_SUCCESS) mm__buf_put(out, data, n);
+    mm__free(d->mem, data);
+}
+
 mm_status mm__vk_pipelines_open(mm__vk_pipelines *p, mm__vk_device *d, mm_error *err)
 {
-    const VkPipelineCacheCreateInfo info = {.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO};
     *p = (mm__vk_pipelines){.device = d};
-    mm_status s = make_layouts(p, err);
-    if (s < 0) return s;
-    s = mm__vk_check(d, d->api.CreatePipelineCache(d->device, &info, NULL, &p->cache), "vkCreatePipelineCache", err);
-    if (s < 0) p->cache = VK_NULL_HANDLE;
-    return s;
+    const mm_status s = make_layouts(p, err);
+    return s < 0 ? s : mm__vk_pipelines_recall(p, NULL, 0, err);
 }
 
 void mm__vk_pipelines_close(mm__vk_pipelines *p)

@@ -7,6 +7,7 @@
 #define MM__VK_PIPELINE_H
 
 #include "device.h"
+#include "../../base/buf.h"
 
 #define MM__VK_SPECS 6
 
@@ -40,7 +41,11 @@ typedef struct mm__vk_pipelines {
 
 mm_status mm__vk_pipelines_open(mm__vk_pipelines *p, mm__vk_device *d, mm_error *err);
 void mm__vk_pipelines_close(mm__vk_pipelines *p);
-/* Not thread-safe: the stream's turn protects it. */
+/* These are not thread-safe: the stream's turn protects them.
+ * What the driver has compiled, added to `out`; nothing where it does not tell. */
+void mm__vk_pipelines_data(mm__vk_pipelines *p, mm__buf *out);
+/* The driver finds n bytes of such data beside its own when it compiles from here on. */
+mm_status mm__vk_pipelines_recall(mm__vk_pipelines *p, const void *data, size_t n, mm_error *err);
 mm_status mm__vk_pipeline_get(mm__vk_pipelines *p, mm__vk_shader_id shader, const uint32_t spec[MM__VK_SPECS], VkPipeline *out, mm_error *err);
 
 #endif

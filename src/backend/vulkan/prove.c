@@ -233,6 +233,8 @@ void mm__vk_family_name(const mm__vk_family *f, char *buf, size_t cap)
 
 static mm__vk_proof *proof_of(mm__vulkan *v, const mm__vk_family *f) { return &v->proofs[f->op][f->type][f->rows]; }
 
+static int verdict_of(mm__vulkan *v, const mm__vk_family *f) { return atomic_load_explicit(&proof_of(v, f)->verdict, memory_order_acquire); }
+
 static void settle(mm__vulkan *v, const mm__vk_family *f, mm__vk_verdict verdict, double error)
 {
     mm__vk_proof *p = proof_of(v, f);
@@ -249,6 +251,17 @@ static void warn(mm__vulkan *v, const mm__vk_kern *k, const mm__vk_family *f, do
     else
         mm__logf(&v->base.log, MM_LOG_WARN, "backend", "self-test: %s differs on %s by %.2g of the signal's power, where %.2g is allowed, so the processor does it",
                  name, v->device.name, error, mm__vk_tolerance(k));
+}
+
+void mm__vk_recall(mm__vulkan *v, const mm__vk_family *f, mm__vk_verdict verdict, double error)
+{
+    char name[64];
+    if (verdict_of(v, f) != MM__VK_UNTRIED) return;
+    settle(v, f, verdict, error);
+    mm__vk_family_name(f, name, sizeof name);
+    if (verdict == MM__VK_WRONG)
+        mm__logf(&v->base.log, MM_LOG_WARN, "backend", "self-test: %s differed on %s by %.2g of the signal's power, as its cache says, so the processor does it",
+                 name, v->device.name, error);
 }
 
 /* What is counted says what calls cost, not what proofs do. MM_E_DEVICE: the device was lost meanwhile. */
@@ -274,8 +287,6 @@ static mm_status try_family(mm__vulkan *v, const mm__vk_kern *k, const mm__vk_fa
     }
     return MM_OK;
 }
-
-static int verdict_of(mm__vulkan *v, const mm__vk_family *f) { return atomic_load_explicit(&proof_of(v, f)->verdict, memory_order_acquire); }
 
 mm_status mm__vk_prove(mm__vulkan *v, const mm__vk_kern *k, const mm__vk_family *f, mm_error *err)
 {

@@ -4,7 +4,7 @@
  * allows is off from then on: its calls run on the processor, and the log says which family and by how much.
  *
  * A family that cannot be tried (no memory, a device that is lost) stays untried, and is used: what hinders the case hinders the
- * call, too, and that reports it. Verdicts last as long as the device is open. Thread-safe. */
+ * call, too, and that reports it. Verdicts last as long as the device is open, or as its cache (cache.h). Thread-safe. */
 #ifndef MM__VK_PROVE_H
 #define MM__VK_PROVE_H
 
@@ -39,6 +39,8 @@ mm_status mm__vk_proven(struct mm__vulkan *v, const mm__vk_kern *k, const mm__ca
 bool mm__vk_family_at(const struct mm__vulkan *v, unsigned index, mm__vk_family *out, const mm__vk_kern **k);
 /* Tries a family, unless it was; MM_E_DEVICE when the device is lost. Takes the stream's turn. */
 mm_status mm__vk_prove(struct mm__vulkan *v, const mm__vk_kern *k, const mm__vk_family *f, mm_error *err);
+/* What an earlier engine found of a family that is untried here. */
+void mm__vk_recall(struct mm__vulkan *v, const mm__vk_family *f, mm__vk_verdict verdict, double error);
 /* "LINEAR Q4_K, many rows" */
 void mm__vk_family_name(const mm__vk_family *f, char *buf, size_t cap);
 static inline double mm__vk_tolerance(const mm__vk_kern *k) { return k->tolerance > 0.0 ? k->tolerance : MM__VK_TOLERANCE; }

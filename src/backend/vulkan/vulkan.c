@@ -347,6 +347,7 @@ static mm_status set_place(mm__vulkan *v, const char *value, mm_error *err)
 
 static mm_status set(mm__backend *b, const char *key, const char *value, mm_error *err)
 {
+    if (strcmp(key, "device_cache") == 0) return mm__vk_cache_use(self(b), value, err);
     return strcmp(key, "place") == 0 ? set_place(self(b), value, err) : set_layers(self(b), value, err);
 }
 
@@ -356,6 +357,7 @@ static void destroy(mm__backend *b)
 {
     mm__vulkan *v = self(b);
     mm__mem *mem = b->mem;
+    mm__vk_cache_close(v);
     mm__vk_stream_close(&v->stream);
     mm__vk_pipelines_close(&v->pipelines);
     mm__vk_memory_close(&v->memory);
