@@ -114,13 +114,16 @@ $(BUILD)/obj/%_avx2.o: ISA := $(AVX2)
 $(BUILD)/obj/%_avxvnni.o: ISA := -mavxvnni $(AVX2)
 $(BUILD)/obj/%_avx512.o: ISA := $(AVX512)
 $(BUILD)/obj/%_avx512bf16.o: ISA := -mavx512bf16 $(AVX512)
+# The rooms that read what strangers wrote: no conversion there loses a value without a word.
+GUARDED := base file text image audio api
+$(foreach room,$(GUARDED),$(BUILD)/obj/src/$(room)/%.o): ROOM := -Wconversion
 # Kernels get sizes that were checked; instrumented by libFuzzer's compiler each takes minutes. `make corpus SAN=address,undefined`
 # runs them instrumented.
 build-fuzz/obj/src/backend/cpu/kern/%.o: PLAIN := -fno-sanitize=fuzzer-no-link,address,undefined
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags $(BUILD)/headers
 	@mkdir -p $(@D)
 	$(call say,CC  )
-	$(Q)$(CC) $(ALL_CFLAGS) $(ISA) $(PLAIN) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(ROOM) $(ISA) $(PLAIN) -MMD -MP -c $< -o $@
 -include $(OBJ:.o=.d)
 
 # ---- shaders ------------------------------------------------------------------------------------------------------

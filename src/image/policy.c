@@ -82,7 +82,8 @@ static mm_status read_int(const mm__json *v, int32_t lo, int32_t hi, const char 
 
 static mm_status read_edge(const mm__json *v, const char *what, const char *key, int32_t *out, mm_error *err)
 {
-    return read_int(v, 1, (int64_t)mm__limit_info_of(MM__LIMIT_IMAGE_SIDE)->most, what, key, out, err);
+    const uint64_t most = mm__limit_info_of(MM__LIMIT_IMAGE_SIDE)->most;
+    return read_int(v, 1, most < INT32_MAX ? (int32_t)most : INT32_MAX, what, key, out, err);
 }
 
 /* {"height", "width"}, {"shortest_edge"} or one number, whose meaning is the class's. */

@@ -89,7 +89,7 @@ static bool first_of_core(const cpu_set_t *set, int cpu)
             b = a;
         }
         for (int i = a < 0 ? 0 : a; i <= b && i < cpu; i++)
-            if (i < CPU_SETSIZE && CPU_ISSET(i, set)) return false;
+            if (i < CPU_SETSIZE && CPU_ISSET((size_t)i, set)) return false;
         p += used;
         if (*p == ',') p++;
     }
@@ -106,7 +106,7 @@ static int count_cpus(bool cores)
     }
     int n = 0;
     for (int i = 0; i < CPU_SETSIZE; i++)
-        if (CPU_ISSET(i, &set) && (!cores || first_of_core(&set, i))) n++;
+        if (CPU_ISSET((size_t)i, &set) && (!cores || first_of_core(&set, i))) n++;
     return quota(n < 1 ? 1 : n);
 }
 #else
