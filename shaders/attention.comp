@@ -9,12 +9,17 @@
 // of a group read the same keys (Ainslie et al. 2023). So keys and values are read once for all of them, and a decoder's one
 // position still fills a workgroup. Scores: an invocation per key. Values: an invocation per word of the result. HALVES: keys
 // and values are pairs of F16 in a word.
+//
+// PARTS: one position over a long cache would leave a device's workgroups without work, so the keys are cut into parts, a
+// workgroup each (z), which write their sums undivided, the largest score and the total; attention_join makes them one. The
+// binding may begin at key `first`, when keys or values are more than one binding shows. Offsets are those of the first head
+// that it shows.
 
 layout(constant_id = 1) const uint ROWS = 1;
 layout(constant_id = 2) const uint D = 64;      // columns of q and k
 layout(constant_id = 3) const uint SLOTS = 1;   // words of the result an invocation has of each row
 layout(constant_id = 4) const uint FLAGS = 0;
-const bool SPAN = (FLAGS & 1) != 0, BIAS = (FLAGS & 2) != 0, BOTH = (FLAGS & 4) != 0;
+const bool SPAN = (FLAGS & 1) != 0, BIAS = (FLAGS & 2) != 0, BOTH = (FLAGS & 4) != 0, PARTS = (FLAGS & 8) != 0;
 const uint LANES = gl_WorkGroupSize.x, SHARE = LANES / ROWS; // invocations that look after a row's scores
 const uint U = HALVES == 1 ? 2 : 1;
 const float NONE = -3.0e38;
@@ -26,6 +31,7 @@ layout(binding = 3) readonly buffer V { uint v[]; };
 layout(binding = 4) readonly buffer Span { int span[]; };
 layout(binding = 5) readonly buffer Bias { float bias[]; };
 layout(binding = 6) readonly buffer Pos { int pos[]; };
+layout(binding = 7) writeonly buffer Parts { float parts[]; }; // [part, t, h, dv + 2]
 layout(push_constant) uniform P {
     uint y_off, y_row, q_off, q_row, q_head;
     uint k_off, k_head, k_row, v_off, v_head, v_row; // words
@@ -34,11 +40,14 @@ layout(push_constant) uniform P {
     float scale, softcap;
     uint exact;          // distances below have a bucket each
     uint borders[8];     // distances at which the buckets behind begin, two in a word
+    uint parts_off, first;
 };
 
 shared float queries[ROWS * D];
 shared float scores[ROWS * LANES];
+#ifndef SUBGROUPS
 shared float partial[LANES];
+#endif
 shared float largest[ROWS], rescale[ROWS], total[ROWS];
 
 uint bucket_of(int rel)
@@ -60,28 +69,51 @@ float dot_word(uint word, uint at)
     return pair.x * queries[at] + pair.y * queries[at + 1];
 }
 
-// Scores of key j for all rows.
-void score(uint first_row, uint hk, uint j)
+// Scores of key j for all rows; those of keys from `end` on belong to nobody here.
+void score(uint first_row, uint hk, uint j, uint end)
 {
     float s[ROWS];
     uint at = k_off + hk * k_head + j * k_row;
     for (uint r = 0; r < ROWS; r++) s[r] = 0.0;
     for (uint i = 0; i < D / U; i++) {
-        uint word = j < S ? k[at + i] : 0;
+        uint word = j < end ? k[at + i] : 0;
         for (uint r = 0; r < ROWS; r++) s[r] += dot_word(word, r * D + i * U);
     }
     for (uint r = 0; r < ROWS; r++) {
         uint row = first_row + r, t = row / G;
         float x = s[r] * scale;
         if (softcap > 0.0) x = softcap * tanh_of(x / softcap);
-        if (BIAS && t < T) x += bias[bias_off + bucket_of(int(j) - pos[pos_off + t]) * H + hk * G + row % G];
-        bool seen = t < T && j < S;
-        if (SPAN && seen) seen = int(j) >= span[span_off + 2 * t] && int(j) < span[span_off + 2 * t + 1];
+        if (BIAS && t < T) x += bias[bias_off + bucket_of(int(first + j) - pos[pos_off + t]) * H + hk * G + row % G];
+        bool seen = t < T && j < end;
+        if (SPAN && seen) seen = int(first + j) >= span[span_off + 2 * t] && int(first + j) < span[span_off + 2 * t + 1];
         scores[r * LANES + gl_LocalInvocationID.x] = seen ? x : NONE;
     }
 }
 
 // Turns the tile's scores into weights and brings largest, rescale and total up to date.
+#ifdef SUBGROUPS
+void weigh()
+{
+    for (uint r = gl_SubgroupID; r < ROWS; r += gl_NumSubgroups) {
+        float m = NONE, sum = 0.0;
+        for (uint i = gl_SubgroupInvocationID; i < LANES; i += gl_SubgroupSize) m = max(m, scores[r * LANES + i]);
+        float before = largest[r], now = max(before, subgroupMax(m));
+        for (uint i = gl_SubgroupInvocationID; i < LANES; i += gl_SubgroupSize) {
+            float x = scores[r * LANES + i], p = x > NONE ? exp(x - now) : 0.0;
+            scores[r * LANES + i] = p;
+            sum += p;
+        }
+        sum = subgroupAdd(sum);
+        subgroupBarrier(); // all have read largest[r]
+        if (subgroupElect()) {
+            largest[r] = now;
+            rescale[r] = exp(before - now);
+            total[r] = total[r] * rescale[r] + sum;
+        }
+    }
+    barrier();
+}
+#else
 void weigh()
 {
     uint r = gl_LocalInvocationID.x / SHARE, c = gl_LocalInvocationID.x % SHARE;
@@ -108,19 +140,22 @@ void weigh()
         total[r] = total[r] * rescale[r] + sum;
     }
 }
+#endif
 
-// Keys that any of the rows sees.
+// Keys of this workgroup's part that any of the rows sees, counted from `first`.
 uvec2 range(uint first_row)
 {
-    if (!SPAN) return uvec2(0, S);
-    int from = int(S), to = 0;
+    uint each = (S + gl_NumWorkGroups.z - 1) / gl_NumWorkGroups.z;
+    int begin = PARTS ? int(gl_WorkGroupID.z * each) : 0, end = PARTS ? min(begin + int(each), int(S)) : int(S);
+    if (!SPAN) return uvec2(begin, max(begin, end));
+    int from = int(first + S), to = 0;
     for (uint r = 0; r < ROWS; r++) {
         uint t = (first_row + r) / G;
         if (t >= T || span[span_off + 2 * t] >= span[span_off + 2 * t + 1]) continue;
         from = min(from, span[span_off + 2 * t]);
         to = max(to, span[span_off + 2 * t + 1]);
     }
-    return uvec2(max(from, 0), clamp(to, 0, int(S)));
+    return uvec2(max(from - int(first), begin), clamp(to - int(first), begin, max(begin, end)));
 }
 
 void attend(uint first_row, uint hk)
@@ -139,7 +174,7 @@ void attend(uint first_row, uint hk)
     barrier();
     uvec2 keys = range(first_row);
     for (uint j0 = keys.x; j0 < keys.y; j0 += LANES) {
-        score(first_row, hk, j0 + lane);
+        score(first_row, hk, j0 + lane, keys.y);
         barrier();
         weigh();
         for (uint i = 0; i < ROWS * SLOTS * U; i++) sum[i] *= rescale[i / (SLOTS * U)];
@@ -160,12 +195,21 @@ void attend(uint first_row, uint hk)
         barrier();
     }
     for (uint r = 0; r < ROWS; r++) {
-        uint row = first_row + r, t = row / G;
+        uint row = first_row + r, t = row / G, h = hk * G + row % G;
         if (t >= T) break;
-        float inv = total[r] > 0.0 ? 1.0 / total[r] : 0.0;
+        uint part = parts_off + ((gl_WorkGroupID.z * T + t) * H + h) * (dv + 2);
+        float inv = PARTS ? 1.0 : total[r] > 0.0 ? 1.0 / total[r] : 0.0;
         for (uint slot = 0; slot < SLOTS; slot++) {
-            uint i = (lane + slot * LANES) * U, to = y_off + t * y_row + (hk * G + row % G) * dv + i;
-            for (uint u = 0; u < U && i + u < dv; u++) y[to + u] = sum[(r * SLOTS + slot) * U + u] * inv;
+            uint i = (lane + slot * LANES) * U;
+            for (uint u = 0; u < U && i + u < dv; u++) {
+                float value = sum[(r * SLOTS + slot) * U + u] * inv;
+                if (PARTS) parts[part + i + u] = value;
+                else y[y_off + t * y_row + h * dv + i + u] = value;
+            }
+        }
+        if (PARTS && lane == 0) {
+            parts[part + dv] = largest[r];
+            parts[part + dv + 1] = total[r];
         }
     }
     barrier();
@@ -173,6 +217,5 @@ void attend(uint first_row, uint hk)
 
 void main()
 {
-    for (uint hk = gl_WorkGroupID.y; hk < H / G; hk += gl_NumWorkGroups.y)
-        for (uint row = gl_WorkGroupID.x * ROWS; row < T * G; row += gl_NumWorkGroups.x * ROWS) attend(row, hk);
+    for (uint row = gl_WorkGroupID.x * ROWS; row < T * G; row += gl_NumWorkGroups.x * ROWS) attend(row, gl_WorkGroupID.y);
 }

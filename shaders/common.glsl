@@ -1,6 +1,15 @@
 // What every shader begins with. A workgroup has as many invocations as specialisation constant 0 says. Constants 1 to 5 are
 // the shader's own. Buffers are bindings 0 to 7 of set 0, in the order in which the recording function binds them (kern.h).
 
+// Variants: SUBGROUPS is defined where invocations of a subgroup may add up without shared memory, F16_MATH where F16 is a
+// type to compute with. What the device must report for them: src/backend/vulkan/device.h.
+#ifdef SUBGROUPS
+#extension GL_KHR_shader_subgroup_arithmetic : require
+#endif
+#ifdef F16_MATH
+#extension GL_EXT_shader_explicit_arithmetic_types_float16 : require
+#endif
+
 layout(local_size_x_id = 0) in;
 
 // Where the rows of a view begin: all leading axes flattened, the last one varying fastest. Numbers are in elements of four

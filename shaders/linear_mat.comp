@@ -7,7 +7,8 @@ layout(binding = 4) readonly buffer W { uint w[]; };
 #include "weights.glsl"
 // LINEAR for many rows of x. A workgroup computes a tile of BN rows of W by BT rows of x; along K it goes in steps of 32, for
 // which it unpacks its part of W and copies its part of x into shared memory, both with k as the slow axis. An invocation has
-// 8 x 4 sums in registers, fed by three loads of four from shared memory for 32 multiply-adds.
+// 8 x 4 sums in registers, fed by three loads of four from shared memory for 32 multiply-adds. With F16_MATH the factors are F16,
+// which halves what is read from shared memory; sums stay F32, and what F16 cannot hold becomes its largest number.
 
 layout(constant_id = 1) const uint BT = 32;
 const uint BN = 64, BK = 32, X_STRIDE = BT + 4; // the padding spreads a column over the banks of shared memory
@@ -16,8 +17,19 @@ layout(binding = 0) writeonly buffer Out { float y[]; };
 layout(binding = 1) readonly buffer X { float x[]; };
 #include "linear.glsl"
 
-shared vec4 ws[BK * BN / 4]; // at the end BT x BN sums, for BT <= BK
-shared vec4 xs[BK * X_STRIDE / 4];
+#ifdef F16_MATH
+#define FACTOR float16_t
+#define FACTORS f16vec4
+#define factor(v) float16_t(clamp(v, -65504.0, 65504.0))
+shared vec4 sums[BT * BN / 4];
+#else
+#define FACTOR float
+#define FACTORS vec4
+#define factor(v) (v)
+#define sums ws // for BT <= BK
+#endif
+shared FACTORS ws[BK * BN / 4];
+shared FACTORS xs[BK * X_STRIDE / 4];
 
 void load_w(uint n0, uint k)
 {
@@ -28,7 +40,7 @@ void load_w(uint n0, uint k)
         } else {
             [[unroll]] for (uint i = 0; i < 32; i++) v[i] = 0.0;
         }
-        [[unroll]] for (uint i = 0; i < 32; i++) ws[(i * BN + n) / 4][n % 4] = v[i];
+        [[unroll]] for (uint i = 0; i < 32; i++) ws[(i * BN + n) / 4][n % 4] = factor(v[i]);
     }
 }
 
@@ -36,7 +48,7 @@ void load_x(uint t0, uint k)
 {
     for (uint e = gl_LocalInvocationID.x; e < BT * BK; e += gl_WorkGroupSize.x) {
         uint t = e / BK, i = e % BK;
-        xs[(i * X_STRIDE + t) / 4][t % 4] = t0 + t < T && k + i < K ? x[x_off + (t0 + t) * x_stride + k + i] : 0.0;
+        xs[(i * X_STRIDE + t) / 4][t % 4] = t0 + t < T && k + i < K ? factor(x[x_off + (t0 + t) * x_stride + k + i]) : FACTOR(0.0);
     }
 }
 
@@ -50,7 +62,7 @@ void tile(uint n0, uint t0)
         load_x(t0, k);
         barrier();
         [[dont_unroll]] for (uint at = 0; at < BK; at++) { // drivers take seconds to compile it unrolled
-            vec4 a = ws[(at * BN + n) / 4], b = ws[(at * BN + n) / 4 + 1], c = xs[(at * X_STRIDE + t) / 4];
+            vec4 a = vec4(ws[(at * BN + n) / 4]), b = vec4(ws[(at * BN + n) / 4 + 1]), c = vec4(xs[(at * X_STRIDE + t) / 4]);
             [[unroll]] for (uint j = 0; j < 4; j++) {
                 lo[j] += a * c[j];
                 hi[j] += b * c[j];
@@ -60,12 +72,12 @@ void tile(uint n0, uint t0)
     }
     // Through shared memory, so that neighbours write neighbours, and an activation is compiled once.
     [[unroll]] for (uint j = 0; j < 4; j++) {
-        ws[((t + j) * BN + n) / 4] = lo[j];
-        ws[((t + j) * BN + n) / 4 + 1] = hi[j];
+        sums[((t + j) * BN + n) / 4] = lo[j];
+        sums[((t + j) * BN + n) / 4 + 1] = hi[j];
     }
     barrier();
     for (uint e = gl_LocalInvocationID.x; e < BT * BN; e += gl_WorkGroupSize.x)
-        if (n0 + e % BN < N && t0 + e / BN < T) put(n0 + e % BN, t0 + e / BN, ws[e / 4][e % 4]);
+        if (n0 + e % BN < N && t0 + e / BN < T) put(n0 + e % BN, t0 + e / BN, sums[e / 4][e % 4]);
     barrier();
 }
 

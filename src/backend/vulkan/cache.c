@@ -24,8 +24,7 @@ typedef struct header {
 _Static_assert(sizeof(header) == 80, "no gaps in a header");
 
 typedef struct record {
-    uint8_t op, type, rows, verdict;
-    uint32_t zero;
+    uint8_t op, type, rows, with, verdict, zero[3];
     double error;
 } record;
 _Static_assert(sizeof(record) == 16, "no gaps in a record");
@@ -39,8 +38,8 @@ static void add_text(mm__sha256 *s, const char *text) { mm__sha256_add(s, text, 
 static void make_key(const mm__vulkan *v, uint8_t out[32])
 {
     const mm__vk_limits *l = &v->device.limits;
-    const uint64_t limits[] = {l->binding, l->allocation, l->align, l->groups, l->invocations, l->shared, l->subgroup};
-    const uint32_t numbers[] = {MM_VERSION, MM__VK_ROWS, v->base.exact};
+    const uint64_t limits[] = {l->binding, l->allocation, l->align, l->groups, l->invocations, l->shared, l->subgroup, l->has, l->parts};
+    const uint32_t numbers[] = {MM_VERSION, MM__VK_ROWS, MM__VK_VARIANTS, v->base.exact};
     mm__sha256 s;
     mm__sha256_init(&s);
     mm__sha256_add(&s, v->device.identity, sizeof v->device.identity);
@@ -103,8 +102,8 @@ static bool is_whole(const header *h, const char *file, size_t n, const uint8_t 
 
 static void recall(mm__vulkan *v, const record *r)
 {
-    const mm__vk_family f = {(mm__op)r->op, (mm__dtype)r->type, (mm__vk_rows)r->rows};
-    if (r->op >= MM__N_OP || r->type >= MM__N_DTYPE || r->rows >= MM__VK_ROWS || !isfinite(r->error)) return;
+    const mm__vk_family f = {(mm__op)r->op, (mm__dtype)r->type, (mm__vk_rows)r->rows, r->with};
+    if (r->op >= MM__N_OP || r->type >= MM__N_DTYPE || r->rows >= MM__VK_ROWS || r->with >= MM__VK_VARIANTS || !isfinite(r->error)) return;
     if (r->verdict == MM__VK_RIGHT || r->verdict == MM__VK_WRONG) mm__vk_recall(v, &f, (mm__vk_verdict)r->verdict, r->error);
 }
 
@@ -132,9 +131,10 @@ static void take_in(mm__vulkan *v, const char *file, size_t n)
 static uint32_t put_records(mm__vulkan *v, mm__buf *out)
 {
     uint32_t n = 0;
-    for (unsigned i = 0; i < MM__N_OP * MM__N_DTYPE * MM__VK_ROWS; i++) {
-        record r = {.op = (uint8_t)(i / (MM__N_DTYPE * MM__VK_ROWS)), .type = (uint8_t)(i / MM__VK_ROWS % MM__N_DTYPE), .rows = (uint8_t)(i % MM__VK_ROWS)};
-        mm__vk_proof *p = &v->proofs[r.op][r.type][r.rows];
+    for (unsigned i = 0; i < MM__VK_FAMILIES; i++) {
+        const mm__vk_family f = mm__vk_family_numbered(i);
+        mm__vk_proof *p = mm__vk_proof_of(v, &f);
+        record r = {.op = (uint8_t)f.op, .type = (uint8_t)f.type, .rows = (uint8_t)f.rows, .with = (uint8_t)f.with};
         r.verdict = (uint8_t)atomic_load_explicit(&p->verdict, memory_order_acquire);
         if ((r.verdict != MM__VK_RIGHT && r.verdict != MM__VK_WRONG) || !isfinite(p->error)) continue; /* the next engine tries again */
         r.error = p->error;

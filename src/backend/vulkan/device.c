@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_DEVICES = 16 };
+enum {
+    MAX_DEVICES = 16,
+    MIN_SUBGROUP = 4, MAX_SUBGROUP = 128   /* that shaders make use of: a workgroup at most */
+};
 
 /* ---- errors ---- */
 
@@ -64,6 +67,7 @@ static bool find_family(const mm__vk_api *api, VkPhysicalDevice p, uint32_t *fam
 
 typedef struct facts {
     VkPhysicalDeviceProperties2 all;
+    bool f16;
     VkPhysicalDeviceMaintenance3Properties memory;
     VkPhysicalDeviceSubgroupProperties subgroup;
     VkPhysicalDeviceIDProperties id;
@@ -85,6 +89,27 @@ static bool look(const mm__vk_api *api, VkPhysicalDevice p, facts *f)
     return f->all.properties.apiVersion >= VK_API_VERSION_1_1 && l->maxPerStageDescriptorStorageBuffers >= MM__VK_BINDINGS &&
            l->maxPushConstantsSize >= MM__VK_PUSH && l->maxComputeWorkGroupInvocations >= 128 && l->maxComputeSharedMemorySize >= 16384 &&
            find_family(api, p, &f->family);
+}
+
+/* Whether shaders may compute with F16: an extension of Vulkan 1.1, and a feature. */
+static mm_status find_f16(mm__vk_device *d, bool *f16, mm_error *err)
+{
+    VkPhysicalDeviceShaderFloat16Int8Features types = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES};
+    VkPhysicalDeviceFeatures2 features = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &types};
+    uint32_t n = 0;
+    bool listed = false;
+    mm_status s = mm__vk_check(d, d->api.EnumerateDeviceExtensionProperties(d->physical, NULL, &n, NULL), "vkEnumerateDeviceExtensionProperties", err);
+    *f16 = false;
+    if (s < 0 || n == 0) return s;
+    VkExtensionProperties *list = mm__calloc(d->mem, n, sizeof *list);
+    if (!list) return mm__nomem(err, "a list of extensions");
+    s = mm__vk_check(d, d->api.EnumerateDeviceExtensionProperties(d->physical, NULL, &n, list), "vkEnumerateDeviceExtensionProperties", err);
+    for (uint32_t i = 0; i < n && s >= 0; i++) listed = listed || strcmp(list[i].extensionName, VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME) == 0;
+    mm__free(d->mem, list);
+    if (s < 0 || !listed) return s;
+    d->api.GetPhysicalDeviceFeatures2(d->physical, &features);
+    *f16 = types.shaderFloat16;
+    return MM_OK;
 }
 
 /* The index-th device that can run this backend; false past the last. */
@@ -121,8 +146,16 @@ static mm__vk_limits limits_of(const facts *f, const mm__vulkan_options *o)
     };
     if ((f->subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) && (f->subgroup.supportedOperations & adds) == adds)
         out.subgroup = f->subgroup.subgroupSize;
+    if (out.subgroup >= MIN_SUBGROUP && out.subgroup <= MAX_SUBGROUP) out.has |= MM__VULKAN_SUBGROUPS;
+    if (f->f16) out.has |= MM__VULKAN_F16;
+    out.has &= ~o->without;
+    out.forced = out.has & o->with;
+    out.emulated = f->all.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    out.busy = out.emulated ? 8 : 512;
+    out.parts = o->parts;
     for (int i = 1; i < 3; i++) out.groups = (uint32_t)least(out.groups, l->maxComputeWorkGroupCount[i]);
     if (out.align < 16) out.align = 16;
+    if (o->shared_bytes) out.shared = (uint32_t)least(out.shared, o->shared_bytes);
     if (o->binding_bytes) out.binding = least(out.binding, o->binding_bytes);
     return out;
 }
@@ -147,7 +180,13 @@ static mm_status open_device(mm__vk_device *d, mm_error *err)
     const float priority = 0.5f;
     const VkDeviceQueueCreateInfo queue = {.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = d->family,
                                            .queueCount = 1, .pQueuePriorities = &priority};
-    const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue};
+    const VkPhysicalDeviceShaderFloat16Int8Features types = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SHADER_FLOAT16_INT8_FEATURES,
+                                                             .shaderFloat16 = VK_TRUE};
+    const char *const extension = VK_KHR_SHADER_FLOAT16_INT8_EXTENSION_NAME;
+    const bool f16 = d->limits.has & MM__VULKAN_F16;
+    const VkDeviceCreateInfo info = {.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue,
+                                     .pNext = f16 ? &types : NULL, .enabledExtensionCount = f16,
+                                     .ppEnabledExtensionNames = &extension};
     mm_status s = mm__vk_check(d, d->api.CreateDevice(d->physical, &info, NULL, &d->device), "vkCreateDevice", err);
     if (s < 0) d->device = VK_NULL_HANDLE;
     else s = mm__vk_load_device(&d->api, d->device, err);
@@ -163,6 +202,7 @@ mm_status mm__vk_device_open(mm__vk_device *d, mm__mem *mem, const mm__log *log,
     mm_status s = open_instance(d, (PFN_vkGetInstanceProcAddr)o->get_proc, err);
     if (s >= 0 && !nth(d, index, &f, &s, err) && s >= 0)
         s = mm__fail(err, MM_E_DEVICE, "device vulkan:%u: there is no such device that has what is needed; mm_device_info lists them", index);
+    if (s >= 0) s = find_f16(d, &f.f16, err);
     if (s >= 0) {
         const uint32_t v = f.all.properties.driverVersion;
         snprintf(d->driver, sizeof d->driver, "%x:%x driver %u.%u.%u", f.all.properties.vendorID, f.all.properties.deviceID, VK_VERSION_MAJOR(v),

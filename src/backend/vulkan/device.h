@@ -2,8 +2,8 @@
  * lost for another, and nothing is shared between engines but the driver.
  *
  * Needed: Vulkan 1.1, a compute queue, eight storage buffers a stage, 128 bytes of push constants, workgroups of 128
- * invocations and 16 KiB of shared memory, which every driver of a GPU has. Not needed: subgroups, 16-bit or 8-bit types,
- * descriptor indexing. */
+ * invocations and 16 KiB of shared memory, which every driver of a GPU has. Used where reported: sums over subgroups, and
+ * computing with F16 (VK_KHR_shader_float16_int8). Not needed: 16-bit or 8-bit storage, descriptor indexing. */
 #ifndef MM__VK_DEVICE_H
 #define MM__VK_DEVICE_H
 
@@ -24,6 +24,10 @@ typedef struct mm__vk_limits {
     uint32_t invocations;      /* of a workgroup */
     uint32_t shared;           /* bytes of shared memory */
     uint32_t subgroup;         /* invocations of a subgroup that can add up; 0: none */
+    unsigned has, forced;      /* MM__VULKAN_*: what may be used; what is used wherever there is a shader for it */
+    bool emulated;             /* by a processor */
+    uint32_t busy;             /* workgroups that keep the device at work; a guess, for Vulkan tells no number of units */
+    uint32_t parts;            /* what a test wants instead of a choice by size, or 0 */
 } mm__vk_limits;
 
 typedef struct mm__vk_device {

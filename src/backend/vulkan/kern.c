@@ -22,6 +22,8 @@ static const struct entry {
 
 /* ---- choosing ---- */
 
+unsigned mm__vk_uses_subgroups(const mm__vk_limits *l, const mm__call *c) { return l->has & MM__VULKAN_SUBGROUPS; }
+
 bool mm__vk_countable(const mm__view *v)
 {
     int64_t n;

@@ -28,6 +28,7 @@ typedef struct mm__vk_recorder {
     mm__vk_stream *stream;
     mm__vk_piece *nothing;     /* zeros, bound where an optional input is absent */
     void *scratch;             /* of the list, for kernels that asked for some */
+    unsigned with;             /* MM__VULKAN_*: the variant to record: what `uses` said, or 0 */
 } mm__vk_recorder;
 
 typedef struct mm__vk_kern {
@@ -35,6 +36,7 @@ typedef struct mm__vk_kern {
     bool (*accepts)(const mm__vk_limits *l, const mm__call *c);  /* NULL: every call */
     mm_status (*record)(mm__vk_recorder *r, const mm__call *c, mm_error *err);
     size_t (*scratch)(const mm__vk_limits *l, const mm__call *c); /* bytes of arena it needs; NULL: none */
+    unsigned (*uses)(const mm__vk_limits *l, const mm__call *c);  /* MM__VULKAN_*, the variant that suits the call best; NULL: 0 */
     double tolerance;          /* of its self-test: squared error over squared signal; 0: MM__VK_TOLERANCE (prove.h) */
 } mm__vk_kern;
 
@@ -47,12 +49,20 @@ const mm__vk_kern *mm__vk_pick(const mm__vk_limits *l, const mm__call *c);
 static inline bool mm__vk_has(const mm__call *c, int i) { return c->in[i].shape.n > 0; }
 /* Fewer than 2^31 elements, so that a shader can count them. */
 bool mm__vk_countable(const mm__view *v);
+/* `uses` of kernels that call mm__vk_reducing for every call. */
+unsigned mm__vk_uses_subgroups(const mm__vk_limits *l, const mm__call *c);
 /* Bytes from the first element of v to the end of its last. */
 uint64_t mm__vk_extent(const mm__view *v);
 /* All rows of v are equally far apart; *stride (may be NULL) gets the distance in elements. */
 bool mm__vk_flat(const mm__view *v, uint32_t *stride);
 
 /* ---- for `record` ---- */
+
+/* The shader, or its variant that adds up in subgroups (shaders/variants.def: the next one). */
+static inline mm__vk_shader_id mm__vk_reducing(const mm__vk_recorder *r, mm__vk_shader_id plain)
+{
+    return r->with & MM__VULKAN_SUBGROUPS ? plain + 1 : plain;
+}
 
 /* An empty job; lanes is specialisation constant 0. */
 typedef struct mm__vk_draft {

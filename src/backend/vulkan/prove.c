@@ -37,7 +37,7 @@ static const recipe recipes[] = {
     {MM__OP_GLU, "v", {{5, 600}}, 0, {.act = MM__ACT_GELU_TANH}},
     {MM__OP_ROPE, "viv", {{5, 3, 80}, {5}, {32}}, 211, {.scale = 1.0f}},
     {MM__OP_KV_WRITE, "wvi", {{2, 16, 64}, {5, 2, 64}, {5}}, 3, {0}},
-    {MM__OP_ATTENTION, "vww", {{-1, 4, 64}, {2, 150, 64}, {2, 150, 64}}, 0, {.scale = 0.125f}},
+    {MM__OP_ATTENTION, "vww", {{-1, 4, 64}, {2, 300, 64}, {2, 300, 64}}, 0, {.scale = 0.125f}},
     {MM__OP_PATCHES, "v", {{3, 28, 29}}, 0, {.kernel = 7, .step = 7}},
     {MM__OP_UNFOLD1D, "v", {{20, 12}}, 0, {.kernel = 3, .step = 2, .pad = 1}},
     {MM__OP_CONCAT, "vv", {{5, 300}, {3, 300}}, 0, {0}},
@@ -64,6 +64,7 @@ typedef struct proof_case {
     unsigned char *block;
     size_t bytes;
     size_t out_at, out_bytes;
+    unsigned with;             /* MM__VULKAN_* */
 } proof_case;
 
 static const recipe *recipe_of(mm__op op)
@@ -102,7 +103,7 @@ static bool lay_out(const mm__vk_family *f, bool exact, proof_case *p)
     const mm__shape *shapes[MM__MAX_IN] = {0};
     mm__dtype types[MM__MAX_IN] = {0};
     mm__shape out;
-    *p = (proof_case){0};
+    *p = (proof_case){.with = f->with};
     if (!r) return false;
     p->call = (mm__call){.op = f->op, .args = r->args, .exact = exact};
     for (int i = 0; r->kinds[i]; i++) {
@@ -189,7 +190,7 @@ static mm_status run_there(mm__vulkan *v, const mm__vk_kern *k, proof_case *p, s
     if (s < 0) return s;
     unsigned char *base = mm__vk_address(piece);
     const mm__call c = call_at(p, base);
-    mm__vk_recorder r = {.stream = &v->stream, .nothing = v->nothing, .scratch = scratch ? base + p->bytes : NULL};
+    mm__vk_recorder r = {.stream = &v->stream, .nothing = v->nothing, .scratch = scratch ? base + p->bytes : NULL, .with = p->with};
     if (!mm__vk_find(&v->memory, base, &place)) s = mm__fail(err, MM_E_INTERNAL, "the memory of a self-test is lost");
     if (s >= 0) s = mm__vk_put(&v->stream, &place, p->block, p->bytes, err);
     if (s >= 0) s = k->record(&r, &c, err);
@@ -227,41 +228,46 @@ void mm__vk_family_name(const mm__vk_family *f, char *buf, size_t cap)
     static const char *const rows[MM__VK_ROWS] = {", one row", ", few rows", ", many rows"};
     const char *kinds = recipe_of(f->op) ? recipe_of(f->op)->kinds : "";
     const bool counted = f->op == MM__OP_LINEAR || f->op == MM__OP_ATTENTION;
-    snprintf(buf, cap, "%s%s%s%s", mm__op_name(f->op), strchr(kinds, 'w') ? " " : "", strchr(kinds, 'w') ? mm__dtype_info_of(f->type)->name : "",
-             counted ? rows[f->rows] : "");
+    snprintf(buf, cap, "%s%s%s%s%s", mm__op_name(f->op), strchr(kinds, 'w') ? " " : "", strchr(kinds, 'w') ? mm__dtype_info_of(f->type)->name : "",
+             counted ? rows[f->rows] : "", f->with & MM__VULKAN_SUBGROUPS ? ", subgroups" : f->with & MM__VULKAN_F16 ? ", F16" : "");
 }
 
-static mm__vk_proof *proof_of(mm__vulkan *v, const mm__vk_family *f) { return &v->proofs[f->op][f->type][f->rows]; }
+mm__vk_proof *mm__vk_proof_of(mm__vulkan *v, const mm__vk_family *f) { return &v->proofs[f->op][f->type][f->rows][f->with]; }
 
-static int verdict_of(mm__vulkan *v, const mm__vk_family *f) { return atomic_load_explicit(&proof_of(v, f)->verdict, memory_order_acquire); }
+static int verdict_of(mm__vulkan *v, const mm__vk_family *f) { return atomic_load_explicit(&mm__vk_proof_of(v, f)->verdict, memory_order_acquire); }
 
 static void settle(mm__vulkan *v, const mm__vk_family *f, mm__vk_verdict verdict, double error)
 {
-    mm__vk_proof *p = proof_of(v, f);
+    mm__vk_proof *p = mm__vk_proof_of(v, f);
     p->error = error;
     atomic_store_explicit(&p->verdict, (int)verdict, memory_order_release);
 }
 
+/* What does the work of a family that is off. */
+static const char *instead_of(const mm__vk_family *f) { return f->with ? "the plain shader" : "the processor"; }
+
 static void warn(mm__vulkan *v, const mm__vk_kern *k, const mm__vk_family *f, double error, const char *why)
 {
+    const char *instead = instead_of(f);
     char name[64];
     mm__vk_family_name(f, name, sizeof name);
     if (why)
-        mm__logf(&v->base.log, MM_LOG_WARN, "backend", "self-test: %s does not run on %s, so the processor does it: %s", name, v->device.name, why);
+        mm__logf(&v->base.log, MM_LOG_WARN, "backend", "self-test: %s does not run on %s, so %s does it: %s", name, v->device.name, instead, why);
     else
-        mm__logf(&v->base.log, MM_LOG_WARN, "backend", "self-test: %s differs on %s by %.2g of the signal's power, where %.2g is allowed, so the processor does it",
-                 name, v->device.name, error, mm__vk_tolerance(k));
+        mm__logf(&v->base.log, MM_LOG_WARN, "backend", "self-test: %s differs on %s by %.2g of the signal's power, where %.2g is allowed, so %s does it",
+                 name, v->device.name, error, mm__vk_tolerance(k, f->with), instead);
 }
 
 void mm__vk_recall(mm__vulkan *v, const mm__vk_family *f, mm__vk_verdict verdict, double error)
 {
+    const char *instead = instead_of(f);
     char name[64];
     if (verdict_of(v, f) != MM__VK_UNTRIED) return;
     settle(v, f, verdict, error);
     mm__vk_family_name(f, name, sizeof name);
     if (verdict == MM__VK_WRONG)
-        mm__logf(&v->base.log, MM_LOG_WARN, "backend", "self-test: %s differed on %s by %.2g of the signal's power, as its cache says, so the processor does it",
-                 name, v->device.name, error);
+        mm__logf(&v->base.log, MM_LOG_WARN, "backend", "self-test: %s differed on %s by %.2g of the signal's power, as its cache says, so %s does it",
+                 name, v->device.name, error, instead);
 }
 
 /* What is counted says what calls cost, not what proofs do. MM_E_DEVICE: the device was lost meanwhile. */
@@ -280,7 +286,7 @@ static mm_status try_family(mm__vulkan *v, const mm__vk_kern *k, const mm__vk_fa
     for (int i = 0; i < MM__VK_COUNTS; i++) atomic_store_explicit(&v->stream.counts[i], before[i], memory_order_relaxed);
     if (v->device.lost) return mm__fail_as(err, &why);
     if (s == MM_E_UNSUPPORTED) settle(v, f, MM__VK_UNPROVABLE, 0.0);
-    else if (s >= 0 && error <= mm__vk_tolerance(k)) settle(v, f, MM__VK_RIGHT, error);
+    else if (s >= 0 && error <= mm__vk_tolerance(k, f->with)) settle(v, f, MM__VK_RIGHT, error);
     else if (s >= 0 || s == MM_E_DEVICE) {
         settle(v, f, MM__VK_WRONG, error);
         warn(v, k, f, error, s < 0 ? why.text : NULL);
@@ -299,20 +305,20 @@ mm_status mm__vk_prove(mm__vulkan *v, const mm__vk_kern *k, const mm__vk_family 
 }
 
 /* The families of a call, up to three. */
-static int families_of(const mm__call *c, mm__vk_family out[3])
+static int families_of(const mm__call *c, unsigned with, mm__vk_family out[3])
 {
     const int64_t rows = mm__vk_has(c, 0) ? c->op == MM__OP_ATTENTION ? c->in[0].shape.d[0] : mm__view_rows(&c->in[0]) : 1;
     const mm__vk_rows class = rows <= MM__VK_VEC_ROWS ? MM__VK_ONE : rows <= MM__VK_SMALL_TILE ? MM__VK_FEW : MM__VK_MANY;
     int n = 0;
     if (c->op == MM__OP_LINEAR) {
         for (int i = 3; i < 6; i++)
-            if (mm__vk_has(c, i)) out[n++] = (mm__vk_family){c->op, c->in[i].dtype, class};
+            if (mm__vk_has(c, i)) out[n++] = (mm__vk_family){c->op, c->in[i].dtype, class, with};
     } else if (c->op == MM__OP_ATTENTION) {
-        out[n++] = (mm__vk_family){c->op, c->in[1].dtype, class};
+        out[n++] = (mm__vk_family){c->op, c->in[1].dtype, class, with};
     } else if (c->op == MM__OP_ROWS || c->op == MM__OP_KV_WRITE) {
-        out[n++] = (mm__vk_family){c->op, c->in[0].dtype, MM__VK_ONE};
+        out[n++] = (mm__vk_family){c->op, c->in[0].dtype, MM__VK_ONE, with};
     } else {
-        out[n++] = (mm__vk_family){c->op, MM__F32, MM__VK_ONE};
+        out[n++] = (mm__vk_family){c->op, MM__F32, MM__VK_ONE, with};
     }
     return n;
 }
@@ -324,27 +330,37 @@ static mm_status try_now(mm__vulkan *v, const mm__vk_kern *k, const mm__vk_famil
     return s < 0 ? s : try_family(v, k, f, err);
 }
 
-mm_status mm__vk_proven(mm__vulkan *v, const mm__vk_kern *k, const mm__call *c, bool turn, bool *good, mm_error *err)
+mm_status mm__vk_proven(mm__vulkan *v, const mm__vk_kern *k, const mm__call *c, unsigned with, bool turn, bool *good, mm_error *err)
 {
     mm__vk_family f[3];
     mm_status s = MM_OK;
     *good = true;
-    for (int i = 0, n = families_of(c, f); i < n && s >= 0; i++) {
+    for (int i = 0, n = families_of(c, with, f); i < n && s >= 0; i++) {
         if (verdict_of(v, &f[i]) == MM__VK_UNTRIED) s = turn ? try_now(v, k, &f[i], err) : mm__vk_prove(v, k, &f[i], err);
         *good = *good && verdict_of(v, &f[i]) != MM__VK_WRONG;
     }
     return s;
 }
 
+mm__vk_family mm__vk_family_numbered(unsigned i)
+{
+    const unsigned with = i % MM__VK_VARIANTS, rows = i / MM__VK_VARIANTS % MM__VK_ROWS, kind = i / (MM__VK_VARIANTS * MM__VK_ROWS);
+    return (mm__vk_family){(mm__op)(kind / MM__N_DTYPE), (mm__dtype)(kind % MM__N_DTYPE), (mm__vk_rows)rows, with};
+}
+
 bool mm__vk_family_at(const mm__vulkan *v, unsigned index, mm__vk_family *out, const mm__vk_kern **k)
 {
-    for (unsigned i = 0; i < MM__N_OP * MM__N_DTYPE * MM__VK_ROWS; i++) {
-        const mm__vk_family f = {(mm__op)(i / (MM__N_DTYPE * MM__VK_ROWS)), (mm__dtype)(i / MM__VK_ROWS % MM__N_DTYPE), (mm__vk_rows)(i % MM__VK_ROWS)};
+    mm__vk_limits all = v->device.limits;
+    all.forced = all.has;
+    for (unsigned i = 0; i < MM__VK_FAMILIES; i++) {
+        const mm__vk_family f = mm__vk_family_numbered(i);
         const recipe *r = recipe_of(f.op);
         proof_case p;
         if (!r || (!strchr(r->kinds, 'w') && f.type != MM__F32)) continue;
         if (f.rows != MM__VK_ONE && f.op != MM__OP_LINEAR && f.op != MM__OP_ATTENTION) continue;
-        if (!lay_out(&f, v->base.exact, &p) || !(*k = mm__vk_pick(&v->device.limits, &p.call)) || index-- > 0) continue;
+        if (!lay_out(&f, v->base.exact, &p) || !(*k = mm__vk_pick(&v->device.limits, &p.call))) continue;
+        if (f.with && (!(*k)->uses || (*k)->uses(&all, &p.call) != f.with)) continue;
+        if (index-- > 0) continue;
         *out = f;
         return true;
     }

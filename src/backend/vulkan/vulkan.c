@@ -181,16 +181,20 @@ static mm_status arena_reserve(mm__backend *b, mm__arena *a, size_t bytes, mm_er
 
 /* ---- work ---- */
 
-/* The kernel for a call, or NULL and why there is none. `turn`: the caller has the stream's. */
-static mm_status choose(mm__vulkan *v, const mm__call *call, bool turn, const mm__vk_kern **k, mm__vk_reason *why, mm_error *err)
+/* The kernel for a call and its variant, or NULL and why there is none. `turn`: the caller has the stream's. */
+static mm_status choose(mm__vulkan *v, const mm__call *call, bool turn, const mm__vk_kern **k, unsigned *with, mm__vk_reason *why, mm_error *err)
 {
     bool good = true;
     *k = NULL;
+    *with = 0;
     *why = MM__VK_PLACED;
     if (call->aside) return MM_OK;
     *k = mm__vk_pick(&v->device.limits, call);
     *why = *k ? MM__VK_DIFFERS : MM__VK_NO_SHADER;
-    const mm_status s = *k ? mm__vk_proven(v, *k, call, turn, &good, err) : MM_OK;
+    if (!*k) return MM_OK;
+    if ((*k)->uses) *with = (*k)->uses(&v->device.limits, call);
+    mm_status s = mm__vk_proven(v, *k, call, *with, turn, &good, err);
+    if (s >= 0 && !good && *with) s = mm__vk_proven(v, *k, call, *with = 0, turn, &good, err);
     if (!good) *k = NULL;
     return s;
 }
@@ -201,7 +205,8 @@ static bool supports(mm__backend *b, const mm__call *call)
     mm__vulkan *v = self(b);
     const mm__vk_kern *k;
     mm__vk_reason why;
-    choose(v, call, false, &k, &why, NULL);                   /* of a device that is lost running tells */
+    unsigned with;
+    choose(v, call, false, &k, &with, &why, NULL);                   /* of a device that is lost running tells */
     if (k || why != MM__VK_NO_SHADER) return true;            /* a self-test that failed has been reported */
     if (!(atomic_fetch_or(&v->reported, 1u << call->op) >> call->op & 1))
         mm__logf(&v->base.log, MM_LOG_INFO, "backend", "%s runs on the processor: no shader for it here", mm__op_name(call->op));
@@ -226,7 +231,7 @@ static mm_status run_some(mm__vulkan *v, mm__vk_recorder *r, const mm__call *c, 
     const mm__vk_kern *k;
     mm__vk_reason reason;
     mm_error why = {.size = sizeof why};
-    mm_status s = choose(v, c, true, &k, &reason, err);
+    mm_status s = choose(v, c, true, &k, &r->with, &reason, err);
     *done = 1;
     if (s >= 0 && k && c->wait) s = mm__vk_barrier(&v->stream, err);
     if (s < 0) return s;
@@ -301,11 +306,11 @@ static mm_status prove(mm__backend *b, unsigned i, mm__proof *out, mm_error *err
     *out = (mm__proof){0};
     if (!mm__vk_family_at(v, i, &f, &k)) return MM_END;
     const mm_status s = mm__vk_prove(v, k, &f, err);
-    const mm__vk_proof *p = &v->proofs[f.op][f.type][f.rows];
+    const mm__vk_proof *p = mm__vk_proof_of(v, &f);
     mm__vk_family_name(&f, out->name, sizeof out->name);
     out->verdict = verdicts[atomic_load_explicit(&p->verdict, memory_order_acquire)];
     out->error = p->error;
-    out->tolerance = mm__vk_tolerance(k);
+    out->tolerance = mm__vk_tolerance(k, f.with);
     return s;
 }
 

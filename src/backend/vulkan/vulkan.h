@@ -5,6 +5,10 @@
 
 #include "../backend.h"
 
+/* What shaders use only where the device reports it, and nothing needs. */
+#define MM__VULKAN_SUBGROUPS 1u /* sums over a subgroup */
+#define MM__VULKAN_F16 2u       /* F16 as a type to compute with */
+
 /* What tests change, and what engine options will set; zeros: the device's own limits. */
 typedef struct mm__vulkan_options {
     void (*(*get_proc)(void *, const char *))(void); /* vkGetInstanceProcAddr of a test, in place of libvulkan's */
@@ -13,6 +17,9 @@ typedef struct mm__vulkan_options {
     uint64_t memory_bytes;    /* budget: no more memory of the device than this */
     double submit_work;       /* most work in one submission, in multiply-adds; 1: one dispatch each */
     double wait_seconds;      /* after which a device that does not answer counts as lost */
+    uint32_t shared_bytes;    /* as if the device's workgroups shared no more memory than this */
+    uint32_t parts;           /* into which ATTENTION cuts keys, and LINEAR the rows of one vector; 0: by size */
+    unsigned without, with;   /* MM__VULKAN_*: as if not reported; used wherever there is a shader for it */
     bool staged;              /* copy through a staging buffer even where the host can see the device's memory */
 } mm__vulkan_options;
 

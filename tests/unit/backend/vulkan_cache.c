@@ -89,9 +89,9 @@ static mm__backend *open_with(bool exact, const char *where)
     return b;
 }
 
-static const mm__vk_family mul = {MM__OP_MUL, MM__F32, MM__VK_ONE};
+static const mm__vk_family mul = {MM__OP_MUL, MM__F32, MM__VK_ONE, 0};
 
-static mm__vk_proof *proof(mm__backend *b) { return &((mm__vulkan *)b)->proofs[mul.op][mul.type][mul.rows]; }
+static mm__vk_proof *proof(mm__backend *b) { return mm__vk_proof_of((mm__vulkan *)b, &mul); }
 
 /* Pretends that the self-test of MUL failed: a good driver would not find that again. */
 static void spoil(mm__backend *b)

@@ -87,7 +87,7 @@ static mm__backend *open_device(const char *wrong, const char *in_place)
     shim.made = 0;
     logged[0] = 0;
     assert_int_equal(mm__cpu_create(mem, NULL, NULL, 1, NULL, true, &cpu, &err), MM_OK);
-    if (mm__vulkan_create(mem, &log, ":0", cpu, true, &o, &b, &err) != MM_OK) fail_msg("%s", err.text);
+    if (mm__vulkan_create(mem, &log, ":0", cpu, false, &o, &b, &err) != MM_OK) fail_msg("%s", err.text);
     return b;
 }
 
@@ -185,6 +185,44 @@ static void families_are_apart(void **state)
     mm__backend_destroy(b);
 }
 
+static bool listed(mm__backend *b, const char *name)
+{
+    mm__proof p;
+    for (unsigned i = 0; b->ops->prove(b, i, &p, NULL) == MM_OK; i++)
+        if (strcmp(p.name, name) == 0) return true;
+    return false;
+}
+
+/* Variants are families of their own. Where one is wrong, the shader without it does its work, and the processor does not. */
+static void a_wrong_variant_is_replaced(void **state)
+{
+    mm__backend *b = open_device("l2norm_sg", "softmax_sg");
+    mm__arena a = {0};
+    float x[8] = {3.0f, 0.0f, 4.0f}, y[8];
+    if (!b) return;
+    if (listed(b, "LINEAR Q4_0, many rows, F16")) assert_true(proof_named(b, "LINEAR Q4_0, many rows, F16").tolerance > proof_named(b, "LINEAR Q4_0, many rows").tolerance);
+    if (!listed(b, "L2NORM, subgroups")) {
+        print_message("skipped: this device has no sums over subgroups\n");
+        mm__backend_destroy(b);
+        return;
+    }
+    assert_string_equal(proof_named(b, "L2NORM, subgroups").verdict, "off");
+    assert_string_equal(proof_named(b, "L2NORM").verdict, "right");
+    assert_string_equal(proof_named(b, "LINEAR Q4_0, one row, subgroups").verdict, "right");
+    assert_string_equal(proof_named(b, "ATTENTION F16, one row, subgroups").verdict, "right");
+    assert_non_null(strstr(logged, "so the plain shader does it"));
+    assert_int_equal(b->ops->arena_reserve(b, &a, sizeof x + sizeof y, NULL), MM_OK);
+    assert_int_equal(b->ops->write(b, a.data, x, sizeof x, NULL), MM_OK);
+    const mm__call c = {.op = MM__OP_L2NORM, .args.eps = 1e-12f, .in = {mm__view_of(MM__F32, mm__shape2(1, 8), a.data)},
+                        .out = mm__view_of(MM__F32, mm__shape2(1, 8), (unsigned char *)a.data + sizeof x)};
+    assert_int_equal(b->ops->run(b, &c, 1, NULL, NULL, NULL), MM_OK);
+    assert_int_equal(b->ops->read(b, c.out.data, y, sizeof y, NULL), MM_OK);
+    assert_true(fabsf(y[0] - 0.6f) < 1e-6f && fabsf(y[2] - 0.8f) < 1e-6f);
+    assert_int_equal(fallen(b, "L2NORM", ""), 0);
+    b->ops->arena_free(&a);
+    mm__backend_destroy(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +230,7 @@ int main(void)
         cmocka_unit_test(a_wrong_shader_is_turned_off),
         cmocka_unit_test(a_refused_shader_is_turned_off),
         cmocka_unit_test(families_are_apart),
+        cmocka_unit_test(a_wrong_variant_is_replaced),
     };
     return cmocka_run_group_tests(tests, open_driver, close_driver);
 }

@@ -64,7 +64,7 @@ static mm_status record_rows(mm__vk_recorder *r, const mm__call *c, mm_error *er
 static mm_status record_rmsnorm(mm__vk_recorder *r, const mm__call *c, mm_error *err)
 {
     mm__vk_draft j;
-    mm__vk_begin(&j, MM__VK_SHADER_rmsnorm, MM__VK_LANES);
+    mm__vk_begin(&j, mm__vk_reducing(r, MM__VK_SHADER_rmsnorm), MM__VK_LANES);
     mm__vk_view(r, &j, &c->out);
     mm__vk_view(r, &j, &c->in[0]);
     mm__vk_u32(&j, mm__vk_bind(r, &j, &c->in[1], NULL));
@@ -146,7 +146,7 @@ static mm_status record_kv_write(mm__vk_recorder *r, const mm__call *c, mm_error
 }
 
 const mm__vk_kern mm__vk_kern_rows = {.name = "rows", .accepts = accepts_rows, .record = record_rows};
-const mm__vk_kern mm__vk_kern_rmsnorm = {.name = "rmsnorm", .record = record_rmsnorm};
+const mm__vk_kern mm__vk_kern_rmsnorm = {.name = "rmsnorm", .record = record_rmsnorm, .uses = mm__vk_uses_subgroups};
 const mm__vk_kern mm__vk_kern_glu = {.name = "glu", .record = record_glu};
 const mm__vk_kern mm__vk_kern_rope = {.name = "rope", .record = record_rope};
 const mm__vk_kern mm__vk_kern_kv_write = {.name = "kv_write", .accepts = accepts_kv_write, .record = record_kv_write};

@@ -4,7 +4,7 @@
 #include "../kern.h"
 
 enum {
-    ROWS = 4,                              /* of W that an invocation of linear_vec has */
+    ROWS = 4,                              /* of W that an invocation of linear_vec has at most */
     BN = 64                                /* rows of W of a workgroup of linear_mat */
 };
 
@@ -38,13 +38,44 @@ static bool accepts(const mm__vk_limits *l, const mm__call *c)
     return mm__vk_flat(&c->out, NULL) && mm__vk_flat(&c->in[0], NULL) && mm__vk_flat(&c->in[2], NULL);
 }
 
-/* Invocations that go along a row of W in linear_vec: as many as leave few without work at its end. */
-static uint32_t share_of(int64_t k)
+/* How linear_vec divides its work: `share` invocations, a team, go along `rows` rows of W. */
+typedef struct team { uint32_t share, rows; } team;
+
+/* Whether a device would have less to do than it can, with workgroups of such teams for n rows of W. */
+static bool too_few(const mm__vk_limits *l, int64_t n, team t) { return l->parts > 1 || n * t.share / (MM__VK_LANES * t.rows) < l->busy; }
+
+/* A share that leaves few without work at the rows' end. Where W has so few rows that workgroups would be few, K is split
+ * further: teams become larger, then have fewer rows, for each of which x is read again; then larger still. */
+static team team_of(const mm__vk_limits *l, int64_t n, int64_t k)
 {
     const int64_t pieces = (k + 31) / 32;
-    uint32_t share = 16;
-    while (share > 4 && (pieces + share - 1) / share * share > pieces + pieces / 8) share /= 2;
-    return share;
+    team t = {16, ROWS};
+    while (t.share > 4 && (pieces + t.share - 1) / t.share * t.share > pieces + pieces / 8) t.share /= 2;
+    while (t.share < 32 && pieces >= 2 * t.share && too_few(l, n, t)) t.share *= 2;
+    while (t.rows > 1 && too_few(l, n, t)) t.rows /= 2;
+    while (t.share < MM__VK_LANES && pieces >= 2 * t.share && too_few(l, n, t)) t.share *= 2;
+    return t;
+}
+
+/* A team that is a subgroup. */
+static team subgroup_team(const mm__vk_limits *l, int64_t n)
+{
+    team t = {l->subgroup, ROWS};
+    while (t.rows > 1 && too_few(l, n, t)) t.rows /= 2;
+    return t;
+}
+
+/* Subgroups are teams when few of a subgroup have no work, and none is needed beyond it. */
+static bool subgroups_suit(const mm__vk_limits *l, const mm__call *c)
+{
+    const int64_t k = mm__view_cols(&c->in[0]), pieces = (k + 31) / 32, size = l->subgroup;
+    return team_of(l, mm__view_cols(&c->out), k).share <= size && (pieces + size - 1) / size * size <= pieces + pieces / 8;
+}
+
+static unsigned uses(const mm__vk_limits *l, const mm__call *c)
+{
+    if (mm__view_rows(&c->in[0]) > MM__VK_VEC_ROWS) return c->exact || (l->emulated && !(l->forced & MM__VULKAN_F16)) ? 0 : l->has & MM__VULKAN_F16;
+    return l->forced & MM__VULKAN_SUBGROUPS || subgroups_suit(l, c) ? l->has & MM__VULKAN_SUBGROUPS : 0;
 }
 
 /* Rows of x that a workgroup of linear_mat takes: two kinds only, for each has to be compiled by the driver. */
@@ -80,11 +111,13 @@ static mm_status multiply(mm__vk_recorder *r, const mm__call *c, const stack *s,
 {
     const int64_t t = mm__view_rows(&c->in[0]), k = mm__view_cols(&c->in[0]), n = stack_rows(s);
     const shaders shader = shaders_of(s->w[0].dtype);
-    const uint32_t bt = tile_rows(t), share = share_of(k), rows = MM__VK_LANES / share * ROWS;
+    const mm__vk_limits *l = &r->stream->device->limits;
+    const bool vec = t <= MM__VK_VEC_ROWS;
+    const team by = r->with & MM__VULKAN_SUBGROUPS ? subgroup_team(l, n) : team_of(l, n, k);
+    const uint32_t bt = tile_rows(t), rows = MM__VK_LANES / by.share * by.rows;
     mm__vk_draft j;
-    if (t <= MM__VK_VEC_ROWS) mm__vk_begin(&j, (mm__vk_shader_id)shader.vec, MM__VK_LANES);
-    else mm__vk_begin(&j, (mm__vk_shader_id)shader.mat, BN / 8 * (bt / 4));
-    if (t > MM__VK_VEC_ROWS) mm__vk_spec(&j, 1, bt);
+    mm__vk_begin(&j, (mm__vk_shader_id)(vec ? shader.vec : shader.mat) + (r->with ? 1 : 0), vec ? MM__VK_LANES : BN / 8 * (bt / 4));
+    mm__vk_spec(&j, 1, vec ? by.rows : bt);
     mm__vk_flat_view(r, &j, &c->out);
     mm__vk_flat_view(r, &j, &c->in[0]);
     mm__vk_u32(&j, mm__vk_bind(r, &j, &c->in[1], NULL));
@@ -97,8 +130,8 @@ static mm_status multiply(mm__vk_recorder *r, const mm__call *c, const stack *s,
     mm__vk_u32(&j, n);
     mm__vk_u32(&j, k);
     mm__vk_u32(&j, column);
-    mm__vk_u32(&j, share);
-    if (t <= MM__VK_VEC_ROWS) mm__vk_groups(r, &j, (n + rows - 1) / rows, t, 1);
+    mm__vk_u32(&j, by.share);
+    if (vec) mm__vk_groups(r, &j, (n + rows - 1) / rows, t, 1);
     else mm__vk_groups(r, &j, (n + BN - 1) / BN, (t + bt - 1) / bt, 1);
     return mm__vk_emit(r, &j, (double)t * (double)n * (double)k, err);
 }
@@ -147,4 +180,4 @@ static mm_status record(mm__vk_recorder *r, const mm__call *c, mm_error *err)
     return s;
 }
 
-const mm__vk_kern mm__vk_kern_linear = {.name = "linear", .accepts = accepts, .record = record};
+const mm__vk_kern mm__vk_kern_linear = {.name = "linear", .accepts = accepts, .record = record, .uses = uses};

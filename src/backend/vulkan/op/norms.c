@@ -19,7 +19,7 @@ static void end(mm__vk_recorder *r, mm__vk_draft *j, const mm__call *c)
 static mm_status record_norm(mm__vk_recorder *r, const mm__call *c, mm_error *err)
 {
     mm__vk_draft j;
-    begin(r, &j, c, MM__VK_SHADER_norm);
+    begin(r, &j, c, mm__vk_reducing(r, MM__VK_SHADER_norm));
     for (int i = 1; i < 3; i++) {
         mm__vk_u32(&j, mm__vk_bind(r, &j, &c->in[i], NULL));
         mm__vk_u32(&j, mm__vk_has(c, i));
@@ -32,7 +32,7 @@ static mm_status record_norm(mm__vk_recorder *r, const mm__call *c, mm_error *er
 static mm_status record_l2norm(mm__vk_recorder *r, const mm__call *c, mm_error *err)
 {
     mm__vk_draft j;
-    begin(r, &j, c, MM__VK_SHADER_l2norm);
+    begin(r, &j, c, mm__vk_reducing(r, MM__VK_SHADER_l2norm));
     end(r, &j, c);
     mm__vk_f32(&j, c->args.eps);
     return mm__vk_emit(r, &j, 3.0 * mm__vk_elements(&c->out), err);
@@ -41,7 +41,7 @@ static mm_status record_l2norm(mm__vk_recorder *r, const mm__call *c, mm_error *
 static mm_status record_softmax(mm__vk_recorder *r, const mm__call *c, mm_error *err)
 {
     mm__vk_draft j;
-    begin(r, &j, c, MM__VK_SHADER_softmax);
+    begin(r, &j, c, mm__vk_reducing(r, MM__VK_SHADER_softmax));
     end(r, &j, c);
     return mm__vk_emit(r, &j, 12.0 * mm__vk_elements(&c->out), err);
 }
@@ -60,7 +60,7 @@ static mm_status record_mean(mm__vk_recorder *r, const mm__call *c, mm_error *er
     return mm__vk_emit(r, &j, mm__vk_elements(&c->in[0]), err);
 }
 
-const mm__vk_kern mm__vk_kern_norm = {.name = "norm", .record = record_norm};
-const mm__vk_kern mm__vk_kern_l2norm = {.name = "l2norm", .record = record_l2norm};
-const mm__vk_kern mm__vk_kern_softmax = {.name = "softmax", .record = record_softmax};
+const mm__vk_kern mm__vk_kern_norm = {.name = "norm", .record = record_norm, .uses = mm__vk_uses_subgroups};
+const mm__vk_kern mm__vk_kern_l2norm = {.name = "l2norm", .record = record_l2norm, .uses = mm__vk_uses_subgroups};
+const mm__vk_kern mm__vk_kern_softmax = {.name = "softmax", .record = record_softmax, .uses = mm__vk_uses_subgroups};
 const mm__vk_kern mm__vk_kern_mean = {.name = "mean", .accepts = accepts_mean, .record = record_mean};
