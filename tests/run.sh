@@ -71,7 +71,12 @@ for dir in tests/golden/*/; do
     [ -e "$dir/expected.json" ] && run "golden/$(basename "$dir")" "$BUILD/golden" "${dir%/}"
 done
 
-# The same on a Vulkan device, if there is one; not under a sanitizer, which would look at the driver most of the time.
+# Bit for bit the same with 1, 2, 3, 4 and 8 threads.
+for dir in tests/golden/*/; do
+    [ -e "$dir/expected.json" ] && run "threads/$(basename "$dir")" "$BUILD/golden" --threads "${dir%/}"
+done
+
+# The goldens on a Vulkan device, if there is one; not under a sanitizer, which would look at the driver most of the time.
 DEVICE=${DEVICE:-vulkan:0}
 if [ -z "$SAN" ] && "$BUILD/mm" devices | grep -q "^$DEVICE "; then
     for dir in tests/golden/*/; do

@@ -1,6 +1,6 @@
 /* Memory with accounts.
  *
- * Every block is one allocation of the host (or of libc, used in this file only), 64-byte aligned:
+ * Every block is one allocation of the host (or of libc, used in this file only) or a part of a slab, 64-byte aligned:
  *
  *     | head: bytes, total, account (64 bytes) | the caller's bytes, padded to a multiple of 64, never none |
  *
@@ -9,8 +9,12 @@
  * when all that is kept is the address behind it. The accounts count whole blocks, head and padding included: the limit is
  * about what the process pays, not about what was requested.
  *
+ * Blocks of weights that are too small for large pages of their own (mm__alloc_weights) lie one behind the other in slabs of
+ * libc's; an allocator of the host gets each one asked for. Nothing in a slab is used twice: it goes back when its last block
+ * does. What is left of it was never touched, costs address space only, and is not counted.
+ *
  * Threads: `live` is reserved by compare-and-swap before the host is asked, so the limit holds under contention;
- * `peak` follows it. There is no lock. Which account a thread books to is the thread's own; see handles.h for who sets it. */
+ * `peak` follows it. Only slabs have a lock. Which account a thread books to is the thread's own; see handles.h for who sets it. */
 #include "alloc.h"
 #include "ckd.h"
 #include "host.h"
@@ -22,9 +26,20 @@
 
 #define ALIGN ((size_t)64)
 #define LARGE ((size_t)4 << 20) /* blocks from here on are worth large pages */
+#define PAGE ((size_t)2 << 20)  /* a large page */
+#define SLAB ((size_t)32 << 20)
+#define LEAST ((size_t)32 << 10) /* smaller blocks stay out of slabs */
+
+/* The first line of a slab. */
+typedef struct slab {
+    size_t used;   /* bytes from its start */
+    size_t blocks; /* that live */
+} slab;
 
 struct mm__mem {
     mm_allocator host;
+    mm__mutex lock; /* for slabs */
+    slab *slab;     /* the one being filled, or NULL */
     _Atomic uint64_t live, peak;
     _Atomic uint64_t limits[MM__N_LIMITS];
 };
@@ -39,6 +54,7 @@ typedef struct head {
     size_t bytes; /* asked for */
     size_t total; /* head + bytes, rounded up to ALIGN */
     mm__account *account;
+    slab *slab;   /* where it lies, or NULL */
 } head;
 _Static_assert(sizeof(head) <= ALIGN, "the head fits its line");
 
@@ -51,6 +67,43 @@ static void *libc_alloc(void *user, size_t bytes, size_t align)
 static void libc_release(void *user, void *ptr, size_t bytes, size_t align)
 {
     free(ptr);
+}
+
+/* Makes an empty slab the one being filled; the full one lives on with its blocks. */
+static void slab_next(mm__mem *mem)
+{
+    slab *s = aligned_alloc(PAGE, SLAB);
+    if (!s) return;
+    mm__os_large_pages(s, SLAB);
+    *s = (slab){.used = ALIGN};
+    mem->slab = s;
+}
+
+/* `total` bytes of *in; NULL: a slab is no place for them, or none could be had. */
+static void *slab_get(mm__mem *mem, size_t total, slab **in)
+{
+    void *p = NULL;
+    if (mem->host.alloc != libc_alloc || total < LEAST || total >= LARGE) return NULL;
+    mm__mutex_lock(&mem->lock);
+    if (!mem->slab || SLAB - mem->slab->used < total) slab_next(mem);
+    if (mem->slab && SLAB - mem->slab->used >= total) {
+        *in = mem->slab;
+        p = (unsigned char *)mem->slab + mem->slab->used;
+        mem->slab->used += total;
+        mem->slab->blocks++;
+    }
+    mm__mutex_unlock(&mem->lock);
+    return p;
+}
+
+static void slab_put(mm__mem *mem, slab *s)
+{
+    mm__mutex_lock(&mem->lock);
+    if (--s->blocks == 0) {
+        if (mem->slab == s) mem->slab = NULL;
+        free(s);
+    }
+    mm__mutex_unlock(&mem->lock);
 }
 
 static head *head_of(void *p)
@@ -89,6 +142,11 @@ mm__mem *mm__mem_create(const mm_allocator *host, uint64_t limit)
     mm__mem *mem = host_get(host, total);
     if (!mem) return NULL;
     mem->host = *host;
+    mem->slab = NULL;
+    if (!mm__mutex_init(&mem->lock)) {
+        host_put(host, mem, total);
+        return NULL;
+    }
     for (int i = 0; i < MM__N_LIMITS; i++) atomic_init(&mem->limits[i], mm__limit_info_of((mm__limit_id)i)->usual);
     mm__limit_set(mem, MM__LIMIT_MEMORY, limit);
     atomic_init(&mem->live, total);
@@ -100,6 +158,7 @@ void mm__mem_destroy(mm__mem *mem)
 {
     if (!mem) return;
     const mm_allocator host = mem->host;
+    mm__mutex_destroy(&mem->lock);
     host_put(&host, mem, (sizeof(mm__mem) + ALIGN - 1) & ~(ALIGN - 1));
 }
 
@@ -201,22 +260,27 @@ static void unbook(mm__account *a, size_t total)
 
 /* ---- blocks ---- */
 
-void *mm__alloc(mm__mem *mem, size_t bytes)
+static void *alloc(mm__mem *mem, size_t bytes, bool weights)
 {
     size_t total;
+    slab *in = NULL;
     mm__account *account;
     if (!mm__ckd_add(bytes ? bytes : 1, ALIGN, &total) || !mm__ckd_align(total, ALIGN, &total)) return NULL;
     if (total > PTRDIFF_MAX || !book(mem, total, &account)) return NULL;
     const bool charged = mm__mem_charge(mem, total);
-    head *h = charged ? host_get(&mem->host, total) : NULL;
+    head *h = charged && weights ? slab_get(mem, total, &in) : NULL;
+    if (charged && !h) h = host_get(&mem->host, total);
     if (!h) {
         if (charged) mm__mem_discharge(mem, total);
         unbook(account, total);
         return NULL;
     }
-    *h = (head){bytes, total, account};
+    *h = (head){bytes, total, account, in};
     return (unsigned char *)h + ALIGN;
 }
+
+void *mm__alloc(mm__mem *mem, size_t bytes) { return alloc(mem, bytes, false); }
+void *mm__alloc_weights(mm__mem *mem, size_t bytes) { return alloc(mem, bytes, true); }
 
 void *mm__zalloc(mm__mem *mem, size_t bytes)
 {
@@ -257,7 +321,8 @@ void mm__free(mm__mem *mem, void *p)
     head *h = head_of(p);
     const size_t total = h->total;
     mm__account *account = h->account;
-    host_put(&mem->host, h, total);
+    if (h->slab) slab_put(mem, h->slab);
+    else host_put(&mem->host, h, total);
     mm__mem_discharge(mem, total);
     unbook(account, total);
 }

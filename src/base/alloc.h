@@ -33,6 +33,9 @@ mm__account *mm__account_enter(mm__account *a);
 /* Uninitialised / zeroed memory; NULL on failure. 0 bytes gives a valid pointer. */
 void *mm__alloc(mm__mem *mem, size_t bytes);
 void *mm__zalloc(mm__mem *mem, size_t bytes);
+/* The same for a weight: it is read in long streams and lives as long as its model, so it is put beside others, on large
+ * pages where the system has them. Uninitialised. */
+void *mm__alloc_weights(mm__mem *mem, size_t bytes);
 /* n * each with overflow check, zeroed. */
 void *mm__calloc(mm__mem *mem, size_t n, size_t each);
 /* Keeps the first min(old, new) bytes; the old block stays valid on failure. */

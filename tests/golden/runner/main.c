@@ -1,8 +1,9 @@
-/* golden [-q] [--device NAME] DIR...: compares folders of reference data (expected.json, expected.safetensors and a
+/* golden [-q] [--device NAME] [--threads] DIR...: compares folders of reference data (expected.json, expected.safetensors and a
  * checkpoint) with the library, in precision `exact`, one line for each case and stage, and names the first stage that
  * diverges. Twins in the folder (GGUF, .bin, a CTranslate2 folder "ct2") must give the same tokens, unless unequal_twins.txt
  * says why not. NAME is a device as mm_engine_options has it; then the largest relative difference of each folder is printed,
- * and what the device left to the processor. Exit status 1 when a check fails. */
+ * and what the device left to the processor. With --threads the results of different numbers of threads are compared with each
+ * other instead. Exit status 1 when a check fails. */
 #include "runner.h"
 
 #include "../../../src/base/io.h"
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool quiet;
+static bool quiet, threads;
 
 void report(bench *b, const char *case_name, const char *what, bool ok, const char *detail)
 {
@@ -100,16 +101,9 @@ static void check_template(bench *b, const mm__json *c, const char *name)
 
 /* ---- cases ---- */
 
-static bool is_task(const bench *b, const char *task)
-{
-    char tasks[64] = "";
-    mm_model_info(b->model, "tasks", tasks, sizeof tasks, NULL, NULL);
-    return strstr(tasks, task) != NULL;
-}
-
 /* Cases no public call makes: sentence pairs (no model here reads two texts at once), decoding without the recogniser's rules, and sound that the reference has
  * resampled with its own filter. The part tests cover the first two. */
-static bool is_private(const mm__json *c)
+bool is_private(const mm__json *c)
 {
     const char *call = mm__json_str(mm__json_get(c, "call"), NULL, "");
     const char *audio = mm__json_str(mm__json_get(c, "audio"), NULL, "");
@@ -245,7 +239,9 @@ static void run_twin(bench *b, const char *dir, const char *file, const mm__json
     snprintf(path, sizeof path, "%s/%s", dir, file);
     snprintf(family, sizeof family, "%s/%s", was, file);
     b->family = family;
-    if (mm__json_get(doc, "quantised")) {
+    if (threads) {
+        compare_threads(b, path, mm__json_get(doc, "cases"));
+    } else if (mm__json_get(doc, "quantised")) {
         char type[64] = "";
         snprintf(type, sizeof type, "%.*s", (int)(n - 6 - 5), file + 6); /* model-TYPE.gguf */
         run_quantised(b, path, type, doc);
@@ -308,7 +304,10 @@ static void run_folder(bench *b, const char *dir)
     b->worst = 0.0;
     const mm_status st = open_expected(b, dir, &doc, &err);
     if (st != MM_OK) report_error(b, "-", "expected data", st, &err);
-    else {
+    else if (threads) {
+        compare_threads(b, dir, mm__json_get(mm__json_root(doc), "cases"));
+        run_twins(b, dir, mm__json_root(doc));
+    } else {
         const mm__json *root = mm__json_root(doc);
         const char *stored = mm__json_str(mm__json_get(root, "stored_dtype"), NULL, "");
         b->tolerance = strcmp(stored, "torch.float32") == 0 ? 1e-4 : 3e-4;
@@ -330,6 +329,10 @@ int main(int argc, char **argv)
             quiet = true;
             continue;
         }
+        if (strcmp(argv[i], "--threads") == 0) {
+            threads = true;
+            continue;
+        }
         if (strcmp(argv[i], "--device") == 0 && i + 1 < argc) {
             b.device = argv[++i];
             continue;
@@ -338,7 +341,7 @@ int main(int argc, char **argv)
         for (size_t n = strlen(dir); n > 1 && dir[n - 1] == '/';) dir[--n] = 0;
         run_folder(&b, dir);
     }
-    if (argc < 2) fputs("usage: golden [-q] [--device NAME] DIR...\n", stderr);
+    if (argc < 2) fputs("usage: golden [-q] [--device NAME] [--threads] DIR...\n", stderr);
     mm_engine_release(b.engine);
     mm__mem_destroy(b.mem);
     printf("%d passed, %d failed\n", b.passed, b.failed);

@@ -130,6 +130,11 @@ static mm_status add_prompt(bench *b, mm_input *in, const mm__json *c, mm_error 
     return st == MM_OK && len ? mm_input_text(in, text, len, err) : st;
 }
 
+static mm_status watch(const bench *b, mm_session *s, mm_error *err)
+{
+    return b->unwatched ? MM_OK : mm_session_set(s, "watch", "*", err);
+}
+
 static mm_status run(mm_session *s, mm_input *in, answer *a, mm_error *err)
 {
     mm_status st = mm_session_feed(s, in, err);
@@ -146,7 +151,7 @@ mm_status play_text(bench *b, const mm__json *c, answer *a, mm_error *err)
     o.max_tokens = greedy > 0 ? (uint32_t)greedy : 1;
     o.flags = MM_SESSION_IGNORE_EOS | (mm__json_get(c, "messages") ? 0 : MM_SESSION_RAW);
     mm_status st = mm_session_create(b->model, &o, &s, err);
-    if (st == MM_OK) st = mm_session_set(s, "watch", "*", err);
+    if (st == MM_OK) st = watch(b, s, err);
     if (st == MM_OK) st = mm_input_create(b->engine, &in, err);
     if (st == MM_OK) st = add_prompt(b, in, c, err);
     if (st == MM_OK) st = run(s, in, a, err);
@@ -175,7 +180,7 @@ mm_status play_vectors(bench *b, const mm__json *c, answer *a, mm_error *err)
     size_t len;
     mm_status st = mm_session_create(b->model, NULL, &s, err);
     if (st == MM_OK) st = mm_session_set(s, "task", "embed", err);
-    if (st == MM_OK) st = mm_session_set(s, "watch", "*", err);
+    if (st == MM_OK) st = watch(b, s, err);
     if (st == MM_OK) st = mm_input_create(b->engine, &in, err);
     if (st == MM_OK) st = add_images(b, in, c, err);
     const mm__json *batch = mm__json_get(c, "batch");
@@ -224,7 +229,7 @@ mm_status play_speech(bench *b, const mm__json *c, answer *a, mm_error *err)
     mm_session_options_init(&o, sizeof o);
     o.max_tokens = (uint32_t)mm__json_int(mm__json_get(c, "steps"), 1);
     mm_status st = mm_session_create(b->model, &o, &s, err);
-    if (st == MM_OK) st = mm_session_set(s, "watch", "*", err);
+    if (st == MM_OK) st = watch(b, s, err);
     if (st == MM_OK) st = speech_options(b, s, mm__json_get(c, "dec_ids"), err);
     if (st == MM_OK) st = mm_input_create(b->engine, &in, err);
     if (st == MM_OK) st = add_file(b, in, mm__json_str(mm__json_get(c, "audio"), NULL, ""), false, err);
@@ -232,4 +237,17 @@ mm_status play_speech(bench *b, const mm__json *c, answer *a, mm_error *err)
     mm_input_release(in);
     mm_session_release(s);
     return st;
+}
+
+bool is_task(const bench *b, const char *task)
+{
+    char tasks[64] = "";
+    mm_model_info(b->model, "tasks", tasks, sizeof tasks, NULL, NULL);
+    return strstr(tasks, task) != NULL;
+}
+
+mm_status play(bench *b, const mm__json *c, answer *a, mm_error *err)
+{
+    if (is_task(b, "generate")) return play_text(b, c, a, err);
+    return is_task(b, "transcribe") ? play_speech(b, c, a, err) : play_vectors(b, c, a, err);
 }

@@ -56,6 +56,42 @@ static void empty_blocks_hold_their_address(void **state)
     mm__mem_destroy(mem);
 }
 
+/* Weights lie one behind the other, are counted like any block, and may go in any order. */
+static void weights_share_slabs(void **state)
+{
+    enum { N = 200, EACH = 300000 }; /* two slabs */
+    mm__mem *mem = mm__mem_create(NULL, 0);
+    const uint64_t empty = mm__mem_live(mem);
+    unsigned char *p[N];
+    size_t neighbours = 0;
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < N; i++) {
+            assert_non_null(p[i] = mm__alloc_weights(mem, EACH));
+            assert_int_equal((uintptr_t)p[i] % 64, 0);
+            memset(p[i], i, EACH);
+            neighbours += i > 0 && p[i] > p[i - 1] && p[i] - p[i - 1] < EACH + 256;
+        }
+        assert_true(mm__mem_live(mem) - empty >= (uint64_t)N * EACH && mm__mem_live(mem) - empty < (uint64_t)N * (EACH + 256));
+        for (int i = 0; i < N; i++) assert_true(p[i][0] == i && p[i][EACH - 1] == i);
+        assert_non_null(p[0] = mm__realloc(mem, p[0], 3 * EACH));
+        for (int i = 0; i < N; i++) mm__free(mem, p[round ? N - 1 - i : i * 7 % N]);
+        assert_int_equal(mm__mem_live(mem), empty);
+    }
+    assert_true(neighbours >= 2 * N - 8);
+    mm__mem_destroy(mem);
+}
+
+static void weights_of_a_host(void **state)
+{
+    const mm_allocator noting = {sizeof noting, 0, NULL, noting_alloc, noting_release};
+    mm__mem *mem = mm__mem_create(&noting, 0);
+    unsigned char *p = mm__alloc_weights(mem, 300000);
+    assert_in_range((uintptr_t)p, (uintptr_t)last_block, (uintptr_t)last_block + last_total - 1);
+    assert_true(last_total >= 300000 && last_total < 300256);
+    mm__free(mem, p);
+    mm__mem_destroy(mem);
+}
+
 static void zeroed(void **state)
 {
     mm__mem *mem = mm__mem_create(NULL, 0);
@@ -227,6 +263,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(aligned_and_counted),
         cmocka_unit_test(empty_blocks_hold_their_address),
+        cmocka_unit_test(weights_share_slabs),
+        cmocka_unit_test(weights_of_a_host),
         cmocka_unit_test(zeroed),
         cmocka_unit_test(limit_is_hard),
         cmocka_unit_test(absurd_sizes),

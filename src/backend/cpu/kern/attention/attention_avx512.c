@@ -17,8 +17,9 @@ const mm__kern mm__kern_attention_few_avx512 = {
     .name = "attention_few_avx512",
     .isa = MM__ISA_AVX512,
     .accepts = few_accepts,
-    .phases = 1,
+    .phases = 2,
     .units = few_units,
+    .shared_bytes = few_shared,
     .thread_bytes = few_bytes,
     .run = few_run,
 };

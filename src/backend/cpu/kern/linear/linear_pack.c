@@ -234,8 +234,9 @@ mm_status mm__linear_packed_new(mm__mem *mem, unsigned isa, bool exact, mm__dtyp
     if (!mm__dtype_row_bytes(t, k, &row) || !panel_bytes(form, t, k, &panel) || !mm__ckd_mul(panel, panels, &all) ||
         !mm__ckd_add(all, (size_t)64, &all))
         return mm__nomem(err, "packed weight");
-    mm__linear_packed *p = mm__zalloc(mem, all);
+    mm__linear_packed *p = mm__alloc_weights(mem, all);
     if (!p) return mm__nomem(err, "packed weight");
+    memset(p, 0, all);
     *p = (mm__linear_packed){
         .form = form, .from = t, .n = n, .k = k, .row_bytes = row, .panel_bytes = panel, .bytes = all, .panels = (uint8_t *)p + 64,
         .isa = isa & MM__ISA_AVX512 ? &mm__linear_isa_avx512 : &mm__linear_isa_avx2,
