@@ -151,7 +151,7 @@ static mm__vk_limits limits_of(const facts *f, const mm__vulkan_options *o)
     out.has &= ~o->without;
     out.forced = out.has & o->with;
     out.emulated = f->all.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
-    out.busy = out.emulated ? 8 : 512;
+    out.busy = o->busy ? o->busy : out.emulated ? 8 : 512;
     out.parts = o->parts;
     for (int i = 1; i < 3; i++) out.groups = (uint32_t)least(out.groups, l->maxComputeWorkGroupCount[i]);
     if (out.align < 16) out.align = 16;

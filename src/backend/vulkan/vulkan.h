@@ -18,6 +18,7 @@ typedef struct mm__vulkan_options {
     double submit_work;       /* most work in one submission, in multiply-adds; 1: one dispatch each */
     double wait_seconds;      /* after which a device that does not answer counts as lost */
     uint32_t shared_bytes;    /* as if the device's workgroups shared no more memory than this */
+    uint32_t busy;            /* as if so many workgroups kept the device at work */
     uint32_t parts;           /* into which ATTENTION cuts keys, and LINEAR the rows of one vector; 0: by size */
     unsigned without, with;   /* MM__VULKAN_*: as if not reported; used wherever there is a shader for it */
     bool staged;              /* copy through a staging buffer even where the host can see the device's memory */

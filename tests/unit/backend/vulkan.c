@@ -244,7 +244,7 @@ static void limits_forced_down(void **state)
     static const mm__vulkan_options all[] = {
         {.staged = true},         {.submit_work = 1.0}, {.binding_bytes = 4096}, {.block_bytes = 1024},
         {.shared_bytes = 16384},  {.parts = 3},         {.parts = 3, .binding_bytes = 16384}, {.with = MM__VULKAN_SUBGROUPS},
-        {.with = MM__VULKAN_SUBGROUPS, .parts = 3, .submit_work = 1.0},
+        {.with = MM__VULKAN_SUBGROUPS, .parts = 3, .submit_work = 1.0}, {.with = MM__VULKAN_SUBGROUPS, .busy = 512}, {.busy = 24},
         {.without = MM__VULKAN_SUBGROUPS | MM__VULKAN_F16, .parts = 2, .shared_bytes = 16384, .submit_work = 1.0},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
