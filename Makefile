@@ -230,13 +230,14 @@ FAULT := $(patsubst tests/fault/%.c,$(BUILD)/fault_%,$(wildcard tests/fault/*.c)
 $(BUILD)/fault_%: tests/fault/%.c $(wildcard tests/fault/*.h) include/libmm.h $(STATIC) $(BUILD)/flags
 	$(call say,LINK)
 	$(Q)$(CC) $(TEST_CFLAGS) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(WRAP) $(LDLIBS)
-# These two stand between the library and the system.
+# These stand between the library and the system.
 $(BUILD)/fault_reads: WRAP := $(addprefix -Wl$(comma)--wrap=,open fstat stat pread opendir readdir pthread_create)
 $(BUILD)/fault_saving: WRAP := $(addprefix -Wl$(comma)--wrap=,open write fsync close rename)
+$(BUILD)/fault_vulkan: WRAP := $(addprefix -Wl$(comma)--wrap=,dlsym clock_gettime)
 
 # What make check runs a sixteenth of.
 .PHONY: faults
-faults: $(addprefix $(BUILD)/fault_,alloc reads saving)
+faults: $(addprefix $(BUILD)/fault_,alloc reads saving vulkan)
 	@for p in $^; do $$p -a || exit 1; done
 
 # Targets of tests/fuzz: with libFuzzer for `make fuzz`, with replay.c for `make check`; corpus.c damages files by itself.

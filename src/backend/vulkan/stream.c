@@ -50,13 +50,16 @@ static void learn(mm__vk_stream *s, const mm__vk_slot *slot)
     if (s->work_limit < WORK_LEAST) s->work_limit = WORK_LEAST;
 }
 
+/* A wait that fails, for want of memory maybe, says nothing of the work: the next one may tell. A device that fails that, too,
+ * may use its memory for ever, and is as good as lost. */
 static mm_status wait_slot(mm__vk_stream *s, mm__vk_slot *slot, mm_error *err)
 {
     mm__vk_device *d = s->device;
     const double until = mm__os_now() + d->wait_seconds;
     VkResult r = VK_TIMEOUT;
     if (!slot->running) return MM_OK;
-    while (r == VK_TIMEOUT && mm__os_now() < until) r = d->api.WaitForFences(d->device, 1, &slot->fence, VK_TRUE, TICK_NS);
+    for (int failures = 0; failures < 2 && r != VK_SUCCESS && r != VK_ERROR_DEVICE_LOST && mm__os_now() < until; failures += r != VK_TIMEOUT)
+        r = d->api.WaitForFences(d->device, 1, &slot->fence, VK_TRUE, TICK_NS);
     if (r == VK_SUCCESS) {
         slot->running = false;
         learn(s, slot);

@@ -8,113 +8,12 @@
 #include <cmocka.h>
 
 #include "../../../src/backend/cpu/cpu.h"
+#include "../../fault/vulkan.h"
 #include "driver.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- the shim ---- */
-
-static struct {
-    PFN_vkGetDeviceProcAddr get_device;
-    PFN_vkFreeMemory free_memory;
-    int at, fail_at;     /* calls so far; the one that fails, 0: none */
-    VkResult error;
-    bool never_done;     /* every wait times out */
-    int memories;        /* allocated and not freed */
-} shim;
-
-static bool fails(void) { return ++shim.at == shim.fail_at; }
-
-/* Every function that reports errors: name, parameters, arguments. */
-#define FALLIBLE(X)                                                                                                                          \
-    X(CreateInstance, (const VkInstanceCreateInfo *a, const VkAllocationCallbacks *b, VkInstance *c), (a, b, c))                             \
-    X(EnumeratePhysicalDevices, (VkInstance a, uint32_t *b, VkPhysicalDevice *c), (a, b, c))                                                 \
-    X(CreateDevice, (VkPhysicalDevice a, const VkDeviceCreateInfo *b, const VkAllocationCallbacks *c, VkDevice *d), (a, b, c, d))            \
-    X(MapMemory, (VkDevice a, VkDeviceMemory b, VkDeviceSize c, VkDeviceSize d, VkMemoryMapFlags e, void **f), (a, b, c, d, e, f))           \
-    X(CreateBuffer, (VkDevice a, const VkBufferCreateInfo *b, const VkAllocationCallbacks *c, VkBuffer *d), (a, b, c, d))                    \
-    X(BindBufferMemory, (VkDevice a, VkBuffer b, VkDeviceMemory c, VkDeviceSize d), (a, b, c, d))                                            \
-    X(CreateShaderModule, (VkDevice a, const VkShaderModuleCreateInfo *b, const VkAllocationCallbacks *c, VkShaderModule *d), (a, b, c, d))  \
-    X(CreatePipelineCache, (VkDevice a, const VkPipelineCacheCreateInfo *b, const VkAllocationCallbacks *c, VkPipelineCache *d), (a, b, c, d)) \
-    X(CreateDescriptorSetLayout, (VkDevice a, const VkDescriptorSetLayoutCreateInfo *b, const VkAllocationCallbacks *c, VkDescriptorSetLayout *d), (a, b, c, d)) \
-    X(CreatePipelineLayout, (VkDevice a, const VkPipelineLayoutCreateInfo *b, const VkAllocationCallbacks *c, VkPipelineLayout *d), (a, b, c, d)) \
-    X(CreateComputePipelines, (VkDevice a, VkPipelineCache b, uint32_t c, const VkComputePipelineCreateInfo *d, const VkAllocationCallbacks *e, VkPipeline *f), (a, b, c, d, e, f)) \
-    X(CreateDescriptorPool, (VkDevice a, const VkDescriptorPoolCreateInfo *b, const VkAllocationCallbacks *c, VkDescriptorPool *d), (a, b, c, d)) \
-    X(ResetDescriptorPool, (VkDevice a, VkDescriptorPool b, VkDescriptorPoolResetFlags c), (a, b, c))                                        \
-    X(AllocateDescriptorSets, (VkDevice a, const VkDescriptorSetAllocateInfo *b, VkDescriptorSet *c), (a, b, c))                             \
-    X(CreateCommandPool, (VkDevice a, const VkCommandPoolCreateInfo *b, const VkAllocationCallbacks *c, VkCommandPool *d), (a, b, c, d))     \
-    X(AllocateCommandBuffers, (VkDevice a, const VkCommandBufferAllocateInfo *b, VkCommandBuffer *c), (a, b, c))                             \
-    X(BeginCommandBuffer, (VkCommandBuffer a, const VkCommandBufferBeginInfo *b), (a, b))                                                    \
-    X(EndCommandBuffer, (VkCommandBuffer a), (a))                                                                                            \
-    X(CreateFence, (VkDevice a, const VkFenceCreateInfo *b, const VkAllocationCallbacks *c, VkFence *d), (a, b, c, d))                       \
-    X(ResetFences, (VkDevice a, uint32_t b, const VkFence *c), (a, b, c))                                                                    \
-    X(QueueSubmit, (VkQueue a, uint32_t b, const VkSubmitInfo *c, VkFence d), (a, b, c, d))
-
-#define WRAPPER(name, parameters, arguments)                       \
-    static PFN_vk##name real_##name;                               \
-    static VKAPI_ATTR VkResult VKAPI_CALL shim_##name parameters   \
-    {                                                              \
-        return fails() ? shim.error : real_##name arguments;       \
-    }
-FALLIBLE(WRAPPER)
-#undef WRAPPER
-
-static PFN_vkAllocateMemory real_AllocateMemory;
-static VKAPI_ATTR VkResult VKAPI_CALL shim_AllocateMemory(VkDevice a, const VkMemoryAllocateInfo *b, const VkAllocationCallbacks *c, VkDeviceMemory *d)
-{
-    const VkResult r = fails() ? shim.error : real_AllocateMemory(a, b, c, d);
-    if (r == VK_SUCCESS) shim.memories++;
-    return r;
-}
-
-static VKAPI_ATTR void VKAPI_CALL shim_FreeMemory(VkDevice a, VkDeviceMemory b, const VkAllocationCallbacks *c)
-{
-    shim.memories--;
-    shim.free_memory(a, b, c);
-}
-
-static PFN_vkWaitForFences real_WaitForFences;
-static VKAPI_ATTR VkResult VKAPI_CALL shim_WaitForFences(VkDevice a, uint32_t b, const VkFence *c, VkBool32 d, uint64_t e)
-{
-    if (shim.never_done) return VK_TIMEOUT;
-    return fails() ? shim.error : real_WaitForFences(a, b, c, d, e);
-}
-
-static PFN_vkVoidFunction replace(const char *name, PFN_vkVoidFunction real);
-
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL shim_GetDeviceProcAddr(VkDevice device, const char *name)
-{
-    return replace(name, shim.get_device(device, name));
-}
-
-/* Ours in place of the driver's. */
-static PFN_vkVoidFunction replace(const char *name, PFN_vkVoidFunction real)
-{
-#define REPLACE(function, parameters, arguments)                \
-    if (strcmp(name, "vk" #function) == 0) {                    \
-        real_##function = (PFN_vk##function)real;               \
-        return (PFN_vkVoidFunction)shim_##function;             \
-    }
-    FALLIBLE(REPLACE)
-    REPLACE(AllocateMemory, , )
-    REPLACE(WaitForFences, , )
-#undef REPLACE
-    if (strcmp(name, "vkFreeMemory") == 0) {
-        shim.free_memory = (PFN_vkFreeMemory)real;
-        return (PFN_vkVoidFunction)shim_FreeMemory;
-    }
-    if (strcmp(name, "vkGetDeviceProcAddr") == 0) {
-        shim.get_device = (PFN_vkGetDeviceProcAddr)real;
-        return (PFN_vkVoidFunction)shim_GetDeviceProcAddr;
-    }
-    return real;
-}
-
-static void (*get_proc(void *instance, const char *name))(void)
-{
-    return replace(name, driver((VkInstance)instance, name));
-}
 
 /* ---- a short life ---- */
 
@@ -152,7 +51,7 @@ static mm_status compute(mm__backend *b, const mm__tensor *w, mm__arena *a, floa
 /* Opens the device, loads, computes, closes. */
 static mm_status life(bool staged, double wait_seconds, float *out, mm_error *err)
 {
-    const mm__vulkan_options o = {.get_proc = get_proc, .staged = staged, .wait_seconds = wait_seconds, .submit_work = 1.0};
+    const mm__vulkan_options o = {.get_proc = shim_proc, .staged = staged, .wait_seconds = wait_seconds, .submit_work = 1.0};
     const mm__upload u = {.name = "w", .dtype = MM__F32, .shape = mm__shape2(N, K), .use = MM__USE_LINEAR, .read = read_weights};
     mm__backend *cpu, *b;
     mm__tensor *w = NULL, *cache = NULL;
@@ -227,9 +126,11 @@ static void no_wait_is_endless(void **state)
     const char *sanitized = getenv("MM_TEST_SLOW");
     if (!driver || (sanitized && *sanitized)) return;
     const double start = mm__os_now();
-    shim.never_done = true;
+    shim.never_done = shim.from_on = true;
+    shim.fail_at = 1;
     assert_int_equal(life(false, 0.2, y, &err), MM_E_DEVICE);
-    shim.never_done = false;
+    shim.never_done = shim.from_on = false;
+    shim.fail_at = 0;
     assert_non_null(strstr(err.text, "not answered"));
     assert_true(mm__os_now() - start < 30.0);
     assert_int_equal(life(false, 0.0, y, &err), MM_OK);
@@ -244,7 +145,9 @@ static int open_shim(void **state)
             for (int k = 0; k < K; k++) sum += x_at(t * K + k) * w_at(n * K + k);
             expected[t * N + n] = sum > 0.0f ? 2.0f * sum : 0.0f;
         }
-    return open_driver(state);
+    const int status = open_driver(state);
+    shim.driver = driver;
+    return status;
 }
 
 int main(void)
