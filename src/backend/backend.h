@@ -14,6 +14,7 @@ typedef struct mm__backend mm__backend;
 #define MM__USE_VECTOR 1u /* norms, biases, small tables: becomes F32 */
 #define MM__USE_LINEAR 2u /* weight of LINEAR */
 #define MM__USE_ROWS 4u   /* table of ROWS */
+#define MM__USE_COARSE 8u /* weight of LINEAR that stands eight bits where the precision is `fast` */
 
 /* What a tensor belongs to. A backend that has a host beside its device may place it by that (see `set`). */
 typedef enum mm__part_kind { MM__PART_OTHER, MM__PART_ENCODER, MM__PART_BRIDGE, MM__PART_DECODER, MM__PART_KINDS } mm__part_kind;

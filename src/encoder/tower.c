@@ -85,13 +85,14 @@ static void load_block(mm__loader *ld, const mm__tower *t, int32_t i, bool swapp
 {
     static const char *const qkv[] = {"attn_q", "attn_k", "attn_v"};
     const int64_t w = t->width, outs[] = {w, w, w}, up = t->gated ? 2 * (int64_t)t->ffn : t->ffn;
+    const unsigned coarse = t->base.info.kind == MM__ENC_TEXT ? 0 : MM__LOAD_COARSE;
     b->norm1 = mm__load_norm(ld, "norm1", i, MM__NORM_LAYER, w, t->eps, 0);
-    b->qkv = mm__load_linear_stack(ld, "attn_qkv", qkv, 3, i, w, outs, 0);
-    b->out = mm__load_linear(ld, "attn_out", i, w, w, 0);
+    b->qkv = mm__load_linear_stack(ld, "attn_qkv", qkv, 3, i, w, outs, coarse);
+    b->out = mm__load_linear(ld, "attn_out", i, w, w, coarse);
     b->norm2 = mm__load_norm(ld, "norm2", i, MM__NORM_LAYER, w, t->eps, 0);
     b->mlp = (mm__mlp){.act = t->act, .gated = t->gated};
-    b->mlp.up = mm__load_linear(ld, swapped ? "mlp_down" : "mlp_up", i, w, up, 0);
-    b->mlp.down = mm__load_linear(ld, swapped ? "mlp_up" : "mlp_down", i, t->ffn, w, 0);
+    b->mlp.up = mm__load_linear(ld, swapped ? "mlp_down" : "mlp_up", i, w, up, coarse);
+    b->mlp.down = mm__load_linear(ld, swapped ? "mlp_up" : "mlp_down", i, t->ffn, w, coarse);
     b->scale1 = mm__load(ld, "scale1", i, "", mm__shape1(w), MM__USE_VECTOR, MM__LOAD_OPTIONAL);
     b->scale2 = mm__load(ld, "scale2", i, "", mm__shape1(w), MM__USE_VECTOR, MM__LOAD_OPTIONAL);
 }

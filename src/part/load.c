@@ -338,6 +338,11 @@ static bool make_piece(mm__loader *ld, mm__source *s, int i, const mm__weight *w
 
 /* ---- single tensors ---- */
 
+static unsigned use_of(unsigned flags)
+{
+    return (flags & MM__LOAD_ROWS ? MM__USE_ROWS : 0u) | (flags & MM__LOAD_COARSE ? MM__USE_COARSE : 0u);
+}
+
 const mm__tensor *mm__load_part(mm__loader *ld, const char *key, int32_t layer, const char *suffix, mm__shape shape,
                                 int64_t from, int64_t of, unsigned use, unsigned flags)
 {
@@ -351,7 +356,7 @@ const mm__tensor *mm__load_part(mm__loader *ld, const char *key, int32_t layer, 
                         (long long)of);
         return NULL;
     }
-    if (flags & MM__LOAD_ROWS) use |= MM__USE_ROWS;
+    use |= use_of(flags);
     if (make_piece(ld, &s, 0, w, shape, from, of, flags)) {
         t = mm__store_add(&s, w->name, shape, use, &e);
         note(ld, t ? MM_OK : e.code, &e);
@@ -462,8 +467,7 @@ mm__linear mm__load_linear_stack(mm__loader *ld, const char *fused, const char *
             ok = w && make_piece(ld, &s, i, w, mm__shape2(outs[i], in), 0, outs[i], flags);
         }
         if (ok) {
-            unsigned use = MM__USE_LINEAR | (flags & MM__LOAD_ROWS ? MM__USE_ROWS : 0u);
-            l.w[l.n_w++] = mm__store_add(&s, s.piece[0].weight->name, mm__shape2(l.out, in), use, &e);
+            l.w[l.n_w++] = mm__store_add(&s, s.piece[0].weight->name, mm__shape2(l.out, in), MM__USE_LINEAR | use_of(flags), &e);
             note(ld, l.w[0] ? MM_OK : e.code, &e);
         }
         mm__source_free(&s);

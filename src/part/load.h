@@ -58,6 +58,7 @@ mm__act mm__loader_act(mm__loader *ld, const char *json, const char *fallback);
 #define MM__LOAD_NO_BIAS 16u  /* linear: never look for a bias */
 #define MM__LOAD_NEED_BIAS 32u
 #define MM__LOAD_RESHAPE 64u  /* any stored shape with the same number of elements (convolutions, [1,N,D] tables) */
+#define MM__LOAD_COARSE 128u  /* linear: eight bits are enough in `fast` (an encoder of media) */
 
 bool mm__loader_has(const mm__loader *ld, const char *key, int32_t layer, const char *suffix);
 /* Entry by key (not loaded), NULL when absent. */

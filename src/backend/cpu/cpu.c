@@ -133,7 +133,8 @@ static mm_status upload_linear(mm__backend *b, const mm__upload *u, size_t row_b
 {
     mm__linear_packed *packed;
     mm__tensor *t;
-    mm_status s = mm__linear_packed_new(b->mem, self(b)->isa, b->exact, u->dtype, &u->shape, &packed, err);
+    const mm__linear_grade grade = b->exact ? MM__LINEAR_EXACT : u->use & MM__USE_COARSE ? MM__LINEAR_COARSE : MM__LINEAR_FAST;
+    mm_status s = mm__linear_packed_new(b->mem, self(b)->isa, grade, u->dtype, &u->shape, &packed, err);
     if (s < 0) return s;
     s = tensor_new(b, u->dtype, &u->shape, packed && !(u->use & MM__USE_ROWS) ? DATA_NONE : DATA_RAW, u->name, &t, err);
     if (s < 0) {

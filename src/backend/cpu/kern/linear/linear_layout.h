@@ -5,6 +5,8 @@
  * horizontal step and one scale multiplies a whole register.
  *
  *   bf16 panel: for each pair of columns, 16 lanes of two BF16 (K padded to even with zeros).
+ *   byte panel: for each group of 128 columns (the last one may have fewer): float scale[16]; for each four columns, 16 lanes
+ *   of four codes plus 128 (K padded to a multiple of four with zeros).
  *   int8 panel: for each block of 32 columns, planes of codes and then scales; "quad z" is columns 4z .. 4z+3 of a block,
  *   byte 4 r + j of a plane belongs to row r, column j of the quad:
  *     nibble plane  4 x 64 bytes   quad z in the low nibbles of vector z (z < 4), in the high ones of vector z - 4
@@ -21,6 +23,7 @@
  *   int8: for each group of 8 blocks (the last one may have fewer): float d[width], the scale of its q; for each block of 32:
  *         int8 q[width][2][32] (high and low planes); int32 minus[width] = -sum q, minus_lo[width], minus_hi[width] of its halves
  *   bf16: for each pair of columns, width x two BF16
+ *   byte: for each group of 128 columns: float d[width]; int32 minus[width] = -128 sum q; for each four columns, int8 q[width][4]
  *   f32:  for each column, width floats */
 #ifndef MM__CPU_LINEAR_LAYOUT_H
 #define MM__CPU_LINEAR_LAYOUT_H
@@ -32,6 +35,7 @@
 #define MM__LINEAR_INT8_BYTES 76 /* of a row and a block in an int8 tile */
 #define MM__LINEAR_Q_MAX 16256.0f /* 127 * 128: largest quantised activation */
 #define MM__LINEAR_MAX_TILE 16
+#define MM__LINEAR_BYTE_GROUP 128 /* columns that share a scale in the byte form */
 
 /* Per block and row of a panel: */
 enum {
@@ -63,7 +67,7 @@ enum {
 #define MM__SCALE_BYTES(scales) ((scales) == MM__S_HALF_MIN ? 64 : 32)
 #define MM__SUPER_BYTES(scales) ((scales) == MM__S_SUPER ? 32 : (scales) == MM__S_SUPER_MIN || (scales) == MM__S_SUPER_NIB ? 64 : 0)
 
-typedef enum mm__linear_form { MM__FORM_F32, MM__FORM_INT8, MM__FORM_BF16, MM__N_FORM } mm__linear_form;
+typedef enum mm__linear_form { MM__FORM_F32, MM__FORM_INT8, MM__FORM_BF16, MM__FORM_BYTE, MM__N_FORM } mm__linear_form;
 
 struct mm__linear_packed {
     mm__linear_form form;
@@ -109,6 +113,10 @@ extern const mm__linear_isa mm__linear_isa_avx2, mm__linear_isa_avx512, mm__line
 /* AVX-512 pieces shared by both AVX-512 tables. */
 void mm__linear_int8_multiply_avx512(mm__dtype from, const void *panel, int64_t k, const void *tile, int width, float *sums);
 void mm__linear_int8_convert_avx512(const float *const *rows, int n, int width, int64_t k, void *tile);
+void mm__linear_byte_multiply_avx512(mm__dtype from, const void *panel, int64_t k, const void *tile, int width, float *sums);
+void mm__linear_byte_convert_avx512(const float *const *rows, int n, int width, int64_t k, void *tile);
+/* A panel in the byte form from n rows of a float type. */
+void mm__linear_byte_pack_avx512(mm__dtype type, const uint8_t *rows, size_t row_bytes, int n, int64_t k, uint8_t *panel);
 
 /* float32 from any type, vectorised for the quantised ones; bit-equal to mm__unpack_row. */
 void mm__linear_unpack_avx2(mm__dtype t, const void *src, float *dst, int64_t n);

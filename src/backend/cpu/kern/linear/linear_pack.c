@@ -2,7 +2,7 @@
  * float rows. Runs once for each tensor at load time, so loading waits for it: panels are independent and the caller
  * spreads them over threads. For an int8 panel the planes of each row are put together first, on words of eight codes
  * (little-endian, as every processor with packed weights is), and those of 16 rows are then interleaved; BF16 panels are
- * made by what makes tiles of activations, which have the same layout. */
+ * made by what makes tiles of activations, which have the same layout; byte panels by the file of their arithmetic. */
 #include "linear_layout.h"
 #include "../../../../base/ckd.h"
 #include "../../../../base/error.h"
@@ -205,31 +205,34 @@ static void pack_bf16_panel(mm__dtype t, const uint8_t *src, size_t row_bytes, i
 static bool panel_bytes(mm__linear_form form, mm__dtype t, int64_t k, size_t *out)
 {
     if (form == MM__FORM_BF16) return mm__ckd_mul((size_t)k / 2 + (size_t)k % 2, (size_t)64, out);
+    if (form == MM__FORM_BYTE)
+        return mm__ckd_mul((size_t)k / 4 + (k % 4 != 0) + (size_t)k / MM__LINEAR_BYTE_GROUP + (k % MM__LINEAR_BYTE_GROUP != 0), (size_t)64, out);
     const format f = formats[t];
     size_t supers;
     if (!mm__ckd_mul((size_t)k / 32, (size_t)(MM__CODE_BYTES(f.bits) + MM__SCALE_BYTES(f.scales)), out)) return false;
     return mm__ckd_mul((size_t)k / 256, (size_t)MM__SUPER_BYTES(f.scales), &supers) && mm__ckd_add(*out, supers, out);
 }
 
-static bool choose_form(unsigned isa, bool exact, mm__dtype t, mm__linear_form *form)
+static bool choose_form(unsigned isa, mm__linear_grade grade, mm__dtype t, mm__linear_form *form)
 {
-    if (exact || !(isa & (MM__ISA_AVX2 | MM__ISA_AVX512))) return false;
+    if (grade == MM__LINEAR_EXACT || !(isa & (MM__ISA_AVX2 | MM__ISA_AVX512))) return false;
     if (formats[t].bits) {
         *form = MM__FORM_INT8;
         return true;
     }
-    *form = MM__FORM_BF16;
-    return (isa & MM__ISA_AVX512BF16) && (t == MM__F32 || t == MM__F16 || t == MM__BF16);
+    const bool bytes = grade == MM__LINEAR_COARSE && (isa & MM__ISA_AVX512);
+    *form = bytes ? MM__FORM_BYTE : MM__FORM_BF16;
+    return (bytes || (isa & MM__ISA_AVX512BF16)) && (t == MM__F32 || t == MM__F16 || t == MM__BF16);
 }
 
-mm_status mm__linear_packed_new(mm__mem *mem, unsigned isa, bool exact, mm__dtype t, const mm__shape *shape, mm__linear_packed **out,
-                                mm_error *err)
+mm_status mm__linear_packed_new(mm__mem *mem, unsigned isa, mm__linear_grade grade, mm__dtype t, const mm__shape *shape,
+                                mm__linear_packed **out, mm_error *err)
 {
     mm__linear_form form;
     const int64_t n = mm__shape_rows(shape), k = mm__shape_cols(shape);
     size_t row, panel, all;
     *out = NULL;
-    if (n < 1 || k < 1 || !choose_form(isa, exact, t, &form)) return MM_OK;
+    if (n < 1 || k < 1 || !choose_form(isa, grade, t, &form)) return MM_OK;
     const size_t panels = (size_t)n / MM__LINEAR_PANEL + (n % MM__LINEAR_PANEL != 0);
     if (!mm__dtype_row_bytes(t, k, &row) || !panel_bytes(form, t, k, &panel) || !mm__ckd_mul(panel, panels, &all) ||
         !mm__ckd_add(all, (size_t)64, &all))
@@ -250,18 +253,21 @@ void mm__linear_pack_panel(mm__linear_packed *p, int64_t panel, const void *rows
     const int64_t left = p->n - panel * MM__LINEAR_PANEL;
     const int n = (int)(left < MM__LINEAR_PANEL ? left : MM__LINEAR_PANEL);
     uint8_t *dst = p->panels + (size_t)panel * p->panel_bytes;
-    if (p->form == MM__FORM_BF16) pack_bf16_panel(p->from, rows, p->row_bytes, n, p->k, dst);
-    else pack_int8_panel(p, rows, n, dst);
+    switch (p->form) {
+    case MM__FORM_BF16: pack_bf16_panel(p->from, rows, p->row_bytes, n, p->k, dst); break;
+    case MM__FORM_BYTE: mm__linear_byte_pack_avx512(p->from, rows, p->row_bytes, n, p->k, dst); break;
+    default: pack_int8_panel(p, rows, n, dst);
+    }
 }
 
 int64_t mm__linear_panels(const mm__linear_packed *p) { return (p->n + MM__LINEAR_PANEL - 1) / MM__LINEAR_PANEL; }
 size_t mm__linear_packed_bytes(const mm__linear_packed *p) { return p->bytes; }
 
-mm_status mm__linear_pack(mm__mem *mem, unsigned isa, bool exact, mm__tensor *t, bool keep_raw, mm_error *err)
+mm_status mm__linear_pack(mm__mem *mem, unsigned isa, mm__linear_grade grade, mm__tensor *t, bool keep_raw, mm_error *err)
 {
     mm__linear_packed *p;
     if (t->packed || !t->data) return MM_OK;
-    const mm_status s = mm__linear_packed_new(mem, isa, exact, t->dtype, &t->shape, &p, err);
+    const mm_status s = mm__linear_packed_new(mem, isa, grade, t->dtype, &t->shape, &p, err);
     if (s < 0 || !p) return s;
     for (int64_t i = 0; i < mm__linear_panels(p); i++)
         mm__linear_pack_panel(p, i, (const uint8_t *)t->data + (size_t)i * MM__LINEAR_PANEL * p->row_bytes);

@@ -44,6 +44,7 @@ static size_t row_bytes(mm__linear_form form, int64_t k)
         return (size_t)blocks * MM__LINEAR_INT8_BYTES + (size_t)((blocks + MM__LINEAR_GROUP - 1) / MM__LINEAR_GROUP) * 4;
     }
     case MM__FORM_BF16: return (size_t)((k + 1) / 2) * 4;
+    case MM__FORM_BYTE: return (size_t)((k + 3) / 4) * 4 + (size_t)((k + MM__LINEAR_BYTE_GROUP - 1) / MM__LINEAR_BYTE_GROUP) * 8;
     default: return (size_t)k * 4;
     }
 }
