@@ -8,7 +8,8 @@
 #:                   (DEVICE=vulkan:0 on that device)
 #: make unit         builds the unit tests into build/t/
 #: make layers       checks which room includes what (tests/layers.txt)
-#: make faults       every failing allocation, read, thread and write of each test model, 1,000 kills while saving (a night's work)
+#: make faults       every failing allocation, read, thread and write of each test model, 1,000 kills while saving (a night's work),
+#:                   20,000 mixed operations, and how soon 256 calls of each kind end that are told to stop
 #: make fuzz         T=target SECONDS=60: looks for inputs that end a parser badly (clang with libFuzzer); make fuzz lists targets
 #: make fuzz-report  tests/fuzz/REPORT.md from the logs of all runs
 #: make corpus       200,000 damaged files against the built library, SAN=address,undefined too; CASES=n or all
@@ -237,7 +238,7 @@ $(BUILD)/fault_vulkan: WRAP := $(addprefix -Wl$(comma)--wrap=,dlsym clock_gettim
 
 # What make check runs a sixteenth of.
 .PHONY: faults
-faults: $(addprefix $(BUILD)/fault_,alloc reads saving vulkan)
+faults: $(addprefix $(BUILD)/fault_,alloc reads saving vulkan soak latency)
 	@for p in $^; do $$p -a || exit 1; done
 
 # Targets of tests/fuzz: with libFuzzer for `make fuzz`, with replay.c for `make check`; corpus.c damages files by itself.

@@ -165,7 +165,7 @@ static int self_test(const char *device, const options *o)
         char *in = NULL, *kind = strtok_r(line, "\t", &in), *verdict = strtok_r(NULL, "\t", &in), *error = strtok_r(NULL, "\t", &in);
         if (!kind || !verdict || !error) continue;
         if (o->json) printf("{\"id\":\"%s\",\"kind\":\"%s\",\"verdict\":\"%s\",\"error\":\"%s\",\"allowed\":\"%s\"}\n", device, kind, verdict, error, in);
-        else printf("  %-28s %-10s %8s of %s\n", kind, verdict, error, in);
+        else printf("  %-34s %-10s %8s of %s\n", kind, verdict, error, in);
     }
     free(text);
     mm_engine_release(engine);
