@@ -206,7 +206,7 @@ void test_speech(real *r, const char *name, const char *expected, const char *co
 
 /* ---- demo vision-language model ---- */
 
-static void ask(real *r, mm_model *m, const char *image, const mm__json *qa)
+static void ask(real *r, mm_engine *e, mm_model *m, const char *image, const mm__json *qa)
 {
     mm_error err = {.size = sizeof err};
     mm_session_options o;
@@ -221,7 +221,7 @@ static void ask(real *r, mm_model *m, const char *image, const mm__json *qa)
     o.max_tokens = (uint32_t)mm__json_count(want);
     snprintf(path, sizeof path, "tests/real/demo/%s", image);
     mm_session_create(m, &o, &s, &err);
-    mm_input_create(r->exact, &in, &err);
+    mm_input_create(e, &in, &err);
     mm_input_image_file(in, path, &err);
     mm_input_text(in, question, len, &err);
     if (play(r, image, s, in, &a)) {
@@ -236,16 +236,22 @@ static void ask(real *r, mm_model *m, const char *image, const mm__json *qa)
     mm_session_release(s);
 }
 
-void test_demo(real *r, const char *manifest)
+static void demo_in(real *r, mm_engine *e, const char *manifest, const mm__json *pictures)
 {
-    mm_model *m = open_model(r, r->exact, manifest);
+    mm_model *m = open_model(r, e, manifest);
     if (!m) return;
-    mm__json_doc *doc = read_doc(r, "tests/real/demo/expected.json");
-    const mm__json *pictures = mm__json_get(mm__json_root(doc), "pictures");
     for (size_t i = 0; i < mm__json_count(pictures); i++) {
         const mm__json *p = mm__json_at(pictures, i), *qa = mm__json_get(p, "qa");
-        for (size_t j = 0; j < mm__json_count(qa); j++) ask(r, m, mm__json_str(mm__json_get(p, "file"), NULL, ""), mm__json_at(qa, j));
+        for (size_t j = 0; j < mm__json_count(qa); j++) ask(r, e, m, mm__json_str(mm__json_get(p, "file"), NULL, ""), mm__json_at(qa, j));
     }
     mm_model_release(m);
+}
+
+void test_demo(real *r, const char *manifest)
+{
+    mm__json_doc *doc = read_doc(r, "tests/real/demo/expected.json");
+    const mm__json *pictures = mm__json_get(mm__json_root(doc), "pictures");
+    demo_in(r, r->exact, manifest, pictures);
+    demo_in(r, r->fast, manifest, pictures);
     mm__json_free(doc);
 }
