@@ -1,7 +1,7 @@
 /* LINEAR on the CPU: what the backend sees of it.
  *
  * Three arithmetics, chosen for each weight of a call by the form its tensor has:
- *   int8  a quantised weight packed by mm__linear_pack (fast mode, vector ISA): activations become two planes of int8
+ *   int8  a quantised weight packed by mm__linear_pack (fast mode, vector ISA): activations become int8 (or 15 bits)
  *   bf16  a float weight packed by mm__linear_pack (fast mode, AVX512BF16): activations become BF16
  *   f32   raw rows in any type: exact mode, and whatever is not packed
  * and two regimes: at most MM__LINEAR_FEW rows of x run without a meeting of the threads (every thread converts the few

@@ -18,8 +18,8 @@
  * starts from -(sum of activations) << offset.
  *
  * Activations, in tiles of up to `tile` rows of x stored column-major ("width" rows, padded with zero rows):
- *   int8: for each group of 8 blocks (the last one may have fewer): float d[width], the scale of its q; for each block of 32:
- *         int8 q[width][2][32] (high and low planes); int32 minus[width] = -sum q, minus_lo[width], minus_hi[width] of its halves
+ *   int8: for each block of 32, mm__linear_q8 high[width]; after all of these, for each block, int32 n and mm__linear_low of the
+ *         n rows with a low plane
  *   bf16: for each pair of columns, width x two BF16
  *   f32:  for each column, width floats */
 #ifndef MM__CPU_LINEAR_LAYOUT_H
@@ -28,9 +28,8 @@
 #include "linear.h"
 
 #define MM__LINEAR_BLOCK 32
-#define MM__LINEAR_GROUP 8       /* blocks that share a scale in an int8 tile */
-#define MM__LINEAR_INT8_BYTES 76 /* of a row and a block in an int8 tile */
-#define MM__LINEAR_Q_MAX 16256.0f /* 127 * 128: largest quantised activation */
+#define MM__LINEAR_SUPER 8       /* blocks that share d and dmin in formats of 256 elements */
+#define MM__LINEAR_INT8_BYTES (sizeof(mm__linear_q8) + 4 + sizeof(mm__linear_low)) /* at most, of a row and a block in an int8 tile */
 #define MM__LINEAR_MAX_TILE 16
 
 /* Per block and row of a panel: */
@@ -62,6 +61,19 @@ enum {
 #define MM__CODE_BYTES(bits) ((bits) * 64)
 #define MM__SCALE_BYTES(scales) ((scales) == MM__S_HALF_MIN ? 64 : 32)
 #define MM__SUPER_BYTES(scales) ((scales) == MM__S_SUPER ? 32 : (scales) == MM__S_SUPER_MIN || (scales) == MM__S_SUPER_NIB ? 64 : 0)
+
+/* A plane of a row in a block of 32 columns: d q, and minus the sums of q over all of it, the first and the second half. */
+typedef struct mm__linear_q8 {
+    uint8_t q[32];    /* int8 */
+    float d;
+    int32_t minus[3];
+} mm__linear_q8;
+
+/* A low plane, to be added to what the high one gives. */
+typedef struct mm__linear_low {
+    int32_t row;      /* of the tile */
+    mm__linear_q8 of;
+} mm__linear_low;
 
 typedef enum mm__linear_form { MM__FORM_F32, MM__FORM_INT8, MM__FORM_BF16, MM__N_FORM } mm__linear_form;
 

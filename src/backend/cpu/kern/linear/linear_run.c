@@ -39,10 +39,7 @@ static size_t aligned(size_t n) { return (n + 63) & ~(size_t)63; }
 static size_t row_bytes(mm__linear_form form, int64_t k)
 {
     switch (form) {
-    case MM__FORM_INT8: {
-        const int64_t blocks = k / MM__LINEAR_BLOCK;
-        return (size_t)blocks * MM__LINEAR_INT8_BYTES + (size_t)((blocks + MM__LINEAR_GROUP - 1) / MM__LINEAR_GROUP) * 4;
-    }
+    case MM__FORM_INT8: return (size_t)(k / MM__LINEAR_BLOCK) * MM__LINEAR_INT8_BYTES;
     case MM__FORM_BF16: return (size_t)((k + 1) / 2) * 4;
     default: return (size_t)k * 4;
     }
