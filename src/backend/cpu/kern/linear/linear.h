@@ -1,7 +1,8 @@
 /* LINEAR on the CPU: what the backend sees of it.
  *
- * Four arithmetics, chosen for each weight of a call by the form its tensor has:
- *   int8  a quantised weight packed by mm__linear_pack (fast mode, vector ISA): activations become two planes of int8
+ * Three arithmetics, chosen for each weight of a call by the form its tensor has:
+ *   int8  a quantised weight packed by mm__linear_pack (fast mode, vector ISA): activations become int8 (or 15 bits); a float
+ *         weight packed as coarse becomes Q8_0
  *   bf16  a float weight packed by mm__linear_pack (fast mode, AVX512BF16): activations become BF16
  *   byte  a float weight packed as coarse (AVX512): weights and activations become int8
  *   f32   raw rows in any type: exact mode, and whatever is not packed
@@ -28,7 +29,7 @@ extern const mm__kern mm__kern_linear_avx512bf16, mm__kern_linear_few_avx512bf16
 
 #define MM__LINEAR_PANEL 16 /* rows of a weight that are packed together; the last panel may have fewer */
 
-/* How near to the oracle the products of a weight must be: MM__LINEAR_COARSE also lets float weights become bytes. */
+/* How near to the oracle the products of a weight must be: MM__LINEAR_COARSE also lets float weights become Q8_0. */
 typedef enum mm__linear_grade { MM__LINEAR_FAST, MM__LINEAR_EXACT, MM__LINEAR_COARSE } mm__linear_grade;
 
 /* The packed form of a weight of `type` and `shape` for kernels of `isa` (MM__ISA_* bits of the processor), its panels still

@@ -4,13 +4,6 @@
 #include "linear_float.h"
 #include "linear_int8.h"
 
-/* 32 small integers to bytes, in order. */
-V_INLINE void store_bytes(const __m256i v[4], int8_t *out)
-{
-    const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
-    _mm256_storeu_si256((__m256i *)(void *)out, _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
-}
-
 V_INLINE int32_t sum16(__m256i a, __m256i b)
 {
     const __m256i both = _mm256_add_epi32(a, b);
@@ -19,18 +12,26 @@ V_INLINE int32_t sum16(__m256i a, __m256i b)
     return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
 }
 
-V_INLINE void quantise32(const float *x, float inverse, int8_t *high, int8_t *low, int32_t *first, int32_t *second)
+/* Stores a plane of 32 small integers and minus its sums. */
+V_INLINE void put_plane(const __m256i v[4], mm__linear_q8 *to)
 {
-    __m256i q[4], h[4], l[4];
+    const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
+    _mm256_storeu_si256((__m256i *)(void *)to->q, _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+    to->minus[1] = -sum16(v[0], v[1]);
+    to->minus[2] = -sum16(v[2], v[3]);
+    to->minus[0] = to->minus[1] + to->minus[2];
+}
+
+V_INLINE void quantise32(const float *x, float inverse, int shift, mm__linear_q8 *high, mm__linear_q8 *low)
+{
+    __m256i h[4], l[4];
     for (int i = 0; i < 4; i++) {
-        q[i] = _mm256_cvtps_epi32(vf_mul(vf_load(x + 8 * i), vf_set(inverse)));
-        h[i] = _mm256_srai_epi32(_mm256_add_epi32(q[i], _mm256_set1_epi32(64)), 7);
-        l[i] = _mm256_sub_epi32(q[i], _mm256_slli_epi32(h[i], 7));
+        const __m256i q = _mm256_sll_epi32(_mm256_cvtps_epi32(vf_mul(vf_load(x + 8 * i), vf_set(inverse))), _mm_cvtsi32_si128(shift));
+        h[i] = _mm256_srai_epi32(_mm256_add_epi32(q, _mm256_set1_epi32(64)), 7);
+        l[i] = _mm256_sub_epi32(q, _mm256_slli_epi32(h[i], 7));
     }
-    store_bytes(h, high);
-    store_bytes(l, low);
-    *first = sum16(q[0], q[1]);
-    *second = sum16(q[2], q[3]);
+    put_plane(h, high);
+    put_plane(l, low);
 }
 
 #define F(type, bits, offset, scales)                                                                                  \

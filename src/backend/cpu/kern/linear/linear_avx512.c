@@ -16,7 +16,6 @@ const mm__linear_isa mm__linear_isa_avx512 = {
     .arith = {
         [MM__FORM_F32] = {16, {4, 8, 12, 16}, convert_f32, multiply_f32},
         [MM__FORM_INT8] = {16, {1, 2, 4, 8, 12, 16}, mm__linear_int8_convert_avx512, mm__linear_int8_multiply_avx512},
-        [MM__FORM_BYTE] = {16, {1, 2, 4, 8, 12, 16}, mm__linear_byte_convert_avx512, mm__linear_byte_multiply_avx512},
     },
     .interleave = interleave,
     .unpack = mm__linear_unpack_avx2,

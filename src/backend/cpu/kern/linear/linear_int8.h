@@ -1,22 +1,32 @@
 /* LINEAR template on int8 activations and packed codes (layout: linear_layout.h). For each block of 32 columns the codes
- * of a panel are unpacked once into eight registers and met with each row of the tile: eight integer dot products for each
- * plane, one conversion, one multiply-add with the weights' scales (and one for minimums). The row's own scale comes in
- * once in eight blocks: dot products and multiplications share the same two units, so each one saved is time.
+ * of a panel are unpacked once into eight registers and met with each row of the tile: eight integer dot products, one
+ * conversion, one multiplication with the weights' scales, one multiply-add with the row's (and one for minimums). Then come
+ * the low planes of the rows that have one, as if they were rows of their own, added to sums in memory. What a row gives does
+ * not depend on which others have a low plane.
  *
- * Activations are quantised in groups of 256 to 15 bits, q = round(x / d) with d = max|x| / (127 * 128), and kept as two
- * planes of bytes, q = 128 high + low with low in -64..63. Two dot products instead of one, for a result close to that of
- * float activations: of a small language model's positions, 1 in 25 has another most likely token with 8 bits, 1 in 45
- * with 9, 1 in 80 with 10, and 1 in 200 with two planes (where the rest of `fast` is what differs). */
+ * Activations are quantised in blocks of 32 columns to bytes, x = d high with d = max|x| / 127. That is too coarse where one
+ * number stands far above the rest and takes their bits away: of a small language model's positions 1 in 40 gets another most
+ * likely token, mostly because of a few channels. A block whose largest magnitude is above OUTLIER times the root mean
+ * square of its row is therefore kept to 15 bits, x = d (high + low / 128) with low in -64..63. So the rounding of a block
+ * never has more than OUTLIER^2 / (12 * 127^2) = 5e-5 of the mean power of its row, and 1 position in 100 changes. Dot products
+ * and multiplications share the same two units; two planes for every block would halve the speed for a change in 1 in 300. */
 #ifndef MM__CPU_LINEAR_INT8_H
 #define MM__CPU_LINEAR_INT8_H
 
 #include "linear_layout.h"
+#include <math.h>
 #include <string.h>
 
 /* Prefetch distance in bytes: memory latency at the speed of one core's stream. Hardware stops at pages. */
 #ifndef AHEAD
 #define AHEAD 4096
 #endif
+
+/* Root mean squares of a row, above which a number makes its block keep 15 bits. */
+#define OUTLIER 3.2f
+
+/* Rows whose products are made beside each other. */
+#define ROWS_AT_ONCE (V_LANES == 16 ? 2 : 1)
 
 /* The eight quads of a block, rows of `half`. */
 V_INLINE void unpack_codes(const int bits, const uint8_t *p, int half, vi w[8])
@@ -82,73 +92,93 @@ V_INLINE void block_scales(const int scales, const uint8_t *p, int half, vf d, v
     }
 }
 
-/* The dot product of a row of a tile with quads from .. to of a block, both planes: 128 high + low, added to `low`. A product
- * waits four cycles for the one before it; with one row or two there are too few others to fill them, so each plane of
- * eight gets two chains. */
-V_INLINE vi dot_quads(const int bits, const int chains, const vi w[8], const uint8_t *q, const int from, const int to, vi low)
+/* s[i] = codes . q of row i over quads from .. to of a block, less the offset of the codes. A product waits four cycles for the
+ * one before it, so the chains of several rows, or of the odd and the even quads of one, run beside each other. */
+V_INLINE void dot_quads(const int bits, const int offset, const int n, const int chains, const vi w[8], const mm__linear_q8 *row,
+                        const int from, const int to, const int part, vi *s)
 {
-    vi h[2] = {vi_zero(), vi_zero()}, l[2] = {low, vi_zero()};
+    vi odd[ROWS_AT_ONCE];
+#pragma GCC unroll 2
+    for (int i = 0; i < n; i++) {
+        s[i] = offset < 0 ? vi_zero() : vi_shl(vi_set32(&row[i].minus[part]), offset);
+        odd[i] = vi_zero();
+    }
 #pragma GCC unroll 8
-    for (int z = from; z < to; z++) {
-        const int c = z % chains;
-        h[c] = bits == 8 ? vi_dot_bytes(h[c], w[z], q + 4 * z) : vi_dot(h[c], w[z], q + 4 * z);
-        l[c] = bits == 8 ? vi_dot_bytes(l[c], w[z], q + 32 + 4 * z) : vi_dot(l[c], w[z], q + 32 + 4 * z);
+    for (int z = from; z < to; z++)
+#pragma GCC unroll 2
+        for (int i = 0; i < n; i++) {
+            vi *sum = chains == 2 && z % 2 ? &odd[i] : &s[i];
+            *sum = bits == 8 ? vi_dot_bytes(*sum, w[z], row[i].q + 4 * z) : vi_dot(*sum, w[z], row[i].q + 4 * z);
+        }
+    if (chains == 2)
+#pragma GCC unroll 2
+        for (int i = 0; i < n; i++) s[i] = vi_add(s[i], odd[i]);
+}
+
+/* y[i] = the block . q of row i, whose own scale is left to the caller. */
+V_INLINE void meet_rows(const int bits, const int offset, const int scales, const int n, const int chains, const vi w[8],
+                        const vf scale[2], const vf min[2], const mm__linear_q8 *row, vf *y)
+{
+    const int split = scales == MM__S_SUPER || scales == MM__S_SUPER_NIB; /* two scales a block */
+    const int has_min = scales != MM__S_HALF && scales != MM__S_SUPER;
+#pragma GCC unroll 2
+    for (int h = 0; h <= split; h++) {
+        const int part = split ? 1 + h : 0;
+        vi s[ROWS_AT_ONCE];
+        dot_quads(bits, offset, n, split ? 1 : chains, w, row, split ? 4 * h : 0, split ? 4 * h + 4 : 8, part, s);
+#pragma GCC unroll 2
+        for (int i = 0; i < n; i++) {
+            const vf p = vi_to_float(s[i]);
+            y[i] = h ? vf_fma(p, scale[h], y[i]) : vf_mul(p, scale[h]);
+            if (has_min) y[i] = vf_fma(vi_to_float(vi_set32(&row[i].minus[part])), min[h], y[i]);
+        }
     }
-    if (chains == 2) {
-        h[0] = vi_add(h[0], h[1]);
-        l[0] = vi_add(l[0], l[1]);
-    }
-    return vi_add(vi_shl(h[0], 7), l[0]);
 }
 
 /* sums[t][lanes of half] over all blocks; bits, offset, scales, width are constants at every call. */
 V_INLINE void multiply_int8_width(const int bits, const int offset, const int scales, const int width, const uint8_t *panel,
                                   int64_t blocks, const uint8_t *tile, int half, float *sums)
 {
-    const int split = scales == MM__S_SUPER || scales == MM__S_SUPER_NIB; /* two scales a block */
-    const int has_min = scales != MM__S_HALF && scales != MM__S_SUPER;
-    const int from = bits == 8 && V_BYTE_OFFSET != 0 ? -1 : offset;
-    const int block_bytes = MM__CODE_BYTES(bits) + MM__SCALE_BYTES(scales), chains = width <= 2 && !split && V_LANES == 16 ? 2 : 1;
+    const int from = bits == 8 && V_BYTE_OFFSET != 0 ? -1 : offset, chains = width <= 2 && V_LANES == 16 ? 2 : 1;
+    const int block_bytes = MM__CODE_BYTES(bits) + MM__SCALE_BYTES(scales), n = ROWS_AT_ONCE < width ? ROWS_AT_ONCE : width;
+    const mm__linear_q8 *high = (const mm__linear_q8 *)(const void *)tile;
+    const uint8_t *lows = (const uint8_t *)(high + blocks * width);
+    vf sum[MM__LINEAR_MAX_TILE], d = vf_zero(), dmin = vf_zero();
     sums += half * V_LANES;
-    for (int t = 0; t < width; t++) vf_store(sums + t * MM__LINEAR_PANEL, vf_zero());
-    for (int64_t b0 = 0; b0 < blocks; b0 += MM__LINEAR_GROUP) {
-        const int n = (int)(blocks - b0 < MM__LINEAR_GROUP ? blocks - b0 : MM__LINEAR_GROUP);
-        const uint8_t *rows = tile;
-        vf part[MM__LINEAR_MAX_TILE], d = vf_zero(), dmin = vf_zero();
-        tile += 4 * width;
 #pragma GCC unroll 16
-        for (int t = 0; t < width; t++) part[t] = vf_zero();
-        if (MM__SUPER_BYTES(scales)) {
+    for (int t = 0; t < width; t++) {
+        sum[t] = vf_zero();
+        vf_store(sums + t * MM__LINEAR_PANEL, vf_zero());
+    }
+    for (int64_t b = 0; b < blocks; b++, high += width) {
+        vi w[8];
+        vf scale[2], min[2], y[ROWS_AT_ONCE];
+        if (MM__SUPER_BYTES(scales) && b % MM__LINEAR_SUPER == 0) {
             d = vf_from_half(panel, half);
-            if (has_min) dmin = vf_from_half(panel + 32, half);
+            if (MM__SUPER_BYTES(scales) == 64) dmin = vf_from_half(panel + 32, half);
             panel += MM__SUPER_BYTES(scales);
         }
-        for (int b = 0; b < n; b++, tile += MM__LINEAR_INT8_BYTES * width) {
-            vi w[8];
-            vf scale[2], min[2];
 #pragma GCC unroll 9
-            for (int i = 0; i < (block_bytes + 63) / 64; i++) _mm_prefetch((const char *)panel + AHEAD + 64 * i, _MM_HINT_T0);
-            unpack_codes(bits, panel, half, w);
-            block_scales(scales, panel + MM__CODE_BYTES(bits), half, d, dmin, scale, min);
-            panel += block_bytes;
+        for (int i = 0; i < (block_bytes + 63) / 64; i++) _mm_prefetch((const char *)panel + AHEAD + 64 * i, _MM_HINT_T0);
+        unpack_codes(bits, panel, half, w);
+        block_scales(scales, panel + MM__CODE_BYTES(bits), half, d, dmin, scale, min);
+        panel += block_bytes;
 #pragma GCC unroll 16
-            for (int t = 0; t < width; t++) {
+        for (int t = 0; t < width; t += n) {
+            meet_rows(bits, from, scales, n, chains, w, scale, min, high + t, y);
 #pragma GCC unroll 2
-                for (int i = 0; i <= split; i++) {
-                    const vi minus = vi_set32(tile + 64 * width + 4 * (split ? width * (1 + i) + t : t));
-                    const vi start = from < 0 ? vi_zero() : vi_shl(minus, from);
-                    const vi s = dot_quads(bits, chains, w, tile + 64 * t, split ? 4 * i : 0, split ? 4 * i + 4 : 8, start);
-                    part[t] = vf_fma(vi_to_float(s), scale[i], part[t]);
-                    if (has_min) part[t] = vf_fma(vi_to_float(minus), min[i], part[t]);
-                }
-            }
+            for (int i = 0; i < n; i++) sum[t + i] = vf_fma(y[i], vf_set(high[t + i].d), sum[t + i]);
         }
-#pragma GCC unroll 16
-        for (int t = 0; t < width; t++) {
-            float *sum = sums + t * MM__LINEAR_PANEL;
-            vf_store(sum, vf_fma(part[t], vf_set(*(const float *)(const void *)(rows + 4 * t)), vf_load(sum)));
+        const mm__linear_low *low = (const mm__linear_low *)(const void *)(lows + 4);
+        for (int left = *(const int32_t *)(const void *)lows; left > 0; left--, low++) {
+            float *to = sums + low->row * MM__LINEAR_PANEL;
+            meet_rows(bits, from, scales, 1, chains, w, scale, min, &low->of, y);
+            vf_store(to, vf_fma(y[0], vf_set(low->of.d), vf_load(to)));
         }
+        lows = (const uint8_t *)low;
     }
+#pragma GCC unroll 16
+    for (int t = 0; t < width; t++) vf_store(sums + t * MM__LINEAR_PANEL, vf_add(sum[t], vf_load(sums + t * MM__LINEAR_PANEL)));
 }
 
 /* The function of one format and width. */
@@ -161,6 +191,18 @@ V_INLINE void multiply_int8_width(const int bits, const int offset, const int sc
 
 typedef void int8_fn(const uint8_t *panel, int64_t blocks, const uint8_t *tile, float *sums);
 
+/* The sum of the squares of n floats, a multiple of 32. */
+V_INLINE float power_of(const float *x, int64_t n)
+{
+    vf s[4] = {vf_zero(), vf_zero(), vf_zero(), vf_zero()};
+    for (int64_t i = 0; i < n; i += 32)
+        for (int j = 0; j < 32 / V_LANES; j++) {
+            const vf v = vf_load(x + i + j * V_LANES);
+            s[j] = vf_fma(v, v, s[j]);
+        }
+    return vf_sum(vf_add(vf_add(s[0], s[1]), vf_add(s[2], s[3])));
+}
+
 /* Largest magnitude of n floats, a multiple of 32. */
 V_INLINE float largest_of(const float *x, int64_t n)
 {
@@ -169,34 +211,37 @@ V_INLINE float largest_of(const float *x, int64_t n)
     return vf_largest(m);
 }
 
-/* Quantises 32 floats, q = round(x * inverse), into two planes, and adds q up over the halves. */
-V_INLINE void quantise32(const float *x, float inverse, int8_t *high, int8_t *low, int32_t *first, int32_t *second);
+/* Quantises 32 floats: q = round(x * inverse) << shift = 128 high + low, with the sums of both planes. */
+V_INLINE void quantise32(const float *x, float inverse, int shift, mm__linear_q8 *high, mm__linear_q8 *low);
 
-/* Row t of a tile: blocks of 32 from x on that share a scale. */
-V_INLINE float quantise_group(const float *x, int blocks, int width, int t, uint8_t *at)
+/* A block of a row; whether it needs the low plane. Nothing is left of numbers whose reciprocal overflows. */
+V_INLINE int quantise_block(const float *x, float limit, mm__linear_q8 *high, mm__linear_q8 *low)
 {
-    const float largest = largest_of(x, 32 * blocks), inverse = largest > 0 ? MM__LINEAR_Q_MAX / largest : 0;
-    for (int b = 0; b < blocks; b++, x += 32, at += MM__LINEAR_INT8_BYTES * width) {
-        int32_t *minus = (int32_t *)(void *)(at + 64 * width), lo, hi;
-        quantise32(x, inverse, (int8_t *)at + 64 * t, (int8_t *)at + 64 * t + 32, &lo, &hi);
-        minus[t] = -(lo + hi);
-        minus[width + t] = -lo;
-        minus[2 * width + t] = -hi;
-    }
-    return largest / MM__LINEAR_Q_MAX;
+    const float largest = largest_of(x, 32);
+    const int fine = largest > limit;
+    quantise32(x, largest > 1e-30f ? (fine ? 127 * 128.0f : 127.0f) / largest : 0, fine ? 0 : 7, high, low);
+    high->d = largest / 127;
+    low->d = high->d / 128;
+    return fine;
 }
 
 static void convert_int8(const float *const *rows, int n, int width, int64_t k, void *tile)
 {
-    const int64_t blocks = k / 32;
-    uint8_t *at = tile;
-    for (int64_t b0 = 0; b0 < blocks; b0 += MM__LINEAR_GROUP) {
-        const int group = (int)(blocks - b0 < MM__LINEAR_GROUP ? blocks - b0 : MM__LINEAR_GROUP);
-        const size_t bytes = (size_t)(4 + MM__LINEAR_INT8_BYTES * group) * (size_t)width;
-        float *d = (float *)(void *)at;
-        if (n < width) memset(at, 0, bytes);
-        for (int t = 0; t < n; t++) d[t] = quantise_group(rows[t] + 32 * b0, group, width, t, at + 4 * width);
-        at += bytes;
+    const int64_t blocks = k / MM__LINEAR_BLOCK;
+    mm__linear_q8 *high = tile;
+    uint8_t *lows = (uint8_t *)(high + blocks * width);
+    float limit[MM__LINEAR_MAX_TILE];
+    for (int t = 0; t < n; t++) limit[t] = OUTLIER * sqrtf(power_of(rows[t], k) / (float)k);
+    for (int64_t b = 0; b < blocks; b++, high += width) {
+        mm__linear_low *low = (mm__linear_low *)(void *)(lows + 4), *const first = low;
+        for (int t = 0; t < n; t++) {
+            low->row = t;
+            low += quantise_block(rows[t] + b * MM__LINEAR_BLOCK, limit[t], high + t, &low->of);
+            if (isnan(limit[t])) high[t].d = limit[t]; /* what is no number makes its row so */
+        }
+        if (n < width) memset(high + n, 0, (size_t)(width - n) * sizeof *high);
+        *(int32_t *)(void *)lows = (int32_t)(low - first);
+        lows = (uint8_t *)low;
     }
 }
 

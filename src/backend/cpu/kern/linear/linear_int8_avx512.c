@@ -4,21 +4,27 @@
 
 V_INLINE __m256i bytes(vi a, vi b) { return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm512_cvtepi32_epi8(a)), _mm512_cvtepi32_epi8(b), 1); }
 
-/* Sums of groups of eight signed bytes, each made unsigned by adding 128. */
-V_INLINE __m256i sums8(__m256i q) { return _mm256_sad_epu8(_mm256_xor_si256(q, _mm256_set1_epi8(-128)), _mm256_setzero_si256()); }
-
-V_INLINE void quantise32(const float *x, float inverse, int8_t *high, int8_t *low, int32_t *first, int32_t *second)
+/* Stores a plane and minus its sums. */
+V_INLINE void put_plane(__m256i q, mm__linear_q8 *to)
 {
-    const vi qa = _mm512_cvtps_epi32(vf_mul(vf_load(x), vf_set(inverse))), qb = _mm512_cvtps_epi32(vf_mul(vf_load(x + 16), vf_set(inverse)));
-    const vi half = _mm512_set1_epi32(64);
-    const vi ha = _mm512_srai_epi32(vi_add(qa, half), 7), hb = _mm512_srai_epi32(vi_add(qb, half), 7);
-    const __m256i h = bytes(ha, hb), l = bytes(_mm512_sub_epi32(qa, vi_shl(ha, 7)), _mm512_sub_epi32(qb, vi_shl(hb, 7)));
-    const __m256i quarters = _mm256_add_epi64(_mm256_slli_epi64(sums8(h), 7), sums8(l));
+    /* of groups of eight bytes, each made unsigned by adding 128; then of their pairs */
+    const __m256i quarters = _mm256_sad_epu8(_mm256_xor_si256(q, _mm256_set1_epi8(-128)), _mm256_setzero_si256());
     const __m256i halves = _mm256_add_epi64(quarters, _mm256_shuffle_epi32(quarters, 0x4e));
-    _mm256_storeu_si256((__m256i *)(void *)high, h);
-    _mm256_storeu_si256((__m256i *)(void *)low, l);
-    *first = _mm_cvtsi128_si32(_mm256_castsi256_si128(halves)) - 16 * 128 * 129;
-    *second = _mm_cvtsi128_si32(_mm256_extracti128_si256(halves, 1)) - 16 * 128 * 129;
+    _mm256_storeu_si256((__m256i *)(void *)to->q, q);
+    to->minus[1] = 16 * 128 - _mm_cvtsi128_si32(_mm256_castsi256_si128(halves));
+    to->minus[2] = 16 * 128 - _mm_cvtsi128_si32(_mm256_extracti128_si256(halves, 1));
+    to->minus[0] = to->minus[1] + to->minus[2];
+}
+
+V_INLINE void quantise32(const float *x, float inverse, int shift, mm__linear_q8 *high, mm__linear_q8 *low)
+{
+    const __m128i up = _mm_cvtsi32_si128(shift);
+    const vi half = _mm512_set1_epi32(64);
+    const vi qa = _mm512_sll_epi32(_mm512_cvtps_epi32(vf_mul(vf_load(x), vf_set(inverse))), up);
+    const vi qb = _mm512_sll_epi32(_mm512_cvtps_epi32(vf_mul(vf_load(x + 16), vf_set(inverse))), up);
+    const vi ha = _mm512_srai_epi32(vi_add(qa, half), 7), hb = _mm512_srai_epi32(vi_add(qb, half), 7);
+    put_plane(bytes(ha, hb), high);
+    put_plane(bytes(_mm512_sub_epi32(qa, vi_shl(ha, 7)), _mm512_sub_epi32(qb, vi_shl(hb, 7))), low);
 }
 
 #define F(type, bits, offset, scales)                                                                                  \

@@ -5,8 +5,6 @@
  * horizontal step and one scale multiplies a whole register.
  *
  *   bf16 panel: for each pair of columns, 16 lanes of two BF16 (K padded to even with zeros).
- *   byte panel: for each group of 128 columns (the last one may have fewer): float scale[16]; for each four columns, 16 lanes
- *   of four codes plus 128 (K padded to a multiple of four with zeros).
  *   int8 panel: for each block of 32 columns, planes of codes and then scales; "quad z" is columns 4z .. 4z+3 of a block,
  *   byte 4 r + j of a plane belongs to row r, column j of the quad:
  *     nibble plane  4 x 64 bytes   quad z in the low nibbles of vector z (z < 4), in the high ones of vector z - 4
@@ -20,10 +18,9 @@
  * starts from -(sum of activations) << offset.
  *
  * Activations, in tiles of up to `tile` rows of x stored column-major ("width" rows, padded with zero rows):
- *   int8: for each group of 8 blocks (the last one may have fewer): float d[width], the scale of its q; for each block of 32:
- *         int8 q[width][2][32] (high and low planes); int32 minus[width] = -sum q, minus_lo[width], minus_hi[width] of its halves
+ *   int8: for each block of 32, mm__linear_q8 high[width]; after all of these, for each block, int32 n and mm__linear_low of the
+ *         n rows with a low plane
  *   bf16: for each pair of columns, width x two BF16
- *   byte: for each group of 128 columns: float d[width]; int32 minus[width] = -128 sum q; for each four columns, int8 q[width][4]
  *   f32:  for each column, width floats */
 #ifndef MM__CPU_LINEAR_LAYOUT_H
 #define MM__CPU_LINEAR_LAYOUT_H
@@ -31,11 +28,9 @@
 #include "linear.h"
 
 #define MM__LINEAR_BLOCK 32
-#define MM__LINEAR_GROUP 8       /* blocks that share a scale in an int8 tile */
-#define MM__LINEAR_INT8_BYTES 76 /* of a row and a block in an int8 tile */
-#define MM__LINEAR_Q_MAX 16256.0f /* 127 * 128: largest quantised activation */
+#define MM__LINEAR_SUPER 8       /* blocks that share d and dmin in formats of 256 elements */
+#define MM__LINEAR_INT8_BYTES (sizeof(mm__linear_q8) + 4 + sizeof(mm__linear_low)) /* at most, of a row and a block in an int8 tile */
 #define MM__LINEAR_MAX_TILE 16
-#define MM__LINEAR_BYTE_GROUP 128 /* columns that share a scale in the byte form */
 
 /* Per block and row of a panel: */
 enum {
@@ -67,13 +62,27 @@ enum {
 #define MM__SCALE_BYTES(scales) ((scales) == MM__S_HALF_MIN ? 64 : 32)
 #define MM__SUPER_BYTES(scales) ((scales) == MM__S_SUPER ? 32 : (scales) == MM__S_SUPER_MIN || (scales) == MM__S_SUPER_NIB ? 64 : 0)
 
-typedef enum mm__linear_form { MM__FORM_F32, MM__FORM_INT8, MM__FORM_BF16, MM__FORM_BYTE, MM__N_FORM } mm__linear_form;
+/* A plane of a row in a block of 32 columns: d q, and minus the sums of q over all of it, the first and the second half. */
+typedef struct mm__linear_q8 {
+    uint8_t q[32];    /* int8 */
+    float d;
+    int32_t minus[3];
+} mm__linear_q8;
+
+/* A low plane, to be added to what the high one gives. */
+typedef struct mm__linear_low {
+    int32_t row;      /* of the tile */
+    mm__linear_q8 of;
+} mm__linear_low;
+
+typedef enum mm__linear_form { MM__FORM_F32, MM__FORM_INT8, MM__FORM_BF16, MM__N_FORM } mm__linear_form;
 
 struct mm__linear_packed {
     mm__linear_form form;
-    mm__dtype from;       /* the type that was packed */
+    uint8_t source;       /* mm__dtype of the rows that are packed */
+    uint8_t from;         /* mm__dtype that panels hold: that one, or what it is turned into first */
     int64_t n, k;
-    size_t row_bytes;     /* of a row of that type */
+    size_t row_bytes;     /* of a row of `source` */
     size_t panel_bytes, bytes;
     uint8_t *panels;      /* 64-byte aligned, in the same allocation */
     const struct mm__linear_isa *isa; /* what packs it */
@@ -113,10 +122,6 @@ extern const mm__linear_isa mm__linear_isa_avx2, mm__linear_isa_avx512, mm__line
 /* AVX-512 pieces shared by both AVX-512 tables. */
 void mm__linear_int8_multiply_avx512(mm__dtype from, const void *panel, int64_t k, const void *tile, int width, float *sums);
 void mm__linear_int8_convert_avx512(const float *const *rows, int n, int width, int64_t k, void *tile);
-void mm__linear_byte_multiply_avx512(mm__dtype from, const void *panel, int64_t k, const void *tile, int width, float *sums);
-void mm__linear_byte_convert_avx512(const float *const *rows, int n, int width, int64_t k, void *tile);
-/* A panel in the byte form from n rows of a float type. */
-void mm__linear_byte_pack_avx512(mm__dtype type, const uint8_t *rows, size_t row_bytes, int n, int64_t k, uint8_t *panel);
 
 /* float32 from any type, vectorised for the quantised ones; bit-equal to mm__unpack_row. */
 void mm__linear_unpack_avx2(mm__dtype t, const void *src, float *dst, int64_t n);

@@ -2,7 +2,7 @@
  * float rows. Runs once for each tensor at load time, so loading waits for it: panels are independent and the caller
  * spreads them over threads. For an int8 panel the planes of each row are put together first, on words of eight codes
  * (little-endian, as every processor with packed weights is), and those of 16 rows are then interleaved; BF16 panels are
- * made by what makes tiles of activations, which have the same layout; byte panels by the file of their arithmetic. */
+ * made by what makes tiles of activations, which have the same layout. Rows of floats that become Q8_0 do so piece by piece. */
 #include "linear_layout.h"
 #include "../../../../base/ckd.h"
 #include "../../../../base/error.h"
@@ -175,9 +175,30 @@ INLINE void pack_int8(const mm__dtype t, const int bits, const int scales, const
     }
 }
 
+/* n rows of a float type as Q8_0. */
+static void pack_coarse_panel(const mm__linear_packed *p, const uint8_t *src, int n, uint8_t *panel)
+{
+    enum { PIECE = 256, PIECE_BYTES = PIECE / 32 * 34 };
+    const size_t each = mm__dtype_info_of((mm__dtype)p->source)->bytes;
+    float x[PIECE];
+    uint8_t blocks[MM__LINEAR_PANEL * PIECE_BYTES];
+    for (int64_t k0 = 0; k0 < p->k; k0 += PIECE, panel += (PIECE / 32) * (MM__CODE_BYTES(8) + MM__SCALE_BYTES(MM__S_HALF))) {
+        const int64_t len = p->k - k0 < PIECE ? p->k - k0 : PIECE;
+        for (int r = 0; r < n; r++) {
+            mm__linear_unpack_avx2((mm__dtype)p->source, src + (size_t)r * p->row_bytes + (size_t)k0 * each, x, len);
+            mm__q8_0_pack(x, blocks + r * PIECE_BYTES, len);
+        }
+        pack_int8(MM__Q8_0, 8, MM__S_HALF, p->isa, blocks, PIECE_BYTES, n, len, panel);
+    }
+}
+
 static void pack_int8_panel(const mm__linear_packed *p, const uint8_t *src, int n, uint8_t *panel)
 {
-    switch (p->from) {
+    if (p->source != p->from) {
+        pack_coarse_panel(p, src, n, panel);
+        return;
+    }
+    switch ((mm__dtype)p->from) {
 #define F(type, bits, offset, scales) \
     case MM__##type: pack_int8(MM__##type, bits, scales, p->isa, src, p->row_bytes, n, p->k, panel); break;
         MM__LINEAR_FORMATS(F)
@@ -205,43 +226,40 @@ static void pack_bf16_panel(mm__dtype t, const uint8_t *src, size_t row_bytes, i
 static bool panel_bytes(mm__linear_form form, mm__dtype t, int64_t k, size_t *out)
 {
     if (form == MM__FORM_BF16) return mm__ckd_mul((size_t)k / 2 + (size_t)k % 2, (size_t)64, out);
-    if (form == MM__FORM_BYTE)
-        return mm__ckd_mul((size_t)k / 4 + (k % 4 != 0) + (size_t)k / MM__LINEAR_BYTE_GROUP + (k % MM__LINEAR_BYTE_GROUP != 0), (size_t)64, out);
     const format f = formats[t];
     size_t supers;
     if (!mm__ckd_mul((size_t)k / 32, (size_t)(MM__CODE_BYTES(f.bits) + MM__SCALE_BYTES(f.scales)), out)) return false;
     return mm__ckd_mul((size_t)k / 256, (size_t)MM__SUPER_BYTES(f.scales), &supers) && mm__ckd_add(*out, supers, out);
 }
 
-static bool choose_form(unsigned isa, mm__linear_grade grade, mm__dtype t, mm__linear_form *form)
+/* The form of rows of k elements, and the type *from that they have in it; false where raw rows are the best. */
+static bool choose_form(unsigned isa, mm__linear_grade grade, mm__dtype t, int64_t k, mm__linear_form *form, mm__dtype *from)
 {
     if (grade == MM__LINEAR_EXACT || !(isa & (MM__ISA_AVX2 | MM__ISA_AVX512))) return false;
-    if (formats[t].bits) {
-        *form = MM__FORM_INT8;
-        return true;
-    }
-    const bool bytes = grade == MM__LINEAR_COARSE && (isa & MM__ISA_AVX512);
-    *form = bytes ? MM__FORM_BYTE : MM__FORM_BF16;
-    return (bytes || (isa & MM__ISA_AVX512BF16)) && (t == MM__F32 || t == MM__F16 || t == MM__BF16);
+    const bool is_float = t == MM__F32 || t == MM__F16 || t == MM__BF16;
+    *from = is_float && grade == MM__LINEAR_COARSE && k % MM__LINEAR_BLOCK == 0 ? MM__Q8_0 : t;
+    *form = formats[*from].bits ? MM__FORM_INT8 : MM__FORM_BF16;
+    return *form == MM__FORM_INT8 || (is_float && (isa & MM__ISA_AVX512BF16));
 }
 
 mm_status mm__linear_packed_new(mm__mem *mem, unsigned isa, mm__linear_grade grade, mm__dtype t, const mm__shape *shape,
                                 mm__linear_packed **out, mm_error *err)
 {
     mm__linear_form form;
+    mm__dtype from;
     const int64_t n = mm__shape_rows(shape), k = mm__shape_cols(shape);
     size_t row, panel, all;
     *out = NULL;
-    if (n < 1 || k < 1 || !choose_form(isa, grade, t, &form)) return MM_OK;
+    if (n < 1 || k < 1 || !choose_form(isa, grade, t, k, &form, &from)) return MM_OK;
     const size_t panels = (size_t)n / MM__LINEAR_PANEL + (n % MM__LINEAR_PANEL != 0);
-    if (!mm__dtype_row_bytes(t, k, &row) || !panel_bytes(form, t, k, &panel) || !mm__ckd_mul(panel, panels, &all) ||
+    if (!mm__dtype_row_bytes(t, k, &row) || !panel_bytes(form, from, k, &panel) || !mm__ckd_mul(panel, panels, &all) ||
         !mm__ckd_add(all, (size_t)64, &all))
         return mm__nomem(err, "packed weight");
     mm__linear_packed *p = mm__alloc_weights(mem, all);
     if (!p) return mm__nomem(err, "packed weight");
     memset(p, 0, all);
     *p = (mm__linear_packed){
-        .form = form, .from = t, .n = n, .k = k, .row_bytes = row, .panel_bytes = panel, .bytes = all, .panels = (uint8_t *)p + 64,
+        .form = form, .source = (uint8_t)t, .from = (uint8_t)from, .n = n, .k = k, .row_bytes = row, .panel_bytes = panel, .bytes = all, .panels = (uint8_t *)p + 64,
         .isa = isa & MM__ISA_AVX512 ? &mm__linear_isa_avx512 : &mm__linear_isa_avx2,
     };
     *out = p;
@@ -253,11 +271,8 @@ void mm__linear_pack_panel(mm__linear_packed *p, int64_t panel, const void *rows
     const int64_t left = p->n - panel * MM__LINEAR_PANEL;
     const int n = (int)(left < MM__LINEAR_PANEL ? left : MM__LINEAR_PANEL);
     uint8_t *dst = p->panels + (size_t)panel * p->panel_bytes;
-    switch (p->form) {
-    case MM__FORM_BF16: pack_bf16_panel(p->from, rows, p->row_bytes, n, p->k, dst); break;
-    case MM__FORM_BYTE: mm__linear_byte_pack_avx512(p->from, rows, p->row_bytes, n, p->k, dst); break;
-    default: pack_int8_panel(p, rows, n, dst);
-    }
+    if (p->form == MM__FORM_BF16) pack_bf16_panel((mm__dtype)p->from, rows, p->row_bytes, n, p->k, dst);
+    else pack_int8_panel(p, rows, n, dst);
 }
 
 int64_t mm__linear_panels(const mm__linear_packed *p) { return (p->n + MM__LINEAR_PANEL - 1) / MM__LINEAR_PANEL; }

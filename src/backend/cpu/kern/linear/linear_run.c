@@ -39,12 +39,8 @@ static size_t aligned(size_t n) { return (n + 63) & ~(size_t)63; }
 static size_t row_bytes(mm__linear_form form, int64_t k)
 {
     switch (form) {
-    case MM__FORM_INT8: {
-        const int64_t blocks = k / MM__LINEAR_BLOCK;
-        return (size_t)blocks * MM__LINEAR_INT8_BYTES + (size_t)((blocks + MM__LINEAR_GROUP - 1) / MM__LINEAR_GROUP) * 4;
-    }
+    case MM__FORM_INT8: return (size_t)(k / MM__LINEAR_BLOCK) * MM__LINEAR_INT8_BYTES;
     case MM__FORM_BF16: return (size_t)((k + 1) / 2) * 4;
-    case MM__FORM_BYTE: return (size_t)((k + 3) / 4) * 4 + (size_t)((k + MM__LINEAR_BYTE_GROUP - 1) / MM__LINEAR_BYTE_GROUP) * 8;
     default: return (size_t)k * 4;
     }
 }
@@ -158,7 +154,7 @@ static void finish(const plan *p, const segment *s, int64_t panel, int64_t t, in
 static void multiply(const plan *p, const segment *s, int64_t panel, const void *weights, int64_t t0, int64_t t1, const uint8_t *areas)
 {
     const mm__linear_arith *a = &p->isa->arith[s->form];
-    const mm__dtype from = s->packed ? s->packed->from : MM__F32;
+    const mm__dtype from = s->packed ? (mm__dtype)s->packed->from : MM__F32;
     _Alignas(64) float sums[MM__LINEAR_MAX_TILE * MM__LINEAR_PANEL];
     for (int64_t t = t0; t < t1; t += a->tile) {
         const int rows = (int)(t1 - t < a->tile ? t1 - t : a->tile);
