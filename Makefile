@@ -10,6 +10,8 @@
 #: make layers       checks which room includes what (tests/layers.txt)
 #: make faults       every failing allocation, read, thread and write of each test model, 1,000 kills while saving (a night's work),
 #:                   20,000 mixed operations, and how soon 256 calls of each kind end that are told to stop
+#: make analyze      gcc -fanalyzer and clang-tidy (.clang-tidy) over the rooms that read what strangers wrote
+#: make valgrind     the unit tests under memcheck (T=pattern: those whose name matches)
 #: make fuzz         T=target SECONDS=60: looks for inputs that end a parser badly (clang with libFuzzer); make fuzz lists targets
 #: make fuzz-report  tests/fuzz/REPORT.md from the logs of all runs
 #: make corpus       200,000 damaged files against the built library, SAN=address,undefined too; CASES=n or all
@@ -115,7 +117,8 @@ $(BUILD)/obj/%_avx2.o: ISA := $(AVX2)
 $(BUILD)/obj/%_avxvnni.o: ISA := -mavxvnni $(AVX2)
 $(BUILD)/obj/%_avx512.o: ISA := $(AVX512)
 $(BUILD)/obj/%_avx512bf16.o: ISA := -mavx512bf16 $(AVX512)
-# The rooms that read what strangers wrote: no conversion there loses a value without a word.
+# The rooms that read what strangers wrote: no conversion there loses a value without a word, and they are the ones that
+# `make analyze` looks at.
 GUARDED := base file text image audio api
 $(foreach room,$(GUARDED),$(BUILD)/obj/src/$(room)/%.o): ROOM := -Wconversion
 # Kernels get sizes that were checked; instrumented by libFuzzer's compiler each takes minutes. `make corpus SAN=address,undefined`
@@ -287,6 +290,17 @@ golden: $(GOLDEN)
 layers:
 	@tests/layers.sh
 
+# What analysers say of the guarded rooms.
+.PHONY: analyze
+analyze:
+	@tests/analyze.sh gcc
+	@tests/analyze.sh tidy
+
+# Memory as valgrind sees it.
+.PHONY: valgrind
+valgrind: unit
+	@tests/valgrind.sh '$(BUILD)' '$(T)'
+
 .PHONY: check test-programs
 test-programs: all unit $(GOLDEN) $(REAL) $(FAULT) $(REPLAY) $(BUILD)/corpus $(BINDINGS) $(BENCH)
 check:
@@ -324,7 +338,7 @@ DEPS := gcc libc6-dev binutils libstb-dev libjpeg62-turbo-dev libsndfile1-dev li
         libzstd-dev libutf8proc-dev libpcre2-dev libjansson-dev python3 python3-numpy python3-pip
 # Without these the library is built without Vulkan, so only root, who needs not ask anybody, gets them.
 DEPS += $(if $(filter 0,$(shell id -u)),libvulkan-dev glslc)
-DEPS_TEST := libvulkan-dev spirv-tools mesa-vulkan-drivers vulkan-validationlayers libcmocka-dev g++ clang pkg-config $(if $(shell PATH=$$PATH:/usr/local/go/bin; command -v go),,golang-go) python3-venv python3-pil
+DEPS_TEST := libvulkan-dev spirv-tools mesa-vulkan-drivers vulkan-validationlayers libcmocka-dev g++ clang clang-tidy valgrind pkg-config $(if $(shell PATH=$$PATH:/usr/local/go/bin; command -v go),,golang-go) python3-venv python3-pil
 
 # Installs what is missing of the list $(1); without root, or without apt, says what to do.
 define install_missing

@@ -48,6 +48,8 @@ fi
 run layers tests/layers.sh
 run "layers finds" bash tests/layers_find.sh
 run clang tests/clang.sh
+run "analyze gcc" tests/analyze.sh gcc
+run "analyze tidy" tests/analyze.sh tidy
 run header tests/header/run.sh
 run shaders tests/shaders.sh
 run abi tests/abi/run.sh

@@ -16,25 +16,17 @@ static mm_error *usable(mm_error *err)
     return err;
 }
 
-mm_status mm__enter(bool given, const char *names, mm_error **err)
+mm_status mm__enter_call(mm_error **err)
 {
     *err = usable(*err);
     if (mm__host_inside())
         return mm__fail(*err, MM_E_STATE, "this function cannot be called from inside a callback of the host; return from it first");
-    return given ? MM_OK : mm__fail(*err, MM_E_ARG, "%s must not be NULL", names);
+    return MM_OK;
 }
 
 bool mm__foreign(const mm_engine *engine)
 {
     return engine->process != mm__os_process();
-}
-
-mm_status mm__enter_process(const mm_engine *engine, bool given, const char *names, mm_error **err)
-{
-    const mm_status st = mm__enter(given, names, err);
-    if (st == MM_OK && mm__foreign(engine))
-        return mm__fail(*err, MM_E_STATE, "the handle was made before fork(); make an engine of its own in the child process");
-    return st;
 }
 
 mm_status mm__take(atomic_bool *busy, const char *what, mm_error *err)

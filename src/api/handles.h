@@ -54,18 +54,32 @@ struct mm_input {
 
 /* ---- entry.c ---- */
 
-/* Steps 1 to 3, for functions without a handle. */
-mm_status mm__enter(bool given, const char *names, mm_error **err);
-/* Steps 1 to 4; step 4 is left out when `engine` is NULL. */
-mm_status mm__enter_process(const mm_engine *engine, bool given, const char *names, mm_error **err);
+/* Steps 1 and 2. */
+mm_status mm__enter_call(mm_error **err);
 /* Whether this process is a fork of the one that made the engine. */
 bool mm__foreign(const mm_engine *engine);
 /* Step 5. */
 mm_status mm__take(atomic_bool *busy, const char *what, mm_error *err);
 
+/* Steps 1 to 3, for functions without a handle. Inline, so that an analyser of one file sees what cannot be NULL after it. */
+static inline mm_status mm__enter(bool given, const char *names, mm_error **err)
+{
+    const mm_status st = mm__enter_call(err);
+    if (st != MM_OK) return st;
+    return given ? MM_OK : mm__fail(*err, MM_E_ARG, "%s must not be NULL", names);
+}
+
+/* Steps 1 to 4; what is given includes the engine. */
+static inline mm_status mm__enter_process(const mm_engine *engine, bool given, const char *names, mm_error **err)
+{
+    const mm_status st = mm__enter(engine && given, names, err);
+    if (st != MM_OK || !mm__foreign(engine)) return st;
+    return mm__fail(*err, MM_E_STATE, "the handle was made before fork(); make an engine of its own in the child process");
+}
+
 static inline mm_status mm__enter_engine(const mm_engine *engine, bool given, const char *names, mm_error **err)
 {
-    const mm_status st = mm__enter_process(engine, engine && given, names, err);
+    const mm_status st = mm__enter_process(engine, given, names, err);
     if (st == MM_OK) atomic_fetch_add(&((mm_engine *)engine)->refs, 1);
     return st;
 }
@@ -78,7 +92,7 @@ static inline mm_status mm__leave_engine(const mm_engine *engine, mm_status st)
 
 static inline mm_status mm__enter_model(const mm_model *model, bool given, const char *names, mm_error **err)
 {
-    const mm_status st = mm__enter_process(model ? model->engine : NULL, model && given, names, err);
+    const mm_status st = mm__enter_process(model ? model->engine : NULL, given, names, err);
     if (st == MM_OK) atomic_fetch_add(&((mm_model *)model)->refs, 1);
     return st;
 }
@@ -92,7 +106,7 @@ static inline mm_status mm__leave_model(const mm_model *model, mm_status st)
 static inline mm_status mm__enter_input(const mm_input *input, bool given, const char *names, mm_error **err)
 {
     mm_input *in = (mm_input *)input;
-    mm_status st = mm__enter_process(in ? in->engine : NULL, in && given, names, err);
+    mm_status st = mm__enter_process(in ? in->engine : NULL, given, names, err);
     if (st == MM_OK) st = mm__take(&in->busy, "input", *err);
     if (st == MM_OK) atomic_fetch_add(&in->refs, 1);
     return st;
@@ -109,7 +123,7 @@ static inline mm_status mm__leave_input(const mm_input *input, mm_status st)
 static inline mm_status mm__enter_session(const mm_session *session, bool given, const char *names, mm_error **err)
 {
     mm_session *s = (mm_session *)session;
-    mm_status st = mm__enter_process(s ? s->model->engine : NULL, s && given, names, err);
+    mm_status st = mm__enter_process(s ? s->model->engine : NULL, given, names, err);
     if (st == MM_OK) st = mm__take(&s->busy, "session", *err);
     if (st != MM_OK) return st;
     atomic_fetch_add(&s->refs, 1);

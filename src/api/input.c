@@ -72,7 +72,7 @@ mm_status mm_input_audio_encoded(mm_input *input, const void *bytes, size_t len,
 static void copy_row(uint8_t *dst, const uint8_t *src, uint32_t width, uint32_t channels, bool bgr)
 {
     memcpy(dst, src, (size_t)width * channels);
-    for (uint32_t x = 0; bgr && x < width; x++) {
+    for (size_t x = 0; bgr && x < width; x++) {
         const uint8_t blue = dst[3 * x];
         dst[3 * x] = dst[3 * x + 2];
         dst[3 * x + 2] = blue;

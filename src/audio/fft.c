@@ -53,9 +53,9 @@ mm_status mm__fft_create(mm__mem *mem, int32_t n, mm__fft **out, mm_error *err)
         mm__fft_destroy(f);
         return mm__nomem(err, "Fourier transform");
     }
-    for (int32_t j = 0; j < n; j++) {
-        f->twiddle[2 * j] = cos(2.0 * M_PI * j / n);
-        f->twiddle[2 * j + 1] = -sin(2.0 * M_PI * j / n);
+    for (size_t j = 0; j < (size_t)n; j++) {
+        f->twiddle[2 * j] = cos(2.0 * M_PI * (double)j / n);
+        f->twiddle[2 * j + 1] = -sin(2.0 * M_PI * (double)j / n);
     }
     *out = f;
     return MM_OK;
@@ -149,9 +149,9 @@ static void radix5(const lanes *l)
 /* Complex transform of `half` points, re and im in separate planes; the result is in one of the two pairs of planes. */
 static void transform(const mm__fft *f, double **re, double **im, double **re2, double **im2)
 {
-    size_t n = (size_t)f->half, s = B;
+    size_t n = (size_t)f->half, s = B, turn = 2;
     for (int32_t stage = 0; stage < f->n_stages; stage++) {
-        const size_t r = (size_t)f->radix[stage], m = n / r, turn = (size_t)f->n / n;
+        const size_t r = (size_t)f->radix[stage], m = n / r;
         for (size_t p = 0; p < m; p++) {
             lanes l = {*re + s * p, *im + s * p, *re2 + s * r * p, *im2 + s * r * p, s * m, s, {0}, {0}};
             for (size_t k = 0; k < r; k++) {
@@ -176,6 +176,7 @@ static void transform(const mm__fft *f, double **re, double **im, double **re2, 
         *im2 = t;
         n = m;
         s *= r;
+        turn *= r;
     }
 }
 
@@ -190,7 +191,7 @@ void mm__fft_power(const mm__fft *f, double *frames, double *work, double *power
     }
     transform(f, &re, &im, &re2, &im2);
     for (size_t k = 0; k <= half; k++) {
-        const size_t a = k % half * B, b = (half - k) % half * B;
+        const size_t a = k < half ? k * B : 0, b = k ? (half - k) * B : 0;
         const double wr = f->twiddle[2 * k], wi = f->twiddle[2 * k + 1];
         for (size_t q = 0; q < B; q++) {
             double er = 0.5 * (re[a + q] + re[b + q]), ei = 0.5 * (im[a + q] - im[b + q]);

@@ -20,7 +20,7 @@ static uint32_t rotr(uint32_t x, int n)
 static void compress(uint32_t h[8], const uint8_t block[64])
 {
     uint32_t w[64], s[8];
-    for (int t = 0; t < 16; t++) {
+    for (size_t t = 0; t < 16; t++) {
         const uint8_t *p = block + 4 * t;
         w[t] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
     }
@@ -83,7 +83,7 @@ void mm__sha256_end(mm__sha256 *s, uint8_t out[32])
 void mm__sha256_hex(const uint8_t digest[32], char out[65])
 {
     static const char digits[] = "0123456789abcdef";
-    for (int i = 0; i < 32; i++) {
+    for (size_t i = 0; i < 32; i++) {
         out[2 * i] = digits[digest[i] >> 4];
         out[2 * i + 1] = digits[digest[i] & 15];
     }

@@ -434,7 +434,7 @@ static mm_status shard_open(const mm__files *files, const char *path, shard *s, 
     mm_status st = mm__io_open_path(files, path, &s->io, err);
     if (!st) st = need(s, 24, err);
     if (st) return st;
-    if (memcmp(s->data, "GGUF", 4)) return mm__fail(err, MM_E_FORMAT, "%s: does not start with GGUF", path);
+    if (memcmp(s->data, "GGUF", 4) != 0) return mm__fail(err, MM_E_FORMAT, "%s: does not start with GGUF", path);
     s->at = 4;
     st = take_u32(s, &version, err);
     if (!st && version != 2 && version != 3)
@@ -497,11 +497,12 @@ mm_status mm__gguf_open(const mm__files *files, const char *path, mm__gguf **out
     if (!g) return mm__nomem(err, "a GGUF file");
     g->mem = mem;
     g->shards = mm__calloc(mem, 1, sizeof *g->shards);
-    mm_status st = g->shards ? MM_OK : mm__nomem(err, "a GGUF file");
-    if (!st) {
-        g->n_shards = 1;
-        st = shard_open(files, path, &g->shards[0], err);
+    if (!g->shards) {
+        mm__free(mem, g);
+        return mm__nomem(err, "a GGUF file");
     }
+    g->n_shards = 1;
+    mm_status st = shard_open(files, path, &g->shards[0], err);
     if (!st) st = get_int(&g->shards[0], "split.count", 1, 0, MAX_SHARDS, &count, err);
     if (!st) st = mm__limit_check(mem, MM__LIMIT_SHARDS, (uint64_t)count, path, err);
     if (!st && count > 1) st = open_split(g, files, path, count, err);

@@ -93,7 +93,7 @@ static mm_status read_entry(const reader *r, const char *name, size_t name_len, 
     if (st) return st;
 
     size_t k = 0;
-    while (k < N_DTYPES && strcmp(dtypes[k].name, dtype)) k++;
+    while (k < N_DTYPES && strcmp(dtypes[k].name, dtype) != 0) k++;
     if (k == N_DTYPES) return MM_OK; /* a type of later times: the extent is all there is to check */
     if (!mm__ckd_mul64(count, dtypes[k].bits, &bits) || bits % 8 || bits / 8 != e->end - e->begin)
         return bad_entry(r, name, "its data_offsets disagree with dtype and shape");
@@ -136,7 +136,7 @@ static mm_status read_entries(mm__mem *mem, const reader *r, const mm__json *roo
         const char *name;
         size_t len;
         const mm__json *v = mm__json_member(root, i, &name, &len);
-        if (strcmp(name, "__metadata__")) st = read_entry(r, name, len, v, &extents[used++]);
+        if (strcmp(name, "__metadata__") != 0) st = read_entry(r, name, len, v, &extents[used++]);
     }
     if (!st) st = check_tiling(r, extents, used);
     mm__free(mem, extents);

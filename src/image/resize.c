@@ -166,8 +166,10 @@ static void pass_rows(const mm__pixels *src, int32_t row0, const axis *a, mm__pi
 static void nearest_axis(int32_t in, double scale, int32_t from, int32_t n, int32_t *at)
 {
     double p = scale * 0.5;
-    for (int32_t i = 0; i < from + n; i++, p += scale)
+    for (int32_t i = 0; i < from + n; i++) {
         if (i >= from) at[i - from] = p < in ? (int32_t)p : in - 1;
+        p += scale;
+    }
 }
 
 static mm_status nearest(const mm__pixels *src, int32_t w, int32_t h, int32_t x0, int32_t y0, mm__pixels *dst, mm_error *err)

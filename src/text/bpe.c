@@ -308,7 +308,7 @@ size_t mm__word_cut(const char *s, size_t n)
         const char *hit = n - i >= MM__META_LEN ? memmem(s + i, n - i, MM__META, MM__META_LEN) : NULL;
         if (!hit) return n;
         size_t at = (size_t)(hit - s);
-        if (at && (at < MM__META_LEN || memcmp(hit - MM__META_LEN, MM__META, MM__META_LEN))) return at;
+        if (at && (at < MM__META_LEN || memcmp(hit - MM__META_LEN, MM__META, MM__META_LEN) != 0)) return at;
         i = at + MM__META_LEN;
     }
     return n;

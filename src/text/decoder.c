@@ -133,7 +133,7 @@ mm_status mm__detokenize(const mm__tokenizer *t, const int32_t *ids, size_t n, u
 
 int mm__byte_token(const char *s, size_t n)
 {
-    if (n != 6 || memcmp(s, "<0x", 3) || s[5] != '>') return -1;
+    if (n != 6 || memcmp(s, "<0x", 3) != 0 || s[5] != '>') return -1;
     int v = 0;
     for (int i = 3; i < 5; i++) {
         const int d = mm__hex_value(s[i]);

@@ -360,17 +360,15 @@ static tval eval_literal(trun *r, const tnode *e)
     size_t n = 0;
     for (const tnode *k = e->a; k; k = k->next) n++;
     tval v = e->kind == N_LIST ? mm__tval_list(r, n) : mm__tval_dict(r, n / 2, T_DICT);
+    tval key = tv_undef();
     v.tuple = e->op == 1;
     n = 0;
-    for (const tnode *k = e->a; k && r->st == MM_OK; k = k->next) {
+    for (const tnode *k = e->a; k && r->st == MM_OK; k = k->next, n++) {
         const tval x = mm__tmpl_eval(r, k);
         if (r->st != MM_OK) break;
-        if (e->kind == N_LIST) {
-            v.u.items[n++] = x;
-        } else {
-            k = k->next;
-            mm__tval_dict_set(r, v.u.dict, x, mm__tmpl_eval(r, k));
-        }
+        if (e->kind == N_LIST) v.u.items[n] = x;
+        else if (n % 2 == 0) key = x;
+        else mm__tval_dict_set(r, v.u.dict, key, x);
     }
     return v;
 }

@@ -174,10 +174,10 @@ static void write_real(mm__buf *b, double d)
     do snprintf(text, sizeof text, "%.*e", digits - 1, d);
     while (strtod(text, NULL) != d && ++digits <= 17);
     const char *e = strchr(text, 'e');
-    const int exponent = e ? atoi(e + 1) : 0;
-    char plain[20];
+    const int exponent = atoi(e + 1);
+    char plain[20] = {0};
     int n = 0;
-    for (const char *p = text; p < e && n < 19; p++)
+    for (const char *p = text; p < e; p++)
         if (*p >= '0' && *p <= '9') plain[n++] = *p;
     if (text[0] == '-') mm__buf_putc(b, '-');
     if (exponent < -4 || exponent >= 16) {
@@ -437,16 +437,23 @@ tval mm__tval_dict(trun *r, size_t cap, int kind)
     return d->keys && d->vals ? (tval){.kind = kind, .u.dict = d} : tv_undef();
 }
 
-const tval *mm__tval_dict_find(trun *r, const tdict *d, const tval *key)
+/* Where the key is; d->n when it is not there, or the budget is spent. */
+static size_t dict_place(trun *r, const tdict *d, const tval *key)
 {
-    if (!mm__tmpl_step(r, 1 + d->n / 16)) return NULL;
+    if (!mm__tmpl_step(r, 1 + d->n / 16)) return d->n;
     for (size_t i = 0; i < d->n; i++) {
         const tval *k = &d->keys[i];
         const bool same_size = k->kind == T_STR && key->kind == T_STR && k->n == key->n;
-        if (same_size && !mm__tmpl_step(r, k->n / 1024)) return NULL;
-        if (same_size ? memcmp(k->u.s, key->u.s, k->n) == 0 : k->kind != T_STR && mm__tval_equal(r, k, key)) return &d->vals[i];
+        if (same_size && !mm__tmpl_step(r, k->n / 1024)) return d->n;
+        if (same_size ? memcmp(k->u.s, key->u.s, k->n) == 0 : k->kind != T_STR && mm__tval_equal(r, k, key)) return i;
     }
-    return NULL;
+    return d->n;
+}
+
+const tval *mm__tval_dict_find(trun *r, const tdict *d, const tval *key)
+{
+    const size_t i = dict_place(r, d, key);
+    return i < d->n ? &d->vals[i] : NULL;
 }
 
 const tval *mm__tval_dict_str(trun *r, const tdict *d, const char *key, size_t n)
@@ -457,10 +464,10 @@ const tval *mm__tval_dict_str(trun *r, const tdict *d, const char *key, size_t n
 
 void mm__tval_dict_set(trun *r, tdict *d, tval key, tval v)
 {
-    tval *at = (tval *)mm__tval_dict_find(r, d, &key);
+    const size_t at = dict_place(r, d, &key);
     if (r->st != MM_OK) return;
-    if (at) {
-        *at = v;
+    if (at < d->n) {
+        d->vals[at] = v;
         return;
     }
     if (d->n == d->cap) {
