@@ -23,6 +23,7 @@ read_source() {
         ;;
     esac
     echo "$clean $1 $2"
+    [ $clean = ok ]
 }
 export -f read_source
 [ $# -gt 0 ] || mapfile -t all < <(find src/base src/file src/text src/image src/audio src/api -name '*.c' | LC_ALL=C sort)

@@ -6,16 +6,18 @@ cd "$(dirname "$0")/.." || exit 1
 command -v valgrind >/dev/null || { echo 'FAIL valgrind is not there: make deps-test'; exit 1; }
 export build=$1 MM_TEST_MODELS=/nonexistent MM_TEST_SLOW=50
 read_program() {
-    local log
+    local log clean=true
     log=$(mktemp)
     if valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --log-file="$log" "$build/t/${1//\//_}" >"$log.out" 2>&1
     then echo "ok $1"
     else
         echo "FAIL $1 (status $?)"
+        clean=false
         head -n 60 "$log"
         grep -v '^ok' "$log.out" | tail -n 20
     fi
     rm -f "$log" "$log.out"
+    $clean
 }
 export -f read_program
 export CMOCKA_MESSAGE_OUTPUT=TAP

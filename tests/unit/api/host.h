@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define GOLDEN "tests/golden/"
@@ -102,6 +103,28 @@ static inline void answer_of(mm_engine *e, mm_model *m, int32_t ids[8])
         }
     assert_int_equal(n, 8);
     mm_session_release(s);
+}
+
+/* What a session saves. */
+typedef struct saved_bytes {
+    unsigned char *p;
+    size_t n, cap;
+} saved_bytes;
+
+static inline int32_t take_bytes(void *user, const void *p, size_t n)
+{
+    saved_bytes *b = user;
+    if (b->n + n > b->cap && !(b->p = realloc(b->p, b->cap = 2 * (b->n + n)))) return 1;
+    memcpy(b->p + b->n, p, n);
+    b->n += n;
+    return 0;
+}
+
+static inline saved_bytes saved_by(mm_session *s)
+{
+    saved_bytes b = {0};
+    OK(mm_session_save(s, take_bytes, &b, &err));
+    return b;
 }
 
 static inline void model_text(const mm_model *m, const char *key, char *buf, size_t cap)

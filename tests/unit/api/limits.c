@@ -173,21 +173,12 @@ static mm_status open_session(mm_engine *e)
     return st;
 }
 
-static int32_t keep(void *user, const void *bytes, size_t n)
-{
-    char *at = *(char **)user;
-    memcpy(at, bytes, n);
-    *(char **)user = at + n;
-    return 0;
-}
-
 static mm_status restore(mm_engine *e)
 {
-    static char bytes[1 << 20];
-    char *end = bytes;
     mm_session *s = session_of(model, 1), *again = NULL;
-    OK(mm_session_save(s, keep, &end, &err));
-    const mm_status st = mm_session_load(model, bytes, (size_t)(end - bytes), &again, &err);
+    const saved_bytes file = saved_by(s);
+    const mm_status st = mm_session_load(model, file.p, file.n, &again, &err);
+    free(file.p);
     mm_session_release(again);
     mm_session_release(s);
     return st;

@@ -12,20 +12,6 @@
 #define HEADER 96              /* bytes in front of the compressed frame */
 #define RECORD_AT 16           /* u64: bytes of the record; the state's follow */
 
-typedef struct bytes {
-    unsigned char *p;
-    size_t n, cap;
-} bytes;
-
-static int32_t take(void *user, const void *p, size_t n)
-{
-    bytes *b = user;
-    if (b->n + n > b->cap && !(b->p = realloc(b->p, b->cap = 2 * (b->n + n)))) return 1;
-    memcpy(b->p + b->n, p, n);
-    b->n += n;
-    return 0;
-}
-
 static mm_session *talk_of(mm_model *m, uint32_t flags)
 {
     mm_session *s = NULL;
@@ -53,13 +39,6 @@ static mm_input *input_of(mm_engine *e, const char *text, const char *picture)
     if (picture) OK(mm_input_image_file(in, picture, &err));
     if (text) OK(mm_input_text(in, text, strlen(text), &err));
     return in;
-}
-
-static bytes saved(mm_session *s)
-{
-    bytes b = {0};
-    OK(mm_session_save(s, take, &b, &err));
-    return b;
 }
 
 /* ---- files ---- */
@@ -149,9 +128,9 @@ static uint64_t next_random(uint64_t *x)
 }
 
 /* A snapshot whose contents are `raw`, correctly packed. */
-static bytes packed(const bytes *header, const unsigned char *raw, size_t n, uint64_t record)
+static saved_bytes packed(const saved_bytes *header, const unsigned char *raw, size_t n, uint64_t record)
 {
-    bytes b = {.cap = HEADER + ZSTD_compressBound(n)};
+    saved_bytes b = {.cap = HEADER + ZSTD_compressBound(n)};
     b.p = malloc(b.cap);
     assert_non_null(b.p);
     memcpy(b.p, header->p, HEADER);
@@ -175,7 +154,7 @@ static void use(mm_engine *e, mm_session *s, int how, const char *picture)
 {
     mm_session *copy = NULL;
     mm_input *in = input_of(e, "a", how & 1 ? picture : NULL);
-    bytes again = {0};
+    saved_bytes again = {0};
     if (how & 2) {
         mm_session_cancel(s);
         drain(s);
@@ -184,7 +163,7 @@ static void use(mm_engine *e, mm_session *s, int how, const char *picture)
     if (mm_session_fork(s, &copy, NULL) == MM_OK) mm_session_release(copy);
     mm_session_truncate(s, (uint64_t)(how % 3), NULL);
     if (mm_session_feed(s, in, NULL) == MM_OK) drain(s);
-    mm_session_save(s, take, &again, NULL);
+    mm_session_save(s, take_bytes, &again, NULL);
     mm_session_reset(s, NULL);
     if (mm_session_feed(s, in, NULL) == MM_OK) drain(s);
     free(again.p);
@@ -214,7 +193,7 @@ static void lie(const subject *t, int cases)
         mm_input_release(in);
         if (!t->fed || turn == 0) assert_int_equal(drain(s), MM_END);
     }
-    bytes b = saved(s);
+    saved_bytes b = saved_by(s);
     memcpy(&record, b.p + RECORD_AT, sizeof record);
     const size_t room = (size_t)record + ((size_t)16 << 20);
     unsigned char *raw = malloc(room), *copy = malloc(room);
@@ -229,7 +208,7 @@ static void lie(const subject *t, int cases)
             const size_t at = r % (r >> 60 & 1 || record < 400 ? record : 400);
             copy[at] = (unsigned char)(r >> 32 & 1 ? 0 : r >> 33 & 1 ? copy[at] + 1 : r >> 34 & 1 ? 0xff : copy[at] ^ 1 << (r >> 40 & 7));
         }
-        bytes lies = packed(&b, copy, n, record);
+        saved_bytes lies = packed(&b, copy, n, record);
         const mm_status st = mm_session_load(m, lies.p, lies.n, &got, &err);
         if (st == MM_OK) use(e, got, i, t->picture), loaded++;
         else if (!documented(st) || !err.text[0]) fail_msg("%s, case %d: %s \"%s\"", t->path, i, mm_status_name(st), err.text);
@@ -268,7 +247,7 @@ static void bombs(void **state)
     mm_engine *e = plain_engine();
     mm_model *m = model_of(e, GGUF);
     mm_session *s = talk_of(m, 0), *got = NULL;
-    bytes b = saved(s), bomb = packed(&b, zeros, sizeof zeros, claimed);
+    saved_bytes b = saved_by(s), bomb = packed(&b, zeros, sizeof zeros, claimed);
     OK(mm_engine_info(e, "memory_peak", peak[0], sizeof peak[0], NULL, &err));
     FAILS(MM_E_LIMIT, "refused", mm_session_load(m, bomb.p, bomb.n, &got, &err));
     OK(mm_engine_info(e, "memory_peak", peak[1], sizeof peak[1], NULL, &err));

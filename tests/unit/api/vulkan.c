@@ -3,16 +3,13 @@
  * those of the processor. The engines with a changed device are the only ones made past libmm.h. */
 #include "../../../src/api/handles.h"
 #include "../../../src/backend/cpu/cpu.h"
-#include "../../../src/backend/vulkan/api.h"
-#include "../../../src/backend/vulkan/vulkan.h"
-#include "../../../src/base/os/os.h"
 #include "host.h"
+#include "../backend/driver.h"
 
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 
-static bool have_device;
 static int32_t expected[8];
 
 static mm_engine *device_engine(void)
@@ -61,7 +58,7 @@ static unsigned long placed(mm_engine *e, const char *op)
 static void parts_can_be_placed(void **state)
 {
     static const char *const settings[][2] = {{"gpu_layers", "0"}, {"gpu_layers", "1"}, {"gpu_layers", "all"}, {"place", "decoder=cpu"}, {"place", "encoder=cpu"}};
-    if (!have_device) return;
+    if (!driver) return;
     for (int staged = 0; staged < 2; staged++)
         for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
             mm_engine *e = engine_with(&(mm__vulkan_options){.staged = staged});
@@ -78,7 +75,7 @@ static void layers_can_be_placed(void **state)
 {
     int32_t want[8], got[8];
     unsigned long before = ULONG_MAX;
-    if (!have_device) return;
+    if (!driver) return;
     mm_engine *cpu = plain_engine();
     mm_model *m = model_of(cpu, GOLDEN "gemma3");
     answer_of(cpu, m, want);
@@ -104,7 +101,7 @@ static void layers_can_be_placed(void **state)
 static void placement_keeps_the_precision(void **state)
 {
     int32_t want[8], got[8];
-    if (!have_device) return;
+    if (!driver) return;
     mm_engine_options o = engine_options();
     o.precision = MM_PRECISION_FAST;
     for (int device = 0; device < 2; device++) {
@@ -158,7 +155,7 @@ static void parts_of_all_kinds_can_be_placed(void **state)
         {GOLDEN "whisper", true, {{"place", "decoder=cpu"}, {"place", "encoder=cpu"}, {"gpu_layers", "1"}, {"gpu_layers", "0"}}},
     };
     char want[4096], got[4096];
-    if (!have_device) return;
+    if (!driver) return;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mm_engine *cpu = plain_engine();
         mm_model *m = model_of(cpu, cases[i].model);
@@ -180,7 +177,7 @@ static void parts_of_all_kinds_can_be_placed(void **state)
 
 static void placements_are_checked(void **state)
 {
-    if (!have_device) return;
+    if (!driver) return;
     mm_engine *e = device_engine(), *cpu = plain_engine();
     FAILS(MM_E_ARG, "decoder=cpu", mm_engine_set(e, "place", "decoder", &err));
     FAILS(MM_E_ARG, "decoder=cpu", mm_engine_set(e, "place", "decoder=cpu,heart=cpu", &err));
@@ -198,7 +195,7 @@ static void placements_are_checked(void **state)
 static void the_budget_is_kept(void **state)
 {
     mm_model *m;
-    if (!have_device) return;
+    if (!driver) return;
     mm_engine *e = engine_with(&(mm__vulkan_options){.block_bytes = 65536});
     OK(mm_engine_set(e, "device_memory", "131072", &err));
     FAILS(MM_E_NOMEM, "device_memory", mm_model_load(e, DIRECTORY, NULL, &m, &err));
@@ -223,7 +220,7 @@ static void uploads_can_be_stopped(void **state)
     mm_model *m;
     mm_model_options o;
     char before[32], after[32];
-    if (!have_device) return;
+    if (!driver) return;
     mm_engine *e = engine_with(&(mm__vulkan_options){.staged = true});
     mm_model_options_init(&o, sizeof o);
     o.progress = stop;
@@ -283,7 +280,7 @@ static void *work(void *arg)
 static void threads_share_a_device(void **state)
 {
     worker w[THREADS] = {0};
-    if (!have_device) return;
+    if (!driver) return;
     mm_engine *e[2] = {device_engine(), device_engine()};
     mm_model *m[2] = {model_of(e[0], DIRECTORY), model_of(e[1], DIRECTORY)};
     for (int i = 0; i < THREADS; i++) {
@@ -304,43 +301,14 @@ static void threads_share_a_device(void **state)
 
 /* ---- loss ---- */
 
-static struct {
-    PFN_vkGetInstanceProcAddr get;
-    PFN_vkGetDeviceProcAddr get_device;
-    PFN_vkQueueSubmit submit;
-    bool lost;
-} shim;
+static bool lost;              /* from here on, to all that submit */
+
+static VKAPI_ATTR VkResult VKAPI_CALL submit(VkQueue q, uint32_t n, const VkSubmitInfo *info, VkFence f);
+static stand_in replaced[] = {{.name = "vkQueueSubmit", .ours = (PFN_vkVoidFunction)submit}, {0}};
 
 static VKAPI_ATTR VkResult VKAPI_CALL submit(VkQueue q, uint32_t n, const VkSubmitInfo *info, VkFence f)
 {
-    return shim.lost ? VK_ERROR_DEVICE_LOST : shim.submit(q, n, info, f);
-}
-
-static PFN_vkVoidFunction replace(const char *name, PFN_vkVoidFunction real);
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL device_proc(VkDevice d, const char *name) { return replace(name, shim.get_device(d, name)); }
-
-static PFN_vkVoidFunction replace(const char *name, PFN_vkVoidFunction real)
-{
-    if (strcmp(name, "vkGetDeviceProcAddr") == 0) {
-        shim.get_device = (PFN_vkGetDeviceProcAddr)real;
-        return (PFN_vkVoidFunction)device_proc;
-    }
-    if (strcmp(name, "vkQueueSubmit") != 0) return real;
-    shim.submit = (PFN_vkQueueSubmit)real;
-    return (PFN_vkVoidFunction)submit;
-}
-
-static void (*get_proc(void *instance, const char *name))(void) { return replace(name, shim.get((VkInstance)instance, name)); }
-
-typedef struct bytes { unsigned char at[1 << 20]; size_t n; } bytes;
-
-static int32_t keep(void *user, const void *p, size_t n)
-{
-    bytes *b = user;
-    if (n > sizeof b->at - b->n) return 1;
-    memcpy(b->at + b->n, p, n);
-    b->n += n;
-    return 0;
+    return lost ? VK_ERROR_DEVICE_LOST : ((PFN_vkQueueSubmit)replaced[0].real)(q, n, info, f);
 }
 
 /* Ids of what follows another text in a conversation that has begun. */
@@ -363,10 +331,9 @@ static mm_session *begun(mm_engine *e, mm_model *m)
 
 static void a_session_outlives_its_device(void **state)
 {
-    static bytes saved;
     int32_t want[8] = {0}, got[8] = {0};
     mm_event ev = {.size = sizeof ev};
-    if (!have_device) return;
+    if (!driver) return;
     mm_engine *cpu = plain_engine();
     mm_model *cpu_model = model_of(cpu, DIRECTORY);
     mm_session *s = begun(cpu, cpu_model);
@@ -375,20 +342,20 @@ static void a_session_outlives_its_device(void **state)
     for (int staged = 0; staged < 2; staged++) {
         mm_engine *e = engine_with(&(mm__vulkan_options){.get_proc = get_proc, .staged = staged});
         mm_model *m = model_of(e, DIRECTORY);
-        mm_session *lost = begun(e, m);
-        shim.lost = true;
-        feed_text(e, lost, " and the cat");
-        FAILS(MM_E_DEVICE, "LOST", mm_session_next(lost, &ev, &err));
-        shim.lost = false;
-        feed_text(e, lost, " and the cat");
-        FAILS(MM_E_DEVICE, "was lost", mm_session_next(lost, &ev, &err)); /* for good */
-        saved.n = 0;
-        OK(mm_session_save(lost, keep, &saved, &err));
-        OK(mm_session_load(cpu_model, saved.at, saved.n, &s, &err));
+        mm_session *here = begun(e, m);
+        lost = true;
+        feed_text(e, here, " and the cat");
+        FAILS(MM_E_DEVICE, "LOST", mm_session_next(here, &ev, &err));
+        lost = false;
+        feed_text(e, here, " and the cat");
+        FAILS(MM_E_DEVICE, "was lost", mm_session_next(here, &ev, &err)); /* for good */
+        const saved_bytes file = saved_by(here);
+        OK(mm_session_load(cpu_model, file.p, file.n, &s, &err));
+        free(file.p);
         go_on(cpu, s, got);
         assert_memory_equal(got, want, sizeof want);
         mm_session_release(s);
-        mm_session_release(lost);
+        mm_session_release(here);
         mm_model_release(m);
         mm_engine_release(e);
         check_load_and_answer(e = engine_with(&(mm__vulkan_options){.get_proc = get_proc, .staged = staged})); /* it opens again */
@@ -400,19 +367,13 @@ static void a_session_outlives_its_device(void **state)
 
 static int find_device(void **state)
 {
-    mm__device d;
     mm_engine *e = plain_engine();
     mm_model *m = model_of(e, DIRECTORY);
     answer_of(e, m, expected);
     mm_model_release(m);
     mm_engine_release(e);
-    have_device = mm__vulkan_device(0, &d);
-    if (!have_device) {
-        print_message("skipped: there is no Vulkan device here\n");
-        return 0;
-    }
-    shim.get = (PFN_vkGetInstanceProcAddr)mm__os_symbol(mm__os_library("libvulkan.so.1"), "vkGetInstanceProcAddr");
-    return shim.get ? 0 : -1;
+    stand_ins = replaced;
+    return open_driver(state);
 }
 
 int main(void)
@@ -422,5 +383,5 @@ int main(void)
         cmocka_unit_test(parts_of_all_kinds_can_be_placed), cmocka_unit_test(placements_are_checked), cmocka_unit_test(the_budget_is_kept),
         cmocka_unit_test(uploads_can_be_stopped), cmocka_unit_test(threads_share_a_device),           cmocka_unit_test(a_session_outlives_its_device),
     };
-    return cmocka_run_group_tests(tests, find_device, NULL);
+    return cmocka_run_group_tests(tests, find_device, close_driver);
 }

@@ -21,12 +21,15 @@
 /* ---- a driver that tells what it compiled ---- */
 
 static struct {
-    PFN_vkGetDeviceProcAddr get_device;
-    PFN_vkCreatePipelineCache create;
     const char *tells;                /* its data; NULL: it has none */
     char given[64];                   /* data it got last, as a text */
     bool refuses;                     /* what it is given */
 } shim;
+
+static VKAPI_ATTR VkResult VKAPI_CALL create_cache(VkDevice d, const VkPipelineCacheCreateInfo *info, const VkAllocationCallbacks *a, VkPipelineCache *out);
+static VKAPI_ATTR VkResult VKAPI_CALL cache_data(VkDevice d, VkPipelineCache c, size_t *n, void *data);
+static stand_in replaced[] = {{.name = "vkCreatePipelineCache", .ours = (PFN_vkVoidFunction)create_cache},
+                            {.name = "vkGetPipelineCacheData", .ours = (PFN_vkVoidFunction)cache_data}, {0}};
 
 static VKAPI_ATTR VkResult VKAPI_CALL create_cache(VkDevice d, const VkPipelineCacheCreateInfo *info, const VkAllocationCallbacks *a, VkPipelineCache *out)
 {
@@ -34,7 +37,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_cache(VkDevice d, const VkPipelineC
     if (info->initialDataSize) snprintf(shim.given, sizeof shim.given, "%.*s", (int)info->initialDataSize, (const char *)info->pInitialData);
     if (info->initialDataSize && shim.refuses) return VK_ERROR_OUT_OF_HOST_MEMORY;
     bare.initialDataSize = 0;
-    return shim.create(d, &bare, a, out);
+    return ((PFN_vkCreatePipelineCache)replaced[0].real)(d, &bare, a, out);
 }
 
 static VKAPI_ATTR VkResult VKAPI_CALL cache_data(VkDevice d, VkPipelineCache c, size_t *n, void *data)
@@ -42,34 +45,6 @@ static VKAPI_ATTR VkResult VKAPI_CALL cache_data(VkDevice d, VkPipelineCache c, 
     if (!data) *n = shim.tells ? strlen(shim.tells) : 0;
     else memcpy(data, shim.tells, *n);
     return VK_SUCCESS;
-}
-
-static PFN_vkVoidFunction replace(const char *name, PFN_vkVoidFunction real);
-
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL device_proc(VkDevice device, const char *name) { return replace(name, shim.get_device(device, name)); }
-
-static PFN_vkVoidFunction replace(const char *name, PFN_vkVoidFunction real)
-{
-    if (strcmp(name, "vkGetDeviceProcAddr") == 0) {
-        shim.get_device = (PFN_vkGetDeviceProcAddr)real;
-        return (PFN_vkVoidFunction)device_proc;
-    }
-    if (strcmp(name, "vkGetPipelineCacheData") == 0) return (PFN_vkVoidFunction)cache_data;
-    if (strcmp(name, "vkCreatePipelineCache") != 0) return real;
-    shim.create = (PFN_vkCreatePipelineCache)real;
-    return (PFN_vkVoidFunction)create_cache;
-}
-
-static void (*get_proc(void *instance, const char *name))(void) { return replace(name, driver((VkInstance)instance, name)); }
-
-/* ---- what was logged ---- */
-
-static char logged[4096];
-
-static void keep_line(void *user, int32_t level, const char *area, const char *line)
-{
-    const size_t at = strlen(logged);
-    snprintf(logged + at, sizeof logged - at, "%s\n", line);
 }
 
 /* ---- helpers ---- */
@@ -82,6 +57,7 @@ static mm__backend *open_with(bool exact, const char *where)
     const mm__log log = {.fn = keep_line, .level = MM_LOG_INFO};
     mm__backend *cpu, *b;
     mm_error err = {.size = sizeof err};
+    stand_ins = replaced;
     logged[0] = shim.given[0] = 0;
     assert_int_equal(mm__cpu_create(mem, NULL, NULL, 1, NULL, exact, &cpu, &err), MM_OK);
     if (mm__vulkan_create(mem, &log, ":0", cpu, exact, &o, &b, &err) != MM_OK) fail_msg("%s", err.text);

@@ -20,8 +20,6 @@
 /* ---- a driver that errs ---- */
 
 static struct {
-    PFN_vkGetDeviceProcAddr get_device;
-    PFN_vkCreateShaderModule create;
     const char *wrong, *in_place; /* shader whose code is replaced, and by which; NULL: none. The same: it is refused */
     int made;                     /* shader modules */
 } shim;
@@ -34,6 +32,9 @@ static const mm__vk_shader *shader_named(const char *name)
     return NULL;
 }
 
+static VKAPI_ATTR VkResult VKAPI_CALL create_module(VkDevice d, const VkShaderModuleCreateInfo *info, const VkAllocationCallbacks *a, VkShaderModule *out);
+static stand_in replaced[] = {{.name = "vkCreateShaderModule", .ours = (PFN_vkVoidFunction)create_module}, {0}};
+
 static VKAPI_ATTR VkResult VKAPI_CALL create_module(VkDevice d, const VkShaderModuleCreateInfo *info, const VkAllocationCallbacks *a, VkShaderModule *out)
 {
     VkShaderModuleCreateInfo other = *info;
@@ -43,34 +44,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL create_module(VkDevice d, const VkShaderMo
         other.pCode = shader_named(shim.in_place)->code;
         other.codeSize = shader_named(shim.in_place)->bytes;
     }
-    return shim.create(d, &other, a, out);
-}
-
-static PFN_vkVoidFunction replace(const char *name, PFN_vkVoidFunction real);
-
-static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL device_proc(VkDevice device, const char *name) { return replace(name, shim.get_device(device, name)); }
-
-static PFN_vkVoidFunction replace(const char *name, PFN_vkVoidFunction real)
-{
-    if (strcmp(name, "vkGetDeviceProcAddr") == 0) {
-        shim.get_device = (PFN_vkGetDeviceProcAddr)real;
-        return (PFN_vkVoidFunction)device_proc;
-    }
-    if (strcmp(name, "vkCreateShaderModule") != 0) return real;
-    shim.create = (PFN_vkCreateShaderModule)real;
-    return (PFN_vkVoidFunction)create_module;
-}
-
-static void (*get_proc(void *instance, const char *name))(void) { return replace(name, driver((VkInstance)instance, name)); }
-
-/* ---- what was logged ---- */
-
-static char logged[4096];
-
-static void keep_line(void *user, int32_t level, const char *area, const char *line)
-{
-    const size_t at = strlen(logged);
-    if (level <= MM_LOG_WARN) snprintf(logged + at, sizeof logged - at, "%s: %s\n", area, line);
+    return ((PFN_vkCreateShaderModule)replaced[0].real)(d, &other, a, out);
 }
 
 /* ---- helpers ---- */
@@ -82,6 +56,7 @@ static mm__backend *open_device(const char *wrong, const char *in_place)
     mm__backend *cpu, *b;
     mm_error err = {.size = sizeof err};
     if (!driver) return NULL;
+    stand_ins = replaced;
     shim.wrong = wrong;
     shim.in_place = in_place;
     shim.made = 0;
