@@ -84,15 +84,6 @@ mm_status mm_engine_create(const mm_engine_options *options, mm_engine **out, mm
     return st;
 }
 
-/* A whole number, of digits only. */
-static bool read_number(const char *text, uint64_t *out)
-{
-    *out = 0;
-    for (const char *c = text; *c; c++)
-        if (*c < '0' || *c > '9' || !mm__ckd_mul64(*out, 10, out) || !mm__ckd_add64(*out, (uint64_t)(*c - '0'), out)) return false;
-    return text[0] != 0;
-}
-
 static mm_status set(mm_engine *engine, const char *key, const char *value, mm_error *err)
 {
     uint64_t n;
@@ -100,7 +91,7 @@ static mm_status set(mm_engine *engine, const char *key, const char *value, mm_e
     if (which == MM__N_LIMITS) return mm__backend_set(engine->backend, key, value, err);
     const mm__limit_info *l = mm__limit_info_of(which);
     const uint64_t least = l->usual ? 1 : 0; /* 0: no limit, where there is none by default */
-    if (!read_number(value, &n) || n < least || n > l->most)
+    if (!mm__ckd_whole(value, &n) || n < least || n > l->most)
         return mm__fail(err, MM_E_ARG, "%s \"%s\" is no whole number from %" PRIu64 " to %" PRIu64, key, value, least, l->most);
     mm__limit_set(engine->mem, which, n);
     return MM_OK;

@@ -19,5 +19,13 @@ static inline bool mm__ckd_align(size_t a, size_t align, size_t *r)
     *r = t & ~(align - 1);
     return true;
 }
+/* A whole number, of digits only. */
+static inline bool mm__ckd_whole(const char *text, uint64_t *r)
+{
+    *r = 0;
+    for (const char *c = text; *c; c++)
+        if (*c < '0' || *c > '9' || !mm__ckd_mul64(*r, 10, r) || !mm__ckd_add64(*r, (uint64_t)(*c - '0'), r)) return false;
+    return text[0] != 0;
+}
 
 #endif

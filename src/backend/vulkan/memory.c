@@ -76,7 +76,7 @@ mm_status mm__vk_memory_open(mm__vk_memory *m, mm__vk_device *d, const mm__vulka
     const mm__vk_api *api = &d->api;
     VkMemoryRequirements need;
     VkBuffer probe;
-    *m = (mm__vk_memory){.device = d, .staged = o->staged, .block_bytes = o->block_bytes ? o->block_bytes : BLOCK_BYTES, .limit = o->memory_bytes,
+    *m = (mm__vk_memory){.device = d, .staged = o->staged, .block_bytes = o->block_bytes ? o->block_bytes : BLOCK_BYTES,
                          .next_key = FIRST_KEY};
     m->locked_ok = mm__mutex_init(&m->lock);
     if (!m->locked_ok) return mm__nomem(err, "memory of a device");
@@ -133,7 +133,7 @@ static mm_status block_fill(mm__vk_memory *m, mm__vk_block *b, mm_error *err)
 static mm_status block_new(mm__vk_memory *m, mm__vk_kind kind, uint64_t bytes, const char *what, mm__vk_block **out, mm_error *err)
 {
     mm__vk_device *d = m->device;
-    const uint64_t limit = m->limit ? m->limit : mm__limit(d->mem, MM__LIMIT_DEVICE_MEMORY);
+    const uint64_t limit = mm__limit(d->mem, MM__LIMIT_DEVICE_MEMORY);
     if (limit && (m->used > limit || bytes > limit - m->used))
         return mm__fail(err, MM_E_NOMEM, "%s: with %llu MiB more than there are the limit \"device_memory\", %llu MiB of %s, would be exceeded", what,
                         (unsigned long long)(bytes >> 20), (unsigned long long)(limit >> 20), d->name);

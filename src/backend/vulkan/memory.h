@@ -41,7 +41,7 @@ typedef struct mm__vk_memory {
     mm__mutex lock;
     bool locked_ok;            /* the lock exists */
     bool staged;
-    uint64_t block_bytes, limit, used; /* limit 0: the engine's "device_memory" */
+    uint64_t block_bytes, used;
     uint32_t type[MM__VK_KINDS];
     bool visible[MM__VK_KINDS];
     bool quick;                /* the host reads the device's own memory as fast as its own */

@@ -316,17 +316,14 @@ static mm_status prove(mm__backend *b, unsigned i, mm__proof *out, mm_error *err
 
 /* ---- options ---- */
 
+enum { MOST_LAYERS = 999999 };
+
 static mm_status set_layers(mm__vulkan *v, const char *value, mm_error *err)
 {
-    int32_t n = 0;
-    bool good = value[0] != 0;
-    for (const char *c = value; *c && good; c++) {
-        good = *c >= '0' && *c <= '9' && n < 100000;
-        if (good) n = n * 10 + (*c - '0');
-    }
-    if (strcmp(value, "all") == 0) n = INT32_MAX;
-    else if (!good) return mm__fail(err, MM_E_ARG, "gpu_layers \"%s\" is neither \"all\" nor a number of layers", value);
-    atomic_store(&v->gpu_layers, n);
+    uint64_t n = INT32_MAX;
+    if (strcmp(value, "all") != 0 && (!mm__ckd_whole(value, &n) || n > MOST_LAYERS))
+        return mm__fail(err, MM_E_ARG, "gpu_layers \"%s\" is neither \"all\" nor a number of layers", value);
+    atomic_store(&v->gpu_layers, (int)n);
     return MM_OK;
 }
 

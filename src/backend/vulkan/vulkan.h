@@ -9,12 +9,11 @@
 #define MM__VULKAN_SUBGROUPS 1u /* sums over a subgroup */
 #define MM__VULKAN_F16 2u       /* F16 as a type to compute with */
 
-/* What tests change, and what engine options will set; zeros: the device's own limits. */
+/* What tests change; zeros: the device's own limits. */
 typedef struct mm__vulkan_options {
     void (*(*get_proc)(void *, const char *))(void); /* vkGetInstanceProcAddr of a test, in place of libvulkan's */
     uint64_t binding_bytes;   /* as if the device's maxStorageBufferRange were this */
     uint64_t block_bytes;     /* memory taken from the driver at once */
-    uint64_t memory_bytes;    /* budget: no more memory of the device than this */
     double submit_work;       /* most work in one submission, in multiply-adds; 1: one dispatch each */
     double wait_seconds;      /* after which a device that does not answer counts as lost */
     uint32_t shared_bytes;    /* as if the device's workgroups shared no more memory than this */
