@@ -237,12 +237,14 @@ static void convert_int8(const float *const *rows, int n, int width, int64_t k, 
         for (int t = 0; t < n; t++) {
             low->row = t;
             low += quantise_block(rows[t] + b * MM__LINEAR_BLOCK, limit[t], high + t, &low->of);
-            if (isnan(limit[t])) high[t].d = limit[t]; /* what is no number makes its row so */
         }
         if (n < width) memset(high + n, 0, (size_t)(width - n) * sizeof *high);
         *(int32_t *)(void *)lows = (int32_t)(low - first);
         lows = (uint8_t *)low;
     }
+    high = tile;
+    for (int t = 0; t < n; t++)
+        if (isnan(limit[t])) high[t].d = limit[t]; /* what is no number makes its row so: one block is enough */
 }
 
 #endif
