@@ -17,6 +17,35 @@ static uint32_t rotr(uint32_t x, int n)
     return x >> n | x << (32 - n);
 }
 
+/* The sums and functions of section 4.1.2. */
+static uint32_t sum0(uint32_t x) { return rotr(x, 2) ^ rotr(x, 13) ^ rotr(x, 22); }
+static uint32_t sum1(uint32_t x) { return rotr(x, 6) ^ rotr(x, 11) ^ rotr(x, 25); }
+static uint32_t sigma0(uint32_t x) { return rotr(x, 7) ^ rotr(x, 18) ^ x >> 3; }
+static uint32_t sigma1(uint32_t x) { return rotr(x, 17) ^ rotr(x, 19) ^ x >> 10; }
+static uint32_t ch(uint32_t x, uint32_t y, uint32_t z) { return z ^ (x & (y ^ z)); }
+static uint32_t maj(uint32_t x, uint32_t y, uint32_t z) { return (x & y) | (z & (x | y)); }
+
+/* Step 3 for t..t+7. The standard moves a..h on by one each time; here the names move, so that all stay in registers: media are
+ * hashed on their way to the encoder, and the hash must cost nothing beside it. */
+static inline void eight_rounds(uint32_t s[8], const uint32_t k[8], const uint32_t w[8])
+{
+    uint32_t a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], h = s[7];
+#define ROUND(a, b, c, d, e, f, g, h, t)                 \
+    h += sum1(e) + ch(e, f, g) + k[t] + w[t];            \
+    d += h;                                              \
+    h += sum0(a) + maj(a, b, c)
+    ROUND(a, b, c, d, e, f, g, h, 0);
+    ROUND(h, a, b, c, d, e, f, g, 1);
+    ROUND(g, h, a, b, c, d, e, f, 2);
+    ROUND(f, g, h, a, b, c, d, e, 3);
+    ROUND(e, f, g, h, a, b, c, d, 4);
+    ROUND(d, e, f, g, h, a, b, c, 5);
+    ROUND(c, d, e, f, g, h, a, b, 6);
+    ROUND(b, c, d, e, f, g, h, a, 7);
+#undef ROUND
+    s[0] = a, s[1] = b, s[2] = c, s[3] = d, s[4] = e, s[5] = f, s[6] = g, s[7] = h;
+}
+
 static void compress(uint32_t h[8], const uint8_t block[64])
 {
     uint32_t w[64], s[8];
@@ -24,21 +53,9 @@ static void compress(uint32_t h[8], const uint8_t block[64])
         const uint8_t *p = block + 4 * t;
         w[t] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
     }
-    for (int t = 16; t < 64; t++) {
-        const uint32_t s0 = rotr(w[t - 15], 7) ^ rotr(w[t - 15], 18) ^ w[t - 15] >> 3;
-        const uint32_t s1 = rotr(w[t - 2], 17) ^ rotr(w[t - 2], 19) ^ w[t - 2] >> 10;
-        w[t] = s1 + w[t - 7] + s0 + w[t - 16];
-    }
+    for (int t = 16; t < 64; t++) w[t] = sigma1(w[t - 2]) + w[t - 7] + sigma0(w[t - 15]) + w[t - 16];
     memcpy(s, h, sizeof s);
-    for (int t = 0; t < 64; t++) {
-        const uint32_t a = s[0], e = s[4];
-        const uint32_t sum1 = rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25), ch = (e & s[5]) ^ (~e & s[6]);
-        const uint32_t sum0 = rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22), maj = (a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]);
-        const uint32_t t1 = s[7] + sum1 + ch + K[t] + w[t], t2 = sum0 + maj;
-        memmove(s + 1, s, 7 * sizeof *s);
-        s[4] += t1;
-        s[0] = t1 + t2;
-    }
+    for (int t = 0; t < 64; t += 8) eight_rounds(s, K + t, w + t);
     for (int i = 0; i < 8; i++) h[i] += s[i];
 }
 
