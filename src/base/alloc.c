@@ -14,7 +14,8 @@
  * does. What is left of it was never touched, costs address space only, and is not counted.
  *
  * Threads: `live` is reserved by compare-and-swap before the host is asked, so the limit holds under contention;
- * `peak` follows it. Only slabs have a lock. Which account a thread books to is the thread's own; see handles.h for who sets it. */
+ * `peak` follows it. Slabs have a lock, and so have the spares, which give memory back when it is short: theirs is held while one
+ * gives, so that none is taken off under it. Which account a thread books to is the thread's own; see handles.h for who sets it. */
 #include "alloc.h"
 #include "ckd.h"
 #include "host.h"
@@ -40,6 +41,8 @@ struct mm__mem {
     mm_allocator host;
     mm__mutex lock; /* for slabs */
     slab *slab;     /* the one being filled, or NULL */
+    mm__mutex spare_lock;
+    mm__spare *spares;
     _Atomic uint64_t live, peak;
     _Atomic uint64_t limits[MM__N_LIMITS];
 };
@@ -143,7 +146,10 @@ mm__mem *mm__mem_create(const mm_allocator *host, uint64_t limit)
     if (!mem) return NULL;
     mem->host = *host;
     mem->slab = NULL;
-    if (!mm__mutex_init(&mem->lock)) {
+    mem->spares = NULL;
+    const bool locks = mm__mutex_init(&mem->lock);
+    if (!locks || !mm__mutex_init(&mem->spare_lock)) {
+        if (locks) mm__mutex_destroy(&mem->lock);
         host_put(host, mem, total);
         return NULL;
     }
@@ -158,6 +164,7 @@ void mm__mem_destroy(mm__mem *mem)
 {
     if (!mem) return;
     const mm_allocator host = mem->host;
+    mm__mutex_destroy(&mem->spare_lock);
     mm__mutex_destroy(&mem->lock);
     host_put(&host, mem, (sizeof(mm__mem) + ALIGN - 1) & ~(ALIGN - 1));
 }
@@ -182,10 +189,42 @@ static bool reserve(_Atomic uint64_t *live, uint64_t bytes, uint64_t limit, uint
     return true;
 }
 
+void mm__mem_spare_add(mm__mem *mem, mm__spare *s)
+{
+    mm__mutex_lock(&mem->spare_lock);
+    s->next = mem->spares;
+    mem->spares = s;
+    mm__mutex_unlock(&mem->spare_lock);
+}
+
+void mm__mem_spare_remove(mm__mem *mem, mm__spare *s)
+{
+    mm__mutex_lock(&mem->spare_lock);
+    for (mm__spare **at = &mem->spares; *at; at = &(*at)->next)
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    mm__mutex_unlock(&mem->spare_lock);
+}
+
+/* Frees a block that could be spared, without the lock: the host may release handles from inside its allocator, and so take a
+ * spare off. False: there is none. */
+static bool spare(mm__mem *mem)
+{
+    void *block = NULL;
+    mm__mutex_lock(&mem->spare_lock);
+    for (mm__spare *s = mem->spares; s && !block; s = s->next) block = s->give(s->user);
+    mm__mutex_unlock(&mem->spare_lock);
+    mm__free(mem, block);
+    return block != NULL;
+}
+
 bool mm__mem_charge(mm__mem *mem, uint64_t bytes)
 {
     uint64_t after;
-    if (!reserve(&mem->live, bytes, mm__limit(mem, MM__LIMIT_MEMORY), &after)) return false;
+    while (!reserve(&mem->live, bytes, mm__limit(mem, MM__LIMIT_MEMORY), &after))
+        if (!spare(mem)) return false;
     uint64_t peak = atomic_load(&mem->peak);
     while (peak < after && !atomic_compare_exchange_weak(&mem->peak, &peak, after)) {
     }
@@ -270,6 +309,7 @@ static void *alloc(mm__mem *mem, size_t bytes, bool weights)
     const bool charged = mm__mem_charge(mem, total);
     head *h = charged && weights ? slab_get(mem, total, &in) : NULL;
     if (charged && !h) h = host_get(&mem->host, total);
+    while (charged && !h && spare(mem)) h = host_get(&mem->host, total);
     if (!h) {
         if (charged) mm__mem_discharge(mem, total);
         unbook(account, total);

@@ -20,6 +20,18 @@ uint64_t mm__mem_peak(const mm__mem *mem);
 bool mm__mem_charge(mm__mem *mem, uint64_t bytes);
 void mm__mem_discharge(mm__mem *mem, uint64_t bytes);
 
+/* Something that keeps memory it can do without, such as a cache. When the limit or the host refuses a request, `give` is called,
+ * on the thread that asked, until the request is served or nothing is left: it parts with a block, which is freed then, and
+ * returns it, or NULL. It must not allocate, nor take a lock that is ever held while something is allocated. The struct stays the
+ * caller's, in place until it is taken off again; from then on `give` is not called. */
+typedef struct mm__spare {
+    void *(*give)(void *user);
+    void *user;
+    struct mm__spare *next;
+} mm__spare;
+void mm__mem_spare_add(mm__mem *mem, mm__spare *s);
+void mm__mem_spare_remove(mm__mem *mem, mm__spare *s);
+
 /* A part of an engine's memory with a limit of its own, for one session: what a thread allocates from `mem` between enter and
  * leave is booked there, too, whoever frees it later. NULL stands for no account. An account lives until it is closed and its
  * last block is freed. */
