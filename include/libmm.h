@@ -266,6 +266,14 @@ MM_API void mm_engine_release(mm_engine *engine);
  *   "snapshot_bytes"  2^40       2^40       bytes of a snapshot file
  *   "snapshot_timeline" 2^32     2^32       bytes of the timeline in a snapshot, unpacked
  *
+ * What the engine may spend to save work:
+ *
+ *   "media_cache_bytes"  a whole number, 67108864 by default: bytes that each model may hold of what its encoder made of pictures and
+ *                     windows of sound, so that the same one fed again, to any session of the model, is not encoded again; what was
+ *                     not used for the longest time goes first, and all of it rather than that a request fails for lack of memory.
+ *                     Answers are the same with and without, bit for bit. It counts against "memory", not "session_memory". Vectors
+ *                     and watched stages are always computed. 0: nothing is kept
+ *
  * Options of a device, for models that are loaded and sessions that are made from here on:
  *
  *   "gpu_layers"      a whole number: only this many layers of a decoder, the first ones, run on the device, and the others on
@@ -334,7 +342,9 @@ MM_API void mm_model_release(mm_model *model);
  *   "plan:N" (JSON memory plan, in bytes, computed without taking the memory, for a session of N positions, 0: all the
  *            model was made for: weights; kv and cross, the caches; encoder_arena and decoder_arena, work memory; total.
  *            It holds for a full context with one picture or window of sound and plain options; decoded media, the
- *            conversation's text, events, watched stages and "history" come on top)
+ *            conversation's text, events, watched stages and "history" come on top, and what "media_cache_bytes" allows)
+ *   "media_cache" (since 0.2: as JSON, what the cache of "media_cache_bytes" holds in bytes, and its hits and misses from the
+ *            load on; not in the summary)
  * MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_model_info(const mm_model *model, const char *key, char *buf, size_t cap, size_t *need, mm_error *err);
 
@@ -486,7 +496,8 @@ MM_API void mm_session_release(mm_session *session);
 MM_API mm_status mm_session_set(mm_session *session, const char *key, const char *value, mm_error *err);
 
 /* Appends `input` to the timeline; the input may be changed or released afterwards. The heavy work happens in
- * mm_session_next(). MM_E_STATE while an answer is being given, MM_E_UNSUPPORTED for a modality the model lacks, MM_E_ARG
+ * mm_session_next(), for what is new: positions at the front of the prompt that the session's cache holds from before, as they
+ * are in the next turn of a conversation, are not computed again (the stat "prefill_tokens" counts those that are). MM_E_STATE while an answer is being given, MM_E_UNSUPPORTED for a modality the model lacks, MM_E_ARG
  * for an input of another engine. A prompt that does not fit the context is MM_E_CONTEXT of the next mm_session_next().
  * [handle], of both handles, since 0.1 */
 MM_API mm_status mm_session_feed(mm_session *session, const mm_input *input, mm_error *err);
@@ -582,8 +593,9 @@ MM_API mm_status mm_session_load(mm_model *model, const void *bytes, size_t len,
 /* The same from a file, through the engine's files. MM_E_IO besides. [any] since 0.1 */
 MM_API mm_status mm_session_load_file(mm_model *model, const char *path, mm_session **out, mm_error *err);
 
-/* Numbers by key, of the last answer: "encode_ms" "prefill_ms" "decode_ms" "prefill_tokens" "decode_tokens"; of the
- * session: "n_past" (positions held) "n_ctx" "entries" "arena_bytes" "kv_bytes" "peak_bytes" (of the engine).
+/* Numbers by key, of the last answer: "encode_ms" "prefill_ms" "decode_ms" "prefill_tokens" "decode_tokens" "media_cache_hits" (since
+ * 0.2: pictures and windows of sound that were not encoded, see "media_cache_bytes"); of the session: "n_past" (positions held)
+ * "n_ctx" "entries" "arena_bytes" "kv_bytes" "media_cache_bytes" (since 0.2: that the model holds) "peak_bytes" (of the engine).
  * MM_E_KEY for another key. [handle] since 0.1 */
 MM_API mm_status mm_session_stat(const mm_session *session, const char *key, double *out, mm_error *err);
 

@@ -281,7 +281,8 @@ func (e *Engine) Info(key string) (string, error) {
 }
 
 // Set changes a limit of the engine, a whole number as text: "session_memory", "image_pixels", "template_steps" and the others
-// that Info lists as "limits", one a line: key, value, default, most, what it counts. What exceeds one is ErrLimit.
+// that Info lists as "limits", one a line: key, value, default, most, what it counts. What exceeds one is ErrLimit. Or
+// "media_cache_bytes", what each model may hold to know pictures and sounds again.
 func (e *Engine) Set(key, value string) error {
 	if err := e.enter(); err != nil {
 		return err

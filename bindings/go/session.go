@@ -317,8 +317,9 @@ func (m *Model) loadSession(load func(p **C.mm_session, e *C.mm_error) C.mm_stat
 	return adopt(m, p), nil
 }
 
-// Stat is a number, of the last answer: "encode_ms", "prefill_ms", "decode_ms", "prefill_tokens", "decode_tokens"; of the
-// session: "n_past" (positions held), "n_ctx", "entries", "arena_bytes", "kv_bytes", "peak_bytes" (of the engine).
+// Stat is a number, of the last answer: "encode_ms", "prefill_ms", "decode_ms", "prefill_tokens", "decode_tokens",
+// "media_cache_hits"; of the session: "n_past" (positions held), "n_ctx", "entries", "arena_bytes", "kv_bytes", "media_cache_bytes" (of
+// the model), "peak_bytes" (of the engine).
 func (s *Session) Stat(key string) (float64, error) {
 	k, err := cString("key", key)
 	if err != nil {

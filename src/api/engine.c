@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define MAX_THREADS 1024u
+#define MEDIA_CACHE_BYTES ((uint64_t)64 << 20) /* some pictures of the largest models, hundreds of small ones */
 
 void mm_engine_options_init(mm_engine_options *options, size_t size)
 {
@@ -72,6 +73,7 @@ mm_status mm_engine_create(const mm_engine_options *options, mm_engine **out, mm
         return mm__nomem(err, "an engine");
     }
     atomic_init(&e->refs, 1);
+    atomic_init(&e->media_cache_bytes, MEDIA_CACHE_BYTES);
     e->process = mm__os_process();
     e->mem = mem;
     e->files = (mm__files){.mem = mem, .host = t.files};
@@ -84,9 +86,19 @@ mm_status mm_engine_create(const mm_engine_options *options, mm_engine **out, mm
     return st;
 }
 
+static mm_status set_media_cache(mm_engine *engine, const char *value, mm_error *err)
+{
+    uint64_t n;
+    if (!mm__ckd_whole(value, &n) || n > INT64_MAX)
+        return mm__fail(err, MM_E_ARG, "media_cache_bytes \"%s\" is no whole number from 0 to %" PRId64, value, INT64_MAX);
+    atomic_store(&engine->media_cache_bytes, n);
+    return MM_OK;
+}
+
 static mm_status set(mm_engine *engine, const char *key, const char *value, mm_error *err)
 {
     uint64_t n;
+    if (strcmp(key, "media_cache_bytes") == 0) return set_media_cache(engine, value, err);
     const mm__limit_id which = mm__limit_find(key);
     if (which == MM__N_LIMITS) return mm__backend_set(engine->backend, key, value, err);
     const mm__limit_info *l = mm__limit_info_of(which);
@@ -139,7 +151,9 @@ static mm_status load(mm_engine *engine, const char *path, const mm_model_option
     if (!m) return mm__nomem(err, "a model");
     atomic_init(&m->refs, 1);
     m->engine = engine_ref(engine);
-    const mm_status st = mm__assembly_load(&files, engine->backend, path, o->progress, o->progress_user, &m->assembly, err);
+    m->media = mm__media_cache_create(engine->mem, &engine->media_cache_bytes);
+    const mm_status st = m->media ? mm__assembly_load(&files, engine->backend, path, o->progress, o->progress_user, &m->assembly, err)
+                                  : mm__nomem(err, "a model");
     if (st != MM_OK) mm_model_release(m);
     else *out = m;
     return st;
@@ -163,6 +177,7 @@ void mm_model_release(mm_model *model)
 {
     if (!model || mm__foreign(model->engine) || atomic_fetch_sub(&model->refs, 1) != 1) return;
     mm_engine *engine = model->engine;
+    mm__media_cache_destroy(model->media);
     mm__assembly_destroy(model->assembly);
     mm__free(engine->mem, model);
     mm_engine_release(engine);

@@ -28,12 +28,14 @@ struct mm_engine {
     mm__files files;
     mm__log log;
     mm__backend *backend;
+    _Atomic uint64_t media_cache_bytes; /* most that a model's media cache may hold */
 };
 
 struct mm_model {
     atomic_int refs;
     mm_engine *engine;
     mm__assembly *assembly;
+    mm__media_cache *media;   /* of all its sessions */
 };
 
 struct mm_session {

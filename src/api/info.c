@@ -215,6 +215,13 @@ static mm_status write_plan(const mm_model *m, uint32_t n_ctx, mm__buf *b, mm_er
     return st;
 }
 
+static mm_status write_media_cache(const mm_model *m, mm__buf *b, mm_error *err)
+{
+    const mm__media_counts c = mm__media_cache_counts(m->media);
+    mm__buf_printf(b, "{\"bytes\":%" PRIu64 ",\"hits\":%" PRIu64 ",\"misses\":%" PRIu64 "}", c.bytes, c.hits, c.misses);
+    return MM_OK;
+}
+
 static mm_status write_fingerprint(const mm_model *m, mm__buf *b, mm_error *err)
 {
     mm__buf_puts(b, m->assembly->fingerprint);
@@ -240,6 +247,7 @@ static const struct info_key {
     {"placeholder", write_placeholder, false}, {"sample_rate", write_rate, true},
     {"chat_template_sha256", write_template_hash, false}, {"chat_template", write_template, false},
     {"fingerprint", write_fingerprint, false}, {"tensors", write_tensors, false},
+    {"media_cache", write_media_cache, false},
     {"summary", write_summary, false},     {"keys", write_keys, false},
 };
 
@@ -250,14 +258,16 @@ static mm_status write_keys(const mm_model *m, mm__buf *b, mm_error *err)
     return MM_OK;
 }
 
-/* All keys but the long ones, as one JSON object. */
+/* All keys but the long ones and what changes, as one JSON object. */
 static mm_status write_summary(const mm_model *m, mm__buf *b, mm_error *err)
 {
     mm_status st = MM_OK;
     mm__buf_putc(b, '{');
     for (size_t i = 0; st == MM_OK && i < sizeof info_keys / sizeof *info_keys; i++) {
         const struct info_key *k = &info_keys[i];
-        if (k->write == write_summary || k->write == write_tensors || k->write == write_template || k->write == write_keys) continue;
+        if (k->write == write_summary || k->write == write_tensors || k->write == write_template || k->write == write_keys ||
+            k->write == write_media_cache)
+            continue;
         mm__buf value;
         mm__buf_init(&value, m->engine->mem);
         st = k->write(m, &value, err);

@@ -33,9 +33,13 @@ mm_status mm__session_begin(mm_model *model, mm_session **out, mm_error *err)
 mm_status mm__session_end(mm_session *s, mm_status st, mm_session **out)
 {
     mm__account_enter(s->outer);
-    if (st == MM_OK) *out = s;
-    else mm_session_release(s);
-    return st;
+    if (st != MM_OK) {
+        mm_session_release(s);
+        return st;
+    }
+    mm__session_use_cache(s->run, s->model->media);
+    *out = s;
+    return MM_OK;
 }
 
 static mm_status make(mm_model *model, const mm_session_options *o, mm_session **out, mm_error *err)

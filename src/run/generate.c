@@ -114,6 +114,7 @@ static mm_status start(mm__session *s, mm_error *err)
 {
     mm__lm_media media;
     s->encode_s = s->prefill_s = s->decode_s = 0;
+    s->media_hits = 0;
     mm_status st = mm__prompt_rows(s, err);
     if (st == MM_OK) st = collect_media(s, &media, err);
     else media = (mm__lm_media){0};

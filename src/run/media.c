@@ -1,5 +1,5 @@
-/* Media become rows: preprocess, one encoder graph, read the result. Each medium is encoded once a session. Also the
- * delivery of watched stages, which every graph of a session shares. */
+/* Media become rows: preprocess, one encoder graph, read the result. Each medium is encoded once a session, and not at all where
+ * the model's media cache knows it. Also the delivery of watched stages, which every graph of a session shares. */
 #include "emit.h"
 #include "session.h"
 
@@ -64,9 +64,55 @@ mm_status mm__watch_run(mm__session *s, mm__graph *g, mm_error *err)
     return st == MM_OK ? mm__watch_deliver(s, g, err) : st;
 }
 
-/* ---- pictures ---- */
+/* ---- rows of an encoder ---- */
 
-typedef struct picture { float *pixels; int32_t w, h; } picture;
+/* Vectors are answers, which the host has: it sees to their repetition, and hashing would cost a small encoder much. Watched
+ * stages come out of a run only, and a graph that keeps them may round elsewhere. */
+static bool use_cache(const mm__session *s)
+{
+    return (s->task == MM__TASK_GENERATE || s->task == MM__TASK_TRANSCRIBE) && !s->n_watch && mm__media_cache_on(s->media);
+}
+
+static mm_status read_rows(mm__session *s, mm__graph *g, mm__node *rows, mm__media_rows *out, mm_error *err)
+{
+    const size_t n = (size_t)mm__rows(rows), width = (size_t)mm__cols(rows);
+    float *data = mm__calloc(s->mem, n, width * sizeof *data);
+    mm_status st = data ? mm__graph_read(g, rows, data, n * width * sizeof *data, err) : mm__nomem(err, "media rows");
+    if (st == MM_OK) *out = (mm__media_rows){data, (int32_t)n, (int32_t)width};
+    else mm__free(s->mem, data);
+    return st;
+}
+
+static mm_status encode(mm__session *s, const mm__encoder_input *in, mm__encoder_run run, mm__media_rows *out, mm_error *err)
+{
+    mm__graph *g;
+    mm__node *rows = NULL;
+    mm_status st = mm__graph_create(s->a->backend, &g, err);
+    if (st != MM_OK) return st;
+    st = run(s, g, in, &rows, err);
+    if (st == MM_OK) st = read_rows(s, g, rows, out, err);
+    mm__graph_destroy(g);
+    return st;
+}
+
+mm_status mm__media_rows_of(mm__session *s, const mm__encoder_input *in, mm__encoder_run run, mm__media_rows *out, mm_error *err)
+{
+    mm__media_key key;
+    const bool cached = use_cache(s);
+    *out = (mm__media_rows){0};
+    if (cached) {
+        mm__media_key_of(in->kind, in->rows, in->columns, in->values, &key);
+        if (mm__media_cache_find(s->media, &key, out)) {
+            s->media_hits++;
+            return MM_OK;
+        }
+    }
+    const mm_status st = encode(s, in, run, out, err);
+    if (st == MM_OK && cached) mm__media_cache_keep(s->media, &key, out);
+    return st;
+}
+
+/* ---- pictures ---- */
 
 mm_status mm__emit_picture(mm__assembly *a, mm__graph *g, int32_t w, int32_t h, mm__picture_graph *out, mm_error *err)
 {
@@ -77,40 +123,29 @@ mm_status mm__emit_picture(mm__assembly *a, mm__graph *g, int32_t w, int32_t h, 
     return mm__graph_status(g, err);
 }
 
-static mm_status run_picture(mm__session *s, mm__graph *g, const picture *pic, float **out, int32_t *n_rows, int32_t *width,
-                             mm_error *err)
+/* The input's rows are those of the three planes. */
+static mm_status run_picture(mm__session *s, mm__graph *g, const mm__encoder_input *in, mm__node **rows, mm_error *err)
 {
     mm__picture_graph e;
-    mm_status st = mm__emit_picture(s->a, g, pic->w, pic->h, &e, err);
+    mm__watch_apply(s, g);
+    mm_status st = mm__emit_picture(s->a, g, (int32_t)in->columns, (int32_t)(in->rows / 3), &e, err);
     if (st == MM_OK) st = mm__encoder_prepare(s, g, err);
-    if (st == MM_OK) st = mm__graph_write(g, e.pixels, pic->pixels, (size_t)pic->w * (size_t)pic->h * 3 * sizeof(float), err);
+    if (st == MM_OK) st = mm__graph_write(g, e.pixels, in->values, (size_t)in->rows * (size_t)in->columns * sizeof *in->values, err);
     if (st == MM_OK) st = mm__watch_run(s, g, err);
-    if (st != MM_OK) return st;
-    const size_t n = (size_t)(mm__rows(e.rows) * mm__cols(e.rows));
-    if (!(*out = mm__calloc(s->mem, n, sizeof **out))) return mm__nomem(err, "media rows");
-    if ((st = mm__graph_read(g, e.rows, *out, n * sizeof **out, err)) != MM_OK) {
-        mm__free(s->mem, *out);
-        *out = NULL;
-        return st;
-    }
-    *n_rows = (int32_t)mm__rows(e.rows);
-    *width = (int32_t)mm__cols(e.rows);
-    return MM_OK;
+    *rows = e.rows;
+    return st;
 }
 
-static mm_status encode_picture(mm__session *s, const mm__pixels *p, float **out, int32_t *n_rows, int32_t *width, mm_error *err)
+static mm_status encode_picture(mm__session *s, const mm__pixels *p, mm__media_rows *out, mm_error *err)
 {
-    picture pic = {0};
-    mm__graph *g = NULL;
+    float *pixels = NULL;
+    int32_t w = 0, h = 0;
     const double start = mm__os_now();
-    mm_status st = mm__image_preprocess(p, &s->a->image, &pic.pixels, &pic.w, &pic.h, NULL, err);
-    if (st == MM_OK) st = mm__graph_create(s->a->backend, &g, err);
-    if (st == MM_OK) {
-        mm__watch_apply(s, g);
-        st = run_picture(s, g, &pic, out, n_rows, width, err);
-    }
-    mm__graph_destroy(g);
-    mm__free(p->mem, pic.pixels);
+    *out = (mm__media_rows){0};
+    mm_status st = mm__image_preprocess(p, &s->a->image, &pixels, &w, &h, NULL, err);
+    const mm__encoder_input in = {"picture", (int64_t)3 * h, w, pixels};
+    if (st == MM_OK) st = mm__media_rows_of(s, &in, run_picture, out, err);
+    mm__free(p->mem, pixels);
     s->encode_s += mm__os_now() - start;
     return st;
 }
@@ -121,24 +156,26 @@ mm_status mm__media_encode(mm__session *s, int32_t medium, mm_error *err)
     if (m->rows) return MM_OK;
     const mm__prompt_policy *p = &s->a->prompt;
     const int32_t want = mm__assembly_media_width(s->a);
-    float *rows = NULL;
-    int32_t n = 0, width = 0;
-    mm_status st = encode_picture(s, m->pixels, &rows, &n, &width, err);
-    if (st == MM_OK && (width != want || (p->media != MM__MEDIA_CROSS && n != p->rows_per_image)))
-        st = mm__fail(err, MM_E_FORMAT, "a picture gave %d rows of %d columns where the prompt has %d places of %d", n, width,
+    mm__media_rows rows;
+    mm_status st = encode_picture(s, m->pixels, &rows, err);
+    if (st == MM_OK && (rows.width != want || (p->media != MM__MEDIA_CROSS && rows.n != p->rows_per_image)))
+        st = mm__fail(err, MM_E_FORMAT, "a picture gave %d rows of %d columns where the prompt has %d places of %d", rows.n, rows.width,
                       p->rows_per_image, want);
     if (st != MM_OK) {
-        mm__free(s->mem, rows);
+        mm__free(s->mem, rows.data);
         return st;
     }
-    m->rows = rows;
-    m->n_rows = n;
-    m->width = width;
+    m->rows = rows.data;
+    m->n_rows = rows.n;
+    m->width = rows.width;
     return MM_OK;
 }
 
 mm_status mm__media_vector(mm__session *s, const mm__pixels *p, float **out, int32_t *n, mm_error *err)
 {
-    int32_t rows;
-    return encode_picture(s, p, out, &rows, n, err);
+    mm__media_rows rows;
+    const mm_status st = encode_picture(s, p, &rows, err);
+    *out = rows.data;
+    *n = rows.width;
+    return st;
 }

@@ -4,6 +4,7 @@
 
 #include "../assembly/assembly.h"
 #include "feed.h"
+#include "mediacache.h"
 
 typedef struct mm__session mm__session;
 
@@ -15,6 +16,8 @@ typedef struct mm__session_options {
 
 mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, const mm__session_options *opt,
                              mm__session **out, mm_error *err);
+/* The model's, which outlives the session; without one every medium is encoded. */
+void mm__session_use_cache(mm__session *s, mm__media_cache *media);
 void mm__session_destroy(mm__session *s);
 mm_status mm__session_set(mm__session *s, const char *key, const char *value, mm_error *err);
 mm_status mm__session_feed(mm__session *s, const mm__feed *in, mm_error *err);

@@ -83,6 +83,11 @@ mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, 
     return st;
 }
 
+void mm__session_use_cache(mm__session *s, mm__media_cache *media)
+{
+    s->media = media;
+}
+
 void mm__session_destroy(mm__session *s)
 {
     if (!s) return;
@@ -255,11 +260,13 @@ mm_status mm__session_stat(const mm__session *s, const char *key, double *out, m
                  {"decode_ms", s->decode_s * 1e3},
                  {"prefill_tokens", (double)s->prefill_rows},
                  {"decode_tokens", (double)s->n_generated},
+                 {"media_cache_hits", (double)s->media_hits},
                  {"n_past", s->lm ? mm__lm_past(s->lm) : 0},
                  {"n_ctx", s->lm ? mm__lm_context(s->lm) : 0},
                  {"entries", (double)s->line.n_messages},
                  {"kv_bytes", s->lm ? (double)mm__lm_kv_bytes(s->lm) : 0},
                  {"arena_bytes", (double)(s->arena.bytes + (s->lm ? mm__lm_arena_bytes(s->lm) : 0))},
+                 {"media_cache_bytes", s->media ? (double)mm__media_cache_counts(s->media).bytes : 0},
                  {"peak_bytes", (double)mm__mem_peak(s->mem)}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].key, key) == 0) {

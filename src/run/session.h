@@ -24,6 +24,7 @@
 #include "event.h"
 #include "feed.h"
 #include "lm.h"
+#include "mediacache.h"
 #include "run.h"
 #include "sample.h"
 #include "textout.h"
@@ -78,6 +79,7 @@ struct mm__session {
 
     mm__timeline line;
 
+    mm__media_cache *media;   /* the model's, borrowed; NULL: none */
     mm__arena arena;          /* work memory of encoders' graphs */
     mm__lm *lm;               /* decoder side, NULL for tasks without one */
     mm__ids answer;
@@ -101,7 +103,7 @@ struct mm__session {
     bool translate, no_timestamps, truncate, single_pass, use_history;
 
     double encode_s, prefill_s, decode_s;
-    size_t prefill_rows, prompt_rows;
+    size_t prefill_rows, prompt_rows, media_hits;
 };
 
 /* Whether the host has not taken all of an answer yet: tokens, or events that wait. */
@@ -154,6 +156,16 @@ mm_status mm__prompt_rows(mm__session *s, mm_error *err);
 /* media.c: encodes a medium that was not encoded yet */
 mm_status mm__media_encode(mm__session *s, int32_t medium, mm_error *err);
 mm_status mm__media_vector(mm__session *s, const mm__pixels *p, float **out, int32_t *n, mm_error *err);
+/* What an encoder makes of an input: the rows that the model's media cache holds for it, or those of the graph that `run` emits and
+ * runs, whose node it leaves in *rows. The input's values are [rows, columns], `kind` says whose. *out is owned by the caller,
+ * empty on failure. */
+typedef struct mm__encoder_input {
+    const char *kind;
+    int64_t rows, columns;
+    const float *values;
+} mm__encoder_input;
+typedef mm_status (*mm__encoder_run)(mm__session *s, mm__graph *g, const mm__encoder_input *in, mm__node **rows, mm_error *err);
+mm_status mm__media_rows_of(mm__session *s, const mm__encoder_input *in, mm__encoder_run run, mm__media_rows *out, mm_error *err);
 /* Runs a planned graph and delivers its watched stages. */
 mm_status mm__watch_run(mm__session *s, mm__graph *g, mm_error *err);
 /* Status, plan and bind of an encoder's graph. */

@@ -87,7 +87,7 @@ static mm_status begin(mm__session *s, mm_error *err)
     float *samples;
     int64_t n;
     s->encode_s = s->prefill_s = s->decode_s = 0;
-    s->n_generated = s->prefill_rows = 0;
+    s->n_generated = s->prefill_rows = s->media_hits = 0;
     mm__transcribe_free(s);
     transcription *t = mm__zalloc(s->mem, sizeof *t);
     if (!t) return mm__nomem(err, "a transcription");
@@ -130,38 +130,35 @@ mm_status mm__emit_speech(mm__assembly *a, mm__graph *g, mm__speech_graph *out, 
     return mm__graph_status(g, err);
 }
 
-static mm_status run_encoder(mm__session *s, mm__graph *g, const float *frames, mm_error *err)
+/* Only the first window's stages can be watched. */
+static mm_status run_encoder(mm__session *s, mm__graph *g, const mm__encoder_input *in, mm__node **rows, mm_error *err)
 {
-    const size_t n_frames = (size_t)s->a->audio.window_frames * (size_t)s->a->speech->info.n_mels;
+    const bool first = s->speech->seek == 0;
     mm__speech_graph e;
+    if (first) mm__watch_apply(s, g);
     mm_status st = mm__emit_speech(s->a, g, &e, err);
     if (st == MM_OK) st = mm__encoder_prepare(s, g, err);
-    if (st == MM_OK) st = mm__graph_write(g, e.mel, frames, n_frames * sizeof *frames, err);
-    if (st == MM_OK) st = s->speech->seek == 0 ? mm__watch_run(s, g, err) : mm__graph_run(g, &s->cancel, err);
-    if (st != MM_OK) return st;
-    const size_t count = (size_t)(mm__rows(e.rows) * mm__cols(e.rows));
-    float *rows = mm__calloc(s->mem, count, sizeof *rows);
-    if (!rows) return mm__nomem(err, "an encoder's output");
-    st = mm__graph_read(g, e.rows, rows, count * sizeof *rows, err);
-    if (st == MM_OK) st = mm__lm_cross(s->lm, rows, (int32_t)mm__rows(e.rows), &s->cancel, err);
-    mm__free(s->mem, rows);
+    if (st == MM_OK) st = mm__graph_write(g, e.mel, in->values, (size_t)in->rows * (size_t)in->columns * sizeof *in->values, err);
+    if (st == MM_OK) st = first ? mm__watch_run(s, g, err) : mm__graph_run(g, &s->cancel, err);
+    *rows = e.rows;
     return st;
 }
 
 static mm_status encode_window(mm__session *s, mm_error *err)
 {
     const double start = mm__os_now();
-    const size_t n = (size_t)s->a->audio.window_frames * (size_t)s->a->speech->info.n_mels;
-    mm__graph *g = NULL;
-    float *frames = mm__calloc(s->mem, n, sizeof *frames);
-    mm_status st = frames ? mm__graph_create(s->a->backend, &g, err) : mm__nomem(err, "a window");
+    const int64_t n_mels = s->a->speech->info.n_mels, n_frames = s->a->audio.window_frames;
+    mm__media_rows rows = {0};
+    float *frames = mm__calloc(s->mem, (size_t)(n_mels * n_frames), sizeof *frames);
+    mm_status st = frames ? MM_OK : mm__nomem(err, "a window");
     if (st == MM_OK) {
-        if (s->speech->seek == 0) mm__watch_apply(s, g);
+        const mm__encoder_input in = {"sound", n_mels, n_frames, frames};
         slice(s, s->speech, frames);
-        st = run_encoder(s, g, frames, err);
+        st = mm__media_rows_of(s, &in, run_encoder, &rows, err);
     }
-    mm__graph_destroy(g);
     mm__free(s->mem, frames);
+    if (st == MM_OK) st = mm__lm_cross(s->lm, rows.data, rows.n, &s->cancel, err);
+    mm__free(s->mem, rows.data);
     s->encode_s += mm__os_now() - start;
     return st;
 }

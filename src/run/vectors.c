@@ -245,6 +245,7 @@ mm_status mm__vectors_next(mm__session *s, mm_error *err)
     vector *v = NULL;
     size_t n = 0;
     s->encode_s = 0;
+    s->media_hits = 0;
     mm_status st = all_vectors(s, &v, &n, err);
     if (st == MM_OK) st = s->task == MM__TASK_SCORE ? push_scores(s, v, n, err) : push_vectors(s, v, n, err);
     if (st == MM_OK && !mm__queue_push(&s->events, MM_EVENT_END, "done", 4)) st = mm__nomem(err, "an event");

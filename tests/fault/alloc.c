@@ -63,13 +63,14 @@ static void loads(mm_engine *e, const facts *f, const char *path, long total, ui
         }
 }
 
-static void works(mm_engine *e, mm_model *m, const facts *f, const char *path, long total, uint64_t want)
+/* `how`: "", or what is special about it. */
+static void works(mm_engine *e, mm_model *m, const facts *f, const char *path, const char *how, long total, uint64_t want)
 {
     const long before = atomic_load(&mem_live);
     for (int from_on = 0; from_on < 2; from_on++)
         for (long i = 0; i < n_chosen(total); i++) {
             const long n = choose(total, i);
-            if (!begin("%s at work, request %ld%s", path, n, from_on ? " and later" : "")) continue;
+            if (!begin("%s at work%s, request %ld%s", path, how, n, from_on ? " and later" : "")) continue;
             mm_error err = {.size = sizeof err};
             mm_session *s = NULL;
             uint64_t hash = 0;
@@ -92,6 +93,23 @@ static void works(mm_engine *e, mm_model *m, const facts *f, const char *path, l
         }
 }
 
+/* The same with media out of the cache, which gives them up where that helps, and makes do without what it cannot have. */
+static void works_from_cache(mm_engine *e, mm_model *m, const facts *f, const char *path, uint64_t want)
+{
+    mm_error err = {.size = sizeof err};
+    uint64_t hash = 0;
+    mm_status st = mm_engine_set(e, "media_cache_bytes", "100000000", &err);
+    for (int i = 0; st == MM_OK && i < 2; i++) { /* makes them, takes them */
+        mm_session *s = NULL;
+        refuse(-1, false);
+        st = life(e, m, f, &s, &hash, &err);
+        mm_session_release(s);
+    }
+    const long calls = atomic_load(&mem_calls);
+    check(st == MM_OK && hash == want && !model_has(m, "media_cache", "\"hits\":0"), "with a cache: %s \"%s\"", mm_status_name(st), err.text);
+    works(e, m, f, path, " with known media", calls, want);
+}
+
 static void family(const char *path)
 {
     if (only && strncmp(only, path, strlen(path)) != 0 && !strstr(path, only)) return;
@@ -104,6 +122,7 @@ static void family(const char *path)
     allow_time();
     refuse(-1, false);
     mm_engine *e = new_engine(1, 0);
+    mm_engine_set(e, "media_cache_bytes", "0", NULL); /* or only the first run would use the encoder */
     refuse(-1, false);
     mm_status st = mm_model_load(e, path, NULL, &m, &err);
     const long load_calls = atomic_load(&mem_calls);
@@ -116,7 +135,8 @@ static void family(const char *path)
     mm_session_release(s);
     if (st == MM_OK) {
         loads(e, &f, path, load_calls, want);
-        works(e, m, &f, path, work_calls, want);
+        works(e, m, &f, path, "", work_calls, want);
+        if ((f.image && f.generate) || f.transcribe) works_from_cache(e, m, &f, path, want);
     }
     mm_model_release(m);
     mm_engine_release(e);

@@ -214,7 +214,8 @@ class Engine(Handle):
 
     def set(self, key: str, value: int) -> Engine:
         """Sets a limit: "session_memory", "image_pixels", "template_steps" and the others that `info("limits")` lists, one a
-        line: key, value, default, most, what it counts. What exceeds one raises LimitError. UnknownKey, ArgumentError.
+        line: key, value, default, most, what it counts. What exceeds one raises LimitError. Or "media_cache_bytes", what each model may
+        hold to know pictures and sounds again. UnknownKey, ArgumentError.
         """
         err = new_error()
         with self._ref as e:

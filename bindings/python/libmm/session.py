@@ -374,8 +374,8 @@ class Session(Handle):
         return b"".join(pieces) if path is None else None
 
     def stat(self, key: str) -> float:
-        """A number: of the last answer "encode_ms" "prefill_ms" "decode_ms" "prefill_tokens" "decode_tokens"; of the session
-        "n_past" "n_ctx" "entries" "arena_bytes" "kv_bytes" "peak_bytes". UnknownKey."""
+        """A number: of the last answer "encode_ms" "prefill_ms" "decode_ms" "prefill_tokens" "decode_tokens" "media_cache_hits";
+        of the session "n_past" "n_ctx" "entries" "arena_bytes" "kv_bytes" "media_cache_bytes" "peak_bytes". UnknownKey."""
         value, err = c_double(), new_error()
         with self._ref.turn(), self._ref as s:
             check(lib.mm_session_stat(s, encode(key, "key"), byref(value), byref(err)), err)
