@@ -68,7 +68,7 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-
 # Instrumented code draws false warnings about truncation and uninitialised values from gcc, so there they are no errors.
 COMMON  := -std=c11 $(WARN) $(if $(SAN),-w,-Werror) -pthread -ffp-contract=off $(CFLAGS) $(SANFLAGS)
 ALL_CFLAGS := -D_GNU_SOURCE -fPIC -fvisibility=hidden $(COMMON)
-THIRD   := -lsndfile -lmpg123 -lsamplerate -ljpeg -lzstd -lutf8proc -lpcre2-8 -ljansson
+THIRD   := -lsndfile -lmpg123 -ljpeg -lzstd -lutf8proc -lpcre2-8 -ljansson
 LDLIBS  := $(THIRD) -lm -ldl -pthread
 
 # Vulkan is there when its headers and the compiler of shaders are; else one file stands for the whole folder.
@@ -106,7 +106,7 @@ $(BUILD)/objects: FORCE
 # Once, before the first object: whether the headers of the libraries are there.
 $(BUILD)/headers:
 	@mkdir -p $(@D)
-	@printf '#include <stdio.h>\n%s\n' $(foreach h,stb/stb_image jpeglib sndfile mpg123 samplerate zstd utf8proc jansson,'#include <$(h).h>') \
+	@printf '#include <stdio.h>\n%s\n' $(foreach h,stb/stb_image jpeglib sndfile mpg123 zstd utf8proc jansson,'#include <$(h).h>') \
 	    '#define PCRE2_CODE_UNIT_WIDTH 8' '#include <pcre2.h>' > $@.c
 	@$(CC) -E $@.c >/dev/null 2>&1 || { echo 'The packages that a build needs are not there: make deps installs them, or says how.' >&2; exit 1; }
 	@touch $@
@@ -334,7 +334,7 @@ demo:
 
 # ---- packages -----------------------------------------------------------------------------------------------------
 
-DEPS := gcc libc6-dev binutils libstb-dev libjpeg62-turbo-dev libsndfile1-dev libmpg123-dev libsamplerate0-dev \
+DEPS := gcc libc6-dev binutils libstb-dev libjpeg62-turbo-dev libsndfile1-dev libmpg123-dev \
         libzstd-dev libutf8proc-dev libpcre2-dev libjansson-dev python3 python3-numpy python3-pip
 # Without these the library is built without Vulkan, so only root, who needs not ask anybody, gets them.
 DEPS += $(if $(filter 0,$(shell id -u)),libvulkan-dev glslc)

@@ -6,7 +6,6 @@
 #include <jansson.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
-#include <samplerate.h>
 #include <sndfile.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,11 +51,9 @@ static void write_kernels(mm__buf *b)
 static void write_libraries(mm__buf *b)
 {
     char pcre[64] = "";
-    const char *rate = src_get_version();
     pcre2_config(PCRE2_CONFIG_VERSION, pcre);
-    mm__buf_printf(b, "libjpeg-%d %s %.*s libzstd-%s utf8proc-%s pcre2-%.*s jansson-%s", JPEG_LIB_VERSION, sf_version_string(),
-                   (int)strcspn(rate, " "), rate, ZSTD_versionString(), utf8proc_version(), (int)strcspn(pcre, " "), pcre,
-                   jansson_version_str());
+    mm__buf_printf(b, "libjpeg-%d %s libzstd-%s utf8proc-%s pcre2-%.*s jansson-%s", JPEG_LIB_VERSION, sf_version_string(),
+                   ZSTD_versionString(), utf8proc_version(), (int)strcspn(pcre, " "), pcre, jansson_version_str());
 }
 
 static void write_formats(mm__buf *b)

@@ -331,7 +331,7 @@ mm_status mm__audio_decode(mm__mem *mem, const void *bytes, size_t len, const ch
     s->rate = r.rate;
     st = read_blocks(&r, s, what, err);
     if (st == MM_OK) s->cut = ends_early(&r, container, bytes, len, s->n);
-    if (st == MM_OK && rate) st = mm__audio_resample(s, rate, what, err);
+    if (st == MM_OK && rate) st = mm__audio_resample(s, rate, err);
     if (st != MM_OK) goto done;
     *out = s;
     s = NULL;
@@ -369,7 +369,7 @@ mm_status mm__audio_from_pcm(mm__mem *mem, const float *f32, const int16_t *i16,
             goto done;
         }
     }
-    if (rate) st = mm__audio_resample(s, rate, what, err);
+    if (rate) st = mm__audio_resample(s, rate, err);
     if (st != MM_OK) goto done;
     *out = s;
     s = NULL;

@@ -17,7 +17,7 @@ assert sys.argv[1] in libmm.__file__ and sys.argv[1] in libmm.abi.lib._name, (li
 maps = open("/proc/self/maps").read()
 for line in maps.splitlines():
     path = line.split()[-1]
-    if ".so" in path and any(n in path for n in ("sndfile", "samplerate", "jpeg", "zstd", "utf8proc", "pcre2", "jansson", "libmm")):
+    if ".so" in path and any(n in path for n in ("sndfile", "jpeg", "zstd", "utf8proc", "pcre2", "jansson", "libmm")):
         assert path.startswith(sys.argv[1]), path
 import importlib.metadata
 assert importlib.metadata.version("libmm") == libmm.version() == libmm.__version__
