@@ -5,6 +5,8 @@
 #   FOLDER/whisper/bin  whisper-bench, whisper-cli: the source package of pywhispercpp holds whisper.cpp
 #   FOLDER/venv         a Python with faster-whisper, onnxruntime, openvino, onnx and gguf
 #
+# The long recording that recognisers are compared on is read by espeak-ng, where that is installed.
+#
 # Sources and wheels come by pip from the index it is set up for. Built for this machine (GGML_NATIVE), Release, without
 # OpenMP's competitors: what their own documentation recommends. Needs cmake, a C++ compiler, python3-venv. Then:
 #
