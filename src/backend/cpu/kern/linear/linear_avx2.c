@@ -12,13 +12,13 @@ V_INLINE int32_t sum16(__m256i a, __m256i b)
     return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
 }
 
-/* Stores a plane of 32 small integers and minus its sums. */
+/* Stores a plane of 32 small integers, with its sums. */
 V_INLINE void put_plane(const __m256i v[4], mm__linear_q8 *to)
 {
     const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
     _mm256_storeu_si256((__m256i *)(void *)to->q, _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
-    to->minus[1] = -sum16(v[0], v[1]);
-    to->minus[2] = -sum16(v[2], v[3]);
+    to->minus[1] = -128 * sum16(v[0], v[1]);
+    to->minus[2] = -128 * sum16(v[2], v[3]);
     to->minus[0] = to->minus[1] + to->minus[2];
 }
 

@@ -69,12 +69,12 @@ V_INLINE void unpack_codes(const int bits, const uint8_t *p, int half, vi w[8])
     }
 }
 
-/* Scales, and what minus the sum of the activations is to be multiplied with, of a block: [0] for all of it, or [0] and [1]
- * for its halves. */
+/* Scales, and what `minus` of the activations is to be multiplied with, of a block: [0] for all of it, or [0] and [1] for its
+ * halves. d and dmin are those of the 8 blocks, dmin / 128. */
 V_INLINE void block_scales(const int scales, const uint8_t *p, int half, vf d, vf dmin, vf scale[2], vf min[2])
 {
     switch (scales) {
-    case MM__S_HALF_MIN: min[0] = vf_sub(vf_zero(), vf_from_half(p + 32, half)); /* fall through */
+    case MM__S_HALF_MIN: min[0] = vf_mul(vf_from_half(p + 32, half), vf_set(-1.0f / 128)); /* fall through */
     case MM__S_HALF: scale[0] = vf_from_half(p, half); break;
     case MM__S_SUPER_MIN:
         scale[0] = vf_mul(d, vi_to_float(vi_from_u8(p, half)));
@@ -83,13 +83,27 @@ V_INLINE void block_scales(const int scales, const uint8_t *p, int half, vf d, v
     case MM__S_SUPER:
         for (int i = 0; i < 2; i++) scale[i] = vf_mul(d, vi_to_float(vi_from_i8(p + 16 * i, half)));
         break;
-    default:
+    case MM__S_SUPER_NIB:
         for (int i = 0; i < 2; i++) {
             const vi both = vi_from_u8(p + 16 * i, half);
             scale[i] = vf_mul(d, vi_to_float(vi_and(both, vi_set8(15))));
             min[i] = vf_mul(dmin, vi_to_float(vi_shr(both, 4)));
         }
+        break;
+    default:
+        for (int i = 0; i <= MM__HAS_HALVES(scales); i++) {
+            const float *at = (const float *)(const void *)p + i * MM__LINEAR_PANEL + half * V_LANES;
+            scale[i] = vf_load(at);
+            if (MM__HAS_MIN(scales)) min[i] = vf_load(at + (1 + MM__HAS_HALVES(scales)) * MM__LINEAR_PANEL);
+        }
     }
+}
+
+/* d and dmin / 128 of the 8 blocks at p, where the format has them. */
+V_INLINE void super_scales(const int scales, const uint8_t *p, int half, vf *d, vf *dmin)
+{
+    *d = vf_from_half(p, half);
+    if (MM__SUPER_BYTES(scales) == 64) *dmin = vf_mul(vf_from_half(p + 32, half), vf_set(1.0f / 128));
 }
 
 /* s[i] = codes . q of row i over quads from .. to of a block, less the offset of the codes. A product waits four cycles for the
@@ -100,7 +114,7 @@ V_INLINE void dot_quads(const int bits, const int offset, const int n, const int
     vi odd[ROWS_AT_ONCE];
 #pragma GCC unroll 2
     for (int i = 0; i < n; i++) {
-        s[i] = offset < 0 ? vi_zero() : vi_shl(vi_set32(&row[i].minus[part]), offset);
+        s[i] = offset < 0 ? vi_zero() : offset == 7 ? vi_set32(&row[i].minus[part]) : vi_sar(vi_set32(&row[i].minus[part]), 7 - offset);
         odd[i] = vi_zero();
     }
 #pragma GCC unroll 8
@@ -119,8 +133,7 @@ V_INLINE void dot_quads(const int bits, const int offset, const int n, const int
 V_INLINE void meet_rows(const int bits, const int offset, const int scales, const int n, const int chains, const vi w[8],
                         const vf scale[2], const vf min[2], const mm__linear_q8 *row, vf *y)
 {
-    const int split = scales == MM__S_SUPER || scales == MM__S_SUPER_NIB; /* two scales a block */
-    const int has_min = scales != MM__S_HALF && scales != MM__S_SUPER;
+    const int split = MM__HAS_HALVES(scales);
 #pragma GCC unroll 2
     for (int h = 0; h <= split; h++) {
         const int part = split ? 1 + h : 0;
@@ -130,9 +143,15 @@ V_INLINE void meet_rows(const int bits, const int offset, const int scales, cons
         for (int i = 0; i < n; i++) {
             const vf p = vi_to_float(s[i]);
             y[i] = h ? vf_fma(p, scale[h], y[i]) : vf_mul(p, scale[h]);
-            if (has_min) y[i] = vf_fma(vi_to_float(vi_set32(&row[i].minus[part])), min[h], y[i]);
+            if (MM__HAS_MIN(scales)) y[i] = vf_fma(vi_to_float(vi_set32(&row[i].minus[part])), min[h], y[i]);
         }
     }
+}
+
+V_INLINE void prefetch_block(const uint8_t *panel, const int bytes)
+{
+#pragma GCC unroll 9
+    for (int i = 0; i < (bytes + 63) / 64; i++) _mm_prefetch((const char *)panel + AHEAD + 64 * i, _MM_HINT_T0);
 }
 
 /* sums[t][lanes of half] over all blocks; bits, offset, scales, width are constants at every call. */
@@ -154,12 +173,10 @@ V_INLINE void multiply_int8_width(const int bits, const int offset, const int sc
         vi w[8];
         vf scale[2], min[2], y[ROWS_AT_ONCE];
         if (MM__SUPER_BYTES(scales) && b % MM__LINEAR_SUPER == 0) {
-            d = vf_from_half(panel, half);
-            if (MM__SUPER_BYTES(scales) == 64) dmin = vf_from_half(panel + 32, half);
+            super_scales(scales, panel, half, &d, &dmin);
             panel += MM__SUPER_BYTES(scales);
         }
-#pragma GCC unroll 9
-        for (int i = 0; i < (block_bytes + 63) / 64; i++) _mm_prefetch((const char *)panel + AHEAD + 64 * i, _MM_HINT_T0);
+        if (!MM__IS_WIDE(scales)) prefetch_block(panel, block_bytes);
         unpack_codes(bits, panel, half, w);
         block_scales(scales, panel + MM__CODE_BYTES(bits), half, d, dmin, scale, min);
         panel += block_bytes;

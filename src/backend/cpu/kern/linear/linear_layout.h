@@ -17,6 +17,9 @@
  * Codes are unsigned; a format whose codes stand for code - 2^offset has its offset folded into the integer sum, which
  * starts from -(sum of activations) << offset.
  *
+ * A panel that many tiles meet may be widened first, into the thread's scratch: byte planes, their offset now 128 where there
+ * was one, and scales in F32 with d and dmin multiplied in. The numbers are those that the packed panel gives.
+ *
  * Activations, in tiles of up to `tile` rows of x stored column-major ("width" rows, padded with zero rows):
  *   int8: for each block of 32, mm__linear_q8 high[width]; after all of these, for each block, int32 n and mm__linear_low of the
  *         n rows with a low plane
@@ -38,7 +41,12 @@ enum {
     MM__S_HALF_MIN,  /* f16 d[16], f16 m[16]: code * d + m */
     MM__S_SUPER_MIN, /* ahead of 8 blocks f16 d[16], f16 dmin[16]; u8 scale[16], u8 min[16] */
     MM__S_SUPER,     /* ahead of 8 blocks f16 d[16]; i8 scale[2][16] of the halves of the block */
-    MM__S_SUPER_NIB  /* ahead of 8 blocks f16 d[16], f16 dmin[16]; u8 [2][16]: low nibble scale, high nibble minimum */
+    MM__S_SUPER_NIB, /* ahead of 8 blocks f16 d[16], f16 dmin[16]; u8 [2][16]: low nibble scale, high nibble minimum */
+    /* of widened panels; what a minimum is multiplied with is mm__linear_q8's minus */
+    MM__S_WIDE,           /* f32 scale[16] */
+    MM__S_WIDE_MIN,       /* f32 scale[16], f32 min[16] */
+    MM__S_WIDE_HALVES,    /* f32 scale[2][16] of the halves of the block */
+    MM__S_WIDE_HALVES_MIN /* f32 scale[2][16], f32 min[2][16] */
 };
 
 /* F(type, bits of a code, log2 of the offset or -1, scales) */
@@ -59,10 +67,18 @@ enum {
 #define MM__HAS_PAIRS(bits) ((bits) == 2 || (bits) == 3 || (bits) == 6)
 #define MM__HAS_BIT(bits) ((bits) == 3 || (bits) == 5)
 #define MM__CODE_BYTES(bits) ((bits) * 64)
-#define MM__SCALE_BYTES(scales) ((scales) == MM__S_HALF_MIN ? 64 : 32)
+#define MM__HAS_HALVES(scales) \
+    ((scales) == MM__S_SUPER || (scales) == MM__S_SUPER_NIB || (scales) == MM__S_WIDE_HALVES || (scales) == MM__S_WIDE_HALVES_MIN)
+#define MM__HAS_MIN(scales) \
+    ((scales) != MM__S_HALF && (scales) != MM__S_SUPER && (scales) != MM__S_WIDE && (scales) != MM__S_WIDE_HALVES)
+#define MM__IS_WIDE(scales) ((scales) >= MM__S_WIDE)
+#define MM__WIDE_OF(scales) \
+    (MM__HAS_HALVES(scales) ? MM__HAS_MIN(scales) ? MM__S_WIDE_HALVES_MIN : MM__S_WIDE_HALVES : MM__HAS_MIN(scales) ? MM__S_WIDE_MIN : MM__S_WIDE)
+#define MM__SCALE_BYTES(scales) \
+    (MM__IS_WIDE(scales) ? (64 << MM__HAS_HALVES(scales) << MM__HAS_MIN(scales)) : (scales) == MM__S_HALF_MIN ? 64 : 32)
 #define MM__SUPER_BYTES(scales) ((scales) == MM__S_SUPER ? 32 : (scales) == MM__S_SUPER_MIN || (scales) == MM__S_SUPER_NIB ? 64 : 0)
 
-/* A plane of a row in a block of 32 columns: d q, and minus the sums of q over all of it, the first and the second half. */
+/* A plane of a row in a block of 32 columns: d q, and -128 times the sums of q over all of it, the first and the second half. */
 typedef struct mm__linear_q8 {
     uint8_t q[32];    /* int8 */
     float d;
@@ -97,6 +113,10 @@ typedef struct mm__linear_arith {
     void (*convert)(const float *const *rows, int n, int width, int64_t k, void *tile);
     /* sums[t][r] = panel row r . tile row t. */
     void (*multiply)(mm__dtype from, const void *panel, int64_t k, const void *tile, int width, float *sums);
+    /* Where panels can be widened, else NULL. Bytes of one: 0 where it isn't worth it. multiply_wide gives the bits of multiply. */
+    size_t (*wide_bytes)(mm__dtype from, int64_t k);
+    void (*widen)(mm__dtype from, const void *panel, int64_t k, void *wide);
+    void (*multiply_wide)(mm__dtype from, const void *wide, int64_t k, const void *tile, int width, float *sums);
 } mm__linear_arith;
 
 /* Where 16 columns of up to a tile of rows go. */
@@ -122,6 +142,9 @@ extern const mm__linear_isa mm__linear_isa_avx2, mm__linear_isa_avx512, mm__line
 /* AVX-512 pieces shared by both AVX-512 tables. */
 void mm__linear_int8_multiply_avx512(mm__dtype from, const void *panel, int64_t k, const void *tile, int width, float *sums);
 void mm__linear_int8_convert_avx512(const float *const *rows, int n, int width, int64_t k, void *tile);
+size_t mm__linear_int8_wide_bytes_avx512(mm__dtype from, int64_t k);
+void mm__linear_int8_widen_avx512(mm__dtype from, const void *panel, int64_t k, void *wide);
+void mm__linear_int8_multiply_wide_avx512(mm__dtype from, const void *wide, int64_t k, const void *tile, int width, float *sums);
 
 /* float32 from any type, vectorised for the quantised ones; bit-equal to mm__unpack_row. */
 void mm__linear_unpack_avx2(mm__dtype t, const void *src, float *dst, int64_t n);

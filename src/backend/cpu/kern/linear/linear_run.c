@@ -4,14 +4,15 @@
  * Unit of the multiplication: a panel of 16 output columns; panels of the stacked weights follow each other. A thread's
  * panels are walked once for each group of tiles whose activations stay in the L2 cache, so weights stream from memory
  * a few times and activations once. Raw rows are first turned into F32 panels in the thread's scratch, as many as stay in
- * that cache, which each tile meets one after the other.
+ * that cache, which each tile meets one after the other; a packed panel may be widened there, for each group of tiles.
  *
  * Scratch: the converted activations, one area for each form that the weights of the call need, shared by all threads
- * (many rows) or the thread's own (few rows); then, always the thread's own, F32 panels and a piece of raw rows. */
+ * (many rows) or the thread's own (few rows); then, always the thread's own, F32 panels and a piece of raw rows, or a widened panel. */
 #include "linear_layout.h"
 
 #define CACHE_BYTES (384 * 1024) /* of activations in L2, or of F32 panels */
 #define MAX_PANELS 8             /* F32 panels that a tile meets in turn */
+#define MIN_WIDE 2               /* tiles: for fewer a panel isn't widened */
 #define MIN_GROUP 8              /* tiles: weights must not stream more often than once in this many tiles */
 #define PIECE 256                /* columns of raw rows unpacked at a time; a multiple of every block */
 
@@ -29,6 +30,7 @@ typedef struct plan {
     int n_segments;
     segment segments[3];
     bool few;
+    size_t wide;                     /* bytes of the largest widened panel; 0: none */
     size_t at[MM__N_FORM], bytes;    /* areas of converted activations */
 } plan;
 
@@ -52,6 +54,13 @@ static int width_for(const mm__linear_arith *a, int64_t rows)
     return a->widths[i];
 }
 
+/* Bytes of a widened panel of the weight; 0 where the call meets packed ones. */
+static size_t wide_bytes(const plan *p, const mm__linear_packed *packed)
+{
+    const mm__linear_arith *a = &p->isa->arith[packed->form];
+    return a->wide_bytes && p->t >= MIN_WIDE * a->tile ? a->wide_bytes((mm__dtype)packed->from, p->k) : 0;
+}
+
 static void plan_call(plan *p, const mm__call *c, const mm__linear_isa *isa)
 {
     *p = (plan){.call = c, .isa = isa, .t = mm__view_rows(&c->in[0]), .k = mm__view_cols(&c->in[0])};
@@ -66,6 +75,8 @@ static void plan_call(plan *p, const mm__call *c, const mm__linear_isa *isa)
         p->panels += panels_of(n);
         column += n;
         used[form] = true;
+        const size_t wide = packed ? wide_bytes(p, packed) : 0;
+        if (wide > p->wide) p->wide = wide;
     }
     for (int f = 0; f < MM__N_FORM; f++) {
         if (!used[f] || (p->few && f == MM__FORM_F32)) continue; /* few rows: F32 is read in place */
@@ -150,16 +161,17 @@ static void finish(const plan *p, const segment *s, int64_t panel, int64_t t, in
     p->isa->finish(sums, &d);
 }
 
-/* Rows [t0, t1), t0 at the start of a tile, against one panel. */
-static void multiply(const plan *p, const segment *s, int64_t panel, const void *weights, int64_t t0, int64_t t1, const uint8_t *areas)
+/* Rows [t0, t1), t0 at the start of a tile, against one panel, widened or not. */
+static void multiply(const plan *p, const segment *s, int64_t panel, const void *weights, bool wide, int64_t t0, int64_t t1, const uint8_t *areas)
 {
     const mm__linear_arith *a = &p->isa->arith[s->form];
+    void (*const f)(mm__dtype, const void *, int64_t, const void *, int, float *) = wide ? a->multiply_wide : a->multiply;
     const mm__dtype from = s->packed ? (mm__dtype)s->packed->from : MM__F32;
     _Alignas(64) float sums[MM__LINEAR_MAX_TILE * MM__LINEAR_PANEL];
     for (int64_t t = t0; t < t1; t += a->tile) {
         const int rows = (int)(t1 - t < a->tile ? t1 - t : a->tile);
         const uint8_t *tile = areas + p->at[s->form] + (size_t)t * row_bytes(s->form, p->k);
-        a->multiply(from, weights, p->k, tile, width_for(a, rows), sums);
+        f(from, weights, p->k, tile, width_for(a, rows), sums);
         finish(p, s, panel, t, rows, sums);
     }
 }
@@ -194,7 +206,7 @@ static void run_raw(const plan *p, const segment *s, int64_t first, int64_t last
         n = last - first < most ? last - first : most;
         for (int64_t i = 0; i < n; i++) build_panel(p, s, (first + i) * MM__LINEAR_PANEL, own + i * size, own + most * size);
         for (int64_t t = 0; t < p->t; t += tile)
-            for (int64_t i = 0; i < n; i++) multiply(p, s, first + i, own + i * size, t, t + tile < p->t ? t + tile : p->t, areas);
+            for (int64_t i = 0; i < n; i++) multiply(p, s, first + i, own + i * size, false, t, t + tile < p->t ? t + tile : p->t, areas);
     }
 }
 
@@ -213,9 +225,13 @@ static void run_segment(const plan *p, const segment *s, int64_t first, int64_t 
     const size_t tile_bytes = (size_t)a->tile * row_bytes(s->form, p->k);
     const size_t fit = CACHE_BYTES / (tile_bytes ? tile_bytes : 1);
     const int64_t group = (int64_t)(fit > MIN_GROUP ? fit : MIN_GROUP) * a->tile;
+    const bool wide = wide_bytes(p, s->packed) > 0;
     for (int64_t t = 0; t < p->t; t += group)
-        for (int64_t panel = first; panel < last; panel++)
-            multiply(p, s, panel, s->packed->panels + (size_t)panel * s->packed->panel_bytes, t, t + group < p->t ? t + group : p->t, areas);
+        for (int64_t panel = first; panel < last; panel++) {
+            const void *weights = s->packed->panels + (size_t)panel * s->packed->panel_bytes;
+            if (wide) a->widen((mm__dtype)s->packed->from, weights, p->k, own);
+            multiply(p, s, panel, wide ? own : weights, wide, t, t + group < p->t ? t + group : p->t, areas);
+        }
 }
 
 static void run_panels(const plan *p, int64_t begin, int64_t end, const uint8_t *areas, float *own)
@@ -230,8 +246,9 @@ static void run_panels(const plan *p, int64_t begin, int64_t end, const uint8_t 
 
 static size_t own_bytes(const plan *p)
 {
-    if (!raw(p)) return 0;
-    return p->few ? (size_t)p->k * 4 : ((size_t)(p->k * panels_at_once(p)) * MM__LINEAR_PANEL + MM__LINEAR_PANEL * PIECE) * 4;
+    if (!raw(p)) return p->wide;
+    const size_t floats = p->few ? (size_t)p->k : (size_t)(p->k * panels_at_once(p)) * MM__LINEAR_PANEL + MM__LINEAR_PANEL * PIECE;
+    return 4 * floats > p->wide ? 4 * floats : p->wide;
 }
 
 static int64_t units(const mm__call *c, int phase)

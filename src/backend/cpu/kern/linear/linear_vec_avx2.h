@@ -63,6 +63,8 @@ V_INLINE vi vi_and_or(vi a, vi mask, vi b) { return _mm256_or_si256(_mm256_and_s
 V_INLINE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
 V_INLINE vi vi_shl(vi a, int n) { return _mm256_slli_epi32(a, n); }
 V_INLINE vi vi_shr(vi a, int n) { return _mm256_srli_epi32(a, n); }
+/* Signed. */
+V_INLINE vi vi_sar(vi a, int n) { return _mm256_srai_epi32(a, n); }
 V_INLINE vf vi_to_float(vi a) { return _mm256_cvtepi32_ps(a); }
 V_INLINE vi vi_dot_pairs(vi sum, vi codes, vi q)
 {

@@ -50,6 +50,8 @@ V_INLINE vi vi_and_or(vi a, vi mask, vi b) { return _mm512_ternarylogic_epi32(a,
 V_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 V_INLINE vi vi_shl(vi a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
 V_INLINE vi vi_shr(vi a, int n) { return _mm512_srli_epi32(a, (unsigned)n); }
+/* Signed. */
+V_INLINE vi vi_sar(vi a, int n) { return _mm512_srai_epi32(a, (unsigned)n); }
 V_INLINE vf vi_to_float(vi a) { return _mm512_cvtepi32_ps(a); }
 /* sum + the four products of unsigned codes of each lane and the signed activations at q. One instruction that broadcasts
  * from memory, which the compiler does not make of the intrinsics: it would need a register more. */
