@@ -342,7 +342,7 @@ MM_API void mm_model_release(mm_model *model);
  *   "plan:N" (JSON memory plan, in bytes, computed without taking the memory, for a session of N positions, 0: all the
  *            model was made for: weights; kv and cross, the caches; encoder_arena and decoder_arena, work memory; total.
  *            It holds for a full context with one picture or window of sound and plain options; decoded media, the
- *            conversation's text, events, watched stages and "history" come on top, and what "media_cache_bytes" allows)
+ *            conversation's text, events, watched stages, "history" and "lookup" come on top, and what "media_cache_bytes" allows)
  *   "media_cache" (since 0.2: as JSON, what the cache of "media_cache_bytes" holds in bytes, and its hits and misses from the
  *            load on; not in the summary)
  * MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
@@ -491,6 +491,12 @@ MM_API void mm_session_release(mm_session *session);
  *   "force_ids" space-separated ids the answer starts with, after the prompt
  *   "truncate"  "1": a text prompt that leaves no room for an answer of max_tokens (0: of a quarter of the context; of
  *               half of it at most) loses its middle instead of failing
+ *   "lookup"    generate: so many tokens (0..16; default 0) are drafted, where the last two or three tokens stand earlier in the
+ *               timeline, from what followed there, and computed in one pass with the token before them. What is taken are
+ *               the tokens that the sampler chooses from the model's scores in any case, so tokens, scores and random state are
+ *               to the bit those without drafts, and events still come one a token; an answer that repeats itself or its
+ *               prompt comes sooner. At most as many are drafted as a device computes together without a change in any bit:
+ *               3 on the processor, none yet on Vulkan devices. since 0.2
  * MM_E_KEY for another key, MM_E_ARG for a bad value, MM_E_UNSUPPORTED for a task the model lacks, MM_E_STATE while an answer
  * is due or being given. [handle] since 0.1 */
 MM_API mm_status mm_session_set(mm_session *session, const char *key, const char *value, mm_error *err);
@@ -594,7 +600,8 @@ MM_API mm_status mm_session_load(mm_model *model, const void *bytes, size_t len,
 MM_API mm_status mm_session_load_file(mm_model *model, const char *path, mm_session **out, mm_error *err);
 
 /* Numbers by key, of the last answer: "encode_ms" "prefill_ms" "decode_ms" "prefill_tokens" "decode_tokens" "media_cache_hits" (since
- * 0.2: pictures and windows of sound that were not encoded, see "media_cache_bytes"); of the session: "n_past" (positions held)
+ * 0.2: pictures and windows of sound that were not encoded, see "media_cache_bytes") "draft_tokens" "draft_taken" (since 0.2: tokens
+ * drafted by "lookup", and those of them that the answer has); of the session: "n_past" (positions held)
  * "n_ctx" "entries" "arena_bytes" "kv_bytes" "media_cache_bytes" (since 0.2: that the model holds) "peak_bytes" (of the engine).
  * MM_E_KEY for another key. [handle] since 0.1 */
 MM_API mm_status mm_session_stat(const mm_session *session, const char *key, double *out, mm_error *err);

@@ -98,7 +98,7 @@ func (s *Session) call(f func(e *C.mm_error) C.mm_status) error {
 }
 
 // Set changes a rare option by key: "task", "stop", "tools", "variables", "language", "translate", "timestamps", "history",
-// "single_pass", "watch", "decoder_prompt", "force_ids", "truncate"; the header says what each takes.
+// "single_pass", "watch", "decoder_prompt", "force_ids", "truncate", "lookup"; the header says what each takes.
 func (s *Session) Set(key, value string) error {
 	return withSetting(key, value, func(k, v *C.char) error {
 		return s.call(func(e *C.mm_error) C.mm_status { return C.mm_session_set(s.p, k, v, e) })
@@ -318,8 +318,8 @@ func (m *Model) loadSession(load func(p **C.mm_session, e *C.mm_error) C.mm_stat
 }
 
 // Stat is a number, of the last answer: "encode_ms", "prefill_ms", "decode_ms", "prefill_tokens", "decode_tokens",
-// "media_cache_hits"; of the session: "n_past" (positions held), "n_ctx", "entries", "arena_bytes", "kv_bytes", "media_cache_bytes" (of
-// the model), "peak_bytes" (of the engine).
+// "media_cache_hits", "draft_tokens", "draft_taken"; of the session: "n_past" (positions held), "n_ctx", "entries", "arena_bytes",
+// "kv_bytes", "media_cache_bytes" (of the model), "peak_bytes" (of the engine).
 func (s *Session) Stat(key string) (float64, error) {
 	k, err := cString("key", key)
 	if err != nil {

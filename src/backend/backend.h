@@ -102,6 +102,7 @@ struct mm__backend {
     bool exact;           /* precision of everything uploaded and run */
     const char *isa;      /* instruction set it works with, static */
     int threads;
+    int32_t alike;        /* so many rows at once give each the very bits that it has alone, through every operator of a decoder */
 };
 
 /* A device of this machine. */

@@ -2,6 +2,7 @@
  * token costs two comparisons. */
 #include "graph_impl.h"
 
+#include "../base/ckd.h"
 #include "../base/error.h"
 
 /* Where x lies; NULL for tensors that exist only packed. */
@@ -53,27 +54,40 @@ mm_status mm__graph_run(mm__graph *g, const atomic_int *cancel, mm_error *err)
     return g->backend->ops->run(g->backend, g->calls, g->n_calls, (unsigned char *)g->base + g->scratch_at, cancel, err);
 }
 
-mm_status mm__graph_read(mm__graph *g, mm__node *x, void *dst, size_t bytes, mm_error *err)
+static mm_status read_rows(mm__graph *g, mm__node *x, int64_t first, int64_t n, unsigned char *dst, size_t row, mm_error *err)
 {
-    size_t need, row;
-    mm_status s = check_bound(g, err);
-    if (s < 0) return s;
-    if (!x || (!x->root->tensor && x->root->kind == MM__NODE_CALL && !x->root->pinned))
-        return mm__fail(err, MM_E_ARG, "graph: the value read is no output");
-    if (!mm__tensor_bytes(x->dtype, &x->shape, &need) || !mm__dtype_row_bytes(x->dtype, mm__shape_cols(&x->shape), &row) || bytes != need)
-        return mm__fail(err, MM_E_ARG, "graph: the value read has %zu bytes, not %zu", need, bytes);
     const unsigned char *src = address(g, x);
-    if (!src) return mm__fail(err, MM_E_ARG, "graph: the value read exists only packed");
-    if (mm__node_contiguous(x)) return g->backend->ops->read(g->backend, src, dst, bytes, err);
     const mm__dtype_info *type = mm__dtype_info_of(x->dtype);
-    const int64_t rows = mm__shape_rows(&x->shape);
-    for (int64_t r = 0; r < rows && s == MM_OK; r++) {
+    mm_status s = MM_OK;
+    if (!src) return mm__fail(err, MM_E_ARG, "graph: the value read exists only packed");
+    if (mm__node_contiguous(x)) return g->backend->ops->read(g->backend, src + (size_t)first * row, dst, (size_t)n * row, err);
+    for (int64_t r = first; r < first + n && s == MM_OK; r++, dst += row) {
         int64_t at = 0, rest = r;
         for (int i = x->shape.n - 2; i >= 0; i--) {
             at += rest % x->shape.d[i] * x->stride[i];
             rest /= x->shape.d[i];
         }
-        s = g->backend->ops->read(g->backend, src + (size_t)(at / type->block) * type->bytes, (unsigned char *)dst + (size_t)r * row, row, err);
+        s = g->backend->ops->read(g->backend, src + (size_t)(at / type->block) * type->bytes, dst, row, err);
     }
     return s;
+}
+
+mm_status mm__graph_read_rows(mm__graph *g, mm__node *x, int64_t first, int64_t n, void *dst, size_t bytes, mm_error *err)
+{
+    size_t row, need;
+    const mm_status s = check_bound(g, err);
+    if (s < 0) return s;
+    if (!x || (!x->root->tensor && x->root->kind == MM__NODE_CALL && !x->root->pinned))
+        return mm__fail(err, MM_E_ARG, "graph: the value read is no output");
+    if (first < 0 || n < 0 || n > mm__shape_rows(&x->shape) - first)
+        return mm__fail(err, MM_E_ARG, "graph: rows %lld and %lld on were asked for, the value read has %lld", (long long)first, (long long)n,
+                        (long long)mm__shape_rows(&x->shape));
+    if (!mm__dtype_row_bytes(x->dtype, mm__shape_cols(&x->shape), &row) || !mm__ckd_mul(row, (size_t)n, &need) || bytes != need)
+        return mm__fail(err, MM_E_ARG, "graph: the value read has not the %zu bytes that were asked for", bytes);
+    return read_rows(g, x, first, n, dst, row, err);
+}
+
+mm_status mm__graph_read(mm__graph *g, mm__node *x, void *dst, size_t bytes, mm_error *err)
+{
+    return mm__graph_read_rows(g, x, 0, x ? mm__shape_rows(&x->shape) : 0, dst, bytes, err);
 }

@@ -86,5 +86,7 @@ mm_status mm__graph_write(mm__graph *g, mm__node *input, const void *data, size_
 mm_status mm__graph_run(mm__graph *g, const atomic_int *cancel, mm_error *err);
 /* Contiguous copy of an output's (or watched stage's) value. bytes must equal its size. */
 mm_status mm__graph_read(mm__graph *g, mm__node *x, void *dst, size_t bytes, mm_error *err);
+/* The same of n of its rows, from `first` on. */
+mm_status mm__graph_read_rows(mm__graph *g, mm__node *x, int64_t first, int64_t n, void *dst, size_t bytes, mm_error *err);
 
 #endif

@@ -110,6 +110,15 @@ static mm_status prefill_with_memory(mm__session *s, const mm__lm_media *media, 
     return st;
 }
 
+/* What drafts are looked for in begins with the prompt. */
+static mm_status begin_lookup(mm__session *s, mm_error *err)
+{
+    mm__lookup_begin(&s->lookup);
+    for (size_t i = 0; s->lookup.most && i < s->line.n_rows; i++)
+        if (!mm__ids_push(&s->lookup.said, s->line.rows[i].id)) return mm__nomem(err, "token ids");
+    return MM_OK;
+}
+
 static mm_status start(mm__session *s, mm_error *err)
 {
     mm__lm_media media;
@@ -122,6 +131,7 @@ static mm_status start(mm__session *s, mm_error *err)
     if (st == MM_OK) st = s->a->memory ? prefill_with_memory(s, &media, err) : prefill_decoder_only(s, &media, err);
     s->prefill_s = mm__os_now() - t;
     s->prompt_rows = s->line.n_rows;
+    if (st == MM_OK) st = begin_lookup(s, err);
     mm__free(s->mem, media.data);
     mm__free(s->mem, media.spans);
     if (st != MM_OK) return st;
@@ -198,6 +208,28 @@ static mm_status recompute(mm__session *s, mm_error *err)
     return st;
 }
 
+/* Tokens that may be tried behind the one that is due: with one of the model's own choice, no more than the answer may have. */
+static size_t room_for_draft(const mm__session *s)
+{
+    const size_t most = (size_t)mm__lm_can_try(s->lm) - 1;
+    if (!s->opt.max_tokens) return most;
+    const size_t left = s->opt.max_tokens - s->n_generated - 1;
+    return most < left ? most : left;
+}
+
+/* The scores behind the last token: known where a draft had it, else computed, with what a draft says behind it. */
+static mm_status step(mm__session *s, mm_error *err)
+{
+    mm__lookup *l = &s->lookup;
+    int32_t ids[MM__LM_STEP] = {s->last_id};
+    if (!l->most) return mm__lm_step(s->lm, s->last_id, &s->cancel, s->logits, err);
+    if (!mm__ids_push(&l->said, s->last_id)) return mm__nomem(err, "token ids");
+    if (mm__lookup_hits(l, s->last_id)) return mm__lm_take(s->lm, s->logits, err);
+    mm__lookup_draft(l, room_for_draft(s));
+    memcpy(ids + 1, l->draft, l->n * sizeof *ids);
+    return mm__lm_try(s->lm, ids, 1 + (int32_t)l->n, &s->cancel, s->logits, err);
+}
+
 static mm_status advance(mm__session *s, mm_error *err)
 {
     if (s->last_id < 0) return MM_OK;
@@ -208,7 +240,7 @@ static mm_status advance(mm__session *s, mm_error *err)
     if (!s->a->memory && mm__lm_must_restart(s->lm, 1)) {
         if ((st = hold(s, &row, 1, err)) == MM_OK) st = recompute(s, err);
     } else {
-        st = mm__lm_step(s->lm, s->last_id, &s->cancel, s->logits, err);
+        st = step(s, err);
         if (st == MM_OK && !s->a->memory) st = hold(s, &row, 1, err);
     }
     s->last_id = -1;

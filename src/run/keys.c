@@ -2,6 +2,7 @@
  * replaces its value is remembered once, "stop" and "watch" once for each value. */
 #include "session.h"
 
+#include "../base/ckd.h"
 #include "../base/error.h"
 #include "../base/json.h"
 
@@ -88,6 +89,15 @@ static mm_status set_flag(bool *flag, const char *key, const char *value, mm_err
     return MM_OK;
 }
 
+static mm_status set_lookup(mm__session *s, const char *value, mm_error *err)
+{
+    uint64_t n;
+    if (!mm__ckd_whole(value, &n) || n > MM__LOOKUP_MOST)
+        return mm__fail(err, MM_E_ARG, "\"lookup\" takes a whole number up to %d, not \"%s\"", MM__LOOKUP_MOST, value);
+    s->lookup.most = (uint32_t)n;
+    return MM_OK;
+}
+
 static mm_status set_text(mm__session *s, char **field, const char *value, mm_error *err)
 {
     char *copy = mm__strdup(s->mem, value);
@@ -169,6 +179,7 @@ static mm_status apply(mm__session *s, const char *key, const char *value, mm_er
     if (strcmp(key, "truncate") == 0) return set_flag(&s->truncate, key, value, err);
     if (strcmp(key, "single_pass") == 0) return set_flag(&s->single_pass, key, value, err);
     if (strcmp(key, "history") == 0) return set_flag(&s->use_history, key, value, err);
+    if (strcmp(key, "lookup") == 0) return set_lookup(s, value, err);
     if (strcmp(key, "decoder_prompt") == 0) return set_text(s, &s->decoder_prompt, value, err);
     if (strcmp(key, "force_ids") == 0) return set_ids(s, &s->forced, value, err);
     return mm__fail(err, MM_E_KEY, "\"%s\" is no session option", key);

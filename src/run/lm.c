@@ -1,6 +1,9 @@
 /* The decoder side: two kinds of graphs over one pair of caches. A prompt goes through graphs of up to CHUNK rows, built
- * for the chunk and dropped; a token goes through the step graph, which lives as long as the session. Both read what varies
- * (ids, positions, spans) from small inputs. */
+ * for the chunk and dropped; a token, with those that are tried behind it, goes through a step graph, which lives as long as
+ * the session. Both read what varies (ids, positions, spans) from small inputs.
+ *
+ * Tried tokens have written their keys and values behind the positions that are held, where nothing looks at them: taking one
+ * is to count its position, and to take none back there is nothing to do. */
 #include "lm.h"
 
 #include "../base/error.h"
@@ -24,7 +27,9 @@ struct mm__lm {
     mm__kv *kv, *cross;
     int32_t n_ctx, n_past, n_cross;
     mm__arena arena;
-    forward one;              /* the step graph; g NULL until the first step */
+    forward steps[MM__LM_STEP]; /* by rows - 1; g NULL until the first step of so many */
+    const forward *tried;     /* whose rows behind n_past can be taken, or NULL */
+    int32_t taken;            /* rows of it that are held */
     int32_t *scratch;         /* ids [n_scratch], then spans [n_scratch, 2] of one chunk */
     size_t n_scratch;
     int32_t seen[2];          /* memory the last prompt row attends to; tokens that follow see the same */
@@ -32,10 +37,20 @@ struct mm__lm {
     bool is_long;             /* held positions were computed as a long context */
 };
 
+/* For what they point to, or what they were built for, changes. */
+static void drop_steps(mm__lm *lm)
+{
+    for (size_t i = 0; i < MM__LM_STEP; i++) {
+        mm__graph_destroy(lm->steps[i].g);
+        lm->steps[i].g = NULL;
+    }
+    lm->tried = NULL;
+}
+
 void mm__lm_destroy(mm__lm *lm)
 {
     if (!lm) return;
-    mm__graph_destroy(lm->one.g);
+    drop_steps(lm);
     mm__kv_destroy(lm->kv);
     mm__kv_destroy(lm->cross);
     if (lm->arena.backend) lm->arena.backend->ops->arena_free(&lm->arena);
@@ -70,7 +85,9 @@ size_t mm__lm_kv_bytes(const mm__lm *lm)
 
 void mm__lm_truncate(mm__lm *lm, int32_t n_past)
 {
-    if (n_past < lm->n_past) lm->n_past = n_past;
+    if (n_past >= lm->n_past) return;
+    lm->n_past = n_past;
+    lm->tried = NULL;
 }
 
 /* ---- short and long contexts ---- */
@@ -133,6 +150,7 @@ static mm_status walk(const mm__lm *from, mm__lm *to, int32_t n, mm__mover move,
     }
     mm__free(any->mem, host);
     if (to) {
+        to->tried = NULL;
         to->n_past = st == MM_OK ? n : 0;
         to->is_long = from ? from->is_long : is_long(to, (size_t)n);
     }
@@ -212,8 +230,11 @@ static mm_status need_scratch(mm__lm *lm, size_t rows, mm_error *err)
 static const int32_t *cross_spans(mm__lm *lm, const mm__row *rows, int32_t n, const mm__lm_media *media)
 {
     if (!lm->cross) return NULL;
-    if (!media || !media->spans) return lm->has_seen && n == 1 ? lm->seen : NULL;
     int32_t *span = lm->scratch + lm->n_scratch;
+    if (!media || !media->spans) { /* tokens of an answer */
+        for (int32_t i = 0; i < n; i++) memcpy(span + 2 * i, lm->seen, sizeof lm->seen);
+        return lm->has_seen ? span : NULL;
+    }
     for (int32_t i = 0; i < n; i++) {
         const int32_t m = rows[i].sees;
         span[2 * i] = m >= 0 ? media->spans[m][0] : 0;
@@ -250,6 +271,7 @@ done:
 
 static mm_status run(mm__lm *lm, forward *f, const mm__row *rows, const mm__lm_media *media, const atomic_int *cancel, mm_error *err)
 {
+    lm->tried = NULL; /* its scores lie where this graph works */
     mm_status st = need_scratch(lm, (size_t)f->n_rows, err);
     if (st == MM_OK) st = mm__graph_bind(f->g, &lm->arena, err);
     if (st != MM_OK) return st;
@@ -271,15 +293,7 @@ static mm_status run(mm__lm *lm, forward *f, const mm__row *rows, const mm__lm_m
 
 static mm_status read_logits(const mm__lm *lm, const forward *f, int64_t row, float *out, mm_error *err)
 {
-    const size_t n = (size_t)lm->d->info.n_vocab;
-    const int64_t rows = mm__rows(f->logits);
-    if (rows == 1) return mm__graph_read(f->g, f->logits, out, n * sizeof *out, err);
-    float *all = mm__calloc(lm->mem, (size_t)rows, n * sizeof *all);
-    if (!all) return mm__nomem(err, "logits");
-    mm_status st = mm__graph_read(f->g, f->logits, all, (size_t)rows * n * sizeof *all, err);
-    if (st == MM_OK) memcpy(out, all + (size_t)row * n, n * sizeof *out);
-    mm__free(lm->mem, all);
-    return st;
+    return mm__graph_read_rows(f->g, f->logits, row, 1, out, (size_t)lm->d->info.n_vocab * sizeof *out, err);
 }
 
 /* Room for n positions more, and their kind of context. */
@@ -323,16 +337,42 @@ mm_status mm__lm_prefill(mm__lm *lm, const mm__row *rows, size_t n, const mm__lm
 
 mm_status mm__lm_step(mm__lm *lm, int32_t id, const atomic_int *cancel, float *logits, mm_error *err)
 {
-    mm_status st = make_room(lm, 1, err);
+    return mm__lm_try(lm, &id, 1, cancel, logits, err);
+}
+
+mm_status mm__lm_try(mm__lm *lm, const int32_t *ids, int32_t n, const atomic_int *cancel, float *logits, mm_error *err)
+{
+    mm__row rows[MM__LM_STEP];
+    mm_status st = make_room(lm, (size_t)n, err);
     if (st != MM_OK) return st;
-    if (lm->one.g && lm->one.step.long_context != lm->is_long) {
-        mm__graph_destroy(lm->one.g);
-        lm->one.g = NULL;
-    }
-    if (!lm->one.g && (st = build(lm, &lm->one, 1, 0, 0, NULL, "", err)) != MM_OK) return st;
-    const mm__row row = {id, -1, 0, -1};
-    if ((st = run(lm, &lm->one, &row, NULL, cancel, err)) != MM_OK) return st;
-    return read_logits(lm, &lm->one, 0, logits, err);
+    forward *f = &lm->steps[n - 1];
+    if (f->g && f->step.long_context != lm->is_long) drop_steps(lm);
+    if (!f->g && (st = build(lm, f, n, 0, 0, NULL, "", err)) != MM_OK) return st;
+    for (int32_t i = 0; i < n; i++) rows[i] = (mm__row){ids[i], -1, 0, -1};
+    if ((st = run(lm, f, rows, NULL, cancel, err)) != MM_OK) return st;
+    lm->n_past -= n - 1;
+    lm->tried = f;
+    lm->taken = 1;
+    return read_logits(lm, f, 0, logits, err);
+}
+
+int32_t mm__lm_can_try(const mm__lm *lm)
+{
+    const int32_t room = lm->n_ctx - lm->n_past;
+    int32_t n = lm->a->backend->alike < MM__LM_STEP ? lm->a->backend->alike : MM__LM_STEP;
+    if (n > room) n = room;
+    while (n > 1 && mm__lm_must_restart(lm, (size_t)n)) n--;
+    return n;
+}
+
+mm_status mm__lm_take(mm__lm *lm, float *logits, mm_error *err)
+{
+    if (!lm->tried || lm->taken >= lm->tried->n_rows) return mm__fail(err, MM_E_INTERNAL, "decoder: no token was tried at position %d", lm->n_past);
+    const mm_status st = read_logits(lm, lm->tried, lm->taken, logits, err);
+    if (st != MM_OK) return st;
+    lm->taken++;
+    lm->n_past++;
+    return MM_OK;
 }
 
 mm_status mm__lm_logits_from(mm__lm *lm, const int32_t *ids, size_t n, size_t first, const mm__lm_watch *watch, const char *scope,
@@ -359,8 +399,7 @@ mm_status mm__lm_logits_from(mm__lm *lm, const int32_t *ids, size_t n, size_t fi
 static mm_status need_cross(mm__lm *lm, int32_t n, mm_error *err)
 {
     if (lm->cross && lm->cross->n_ctx >= n) return MM_OK;
-    mm__graph_destroy(lm->one.g); /* it points into the old cache */
-    lm->one.g = NULL;
+    drop_steps(lm); /* they point into the old cache */
     mm__kv_destroy(lm->cross);
     lm->cross = NULL;
     return mm__kv_create(lm->a->backend, lm->d->info.cross, lm->d->info.n_layer, n, &lm->cross, err);

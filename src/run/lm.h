@@ -62,6 +62,16 @@ mm_status mm__lm_prefill(mm__lm *lm, const mm__row *rows, size_t n, const mm__lm
                          const char *scope, const atomic_int *cancel, float *logits, mm_error *err);
 /* Appends one token; its graph is built once and re-bound. */
 mm_status mm__lm_step(mm__lm *lm, int32_t id, const atomic_int *cancel, float *logits, mm_error *err);
+
+#define MM__LM_STEP 4         /* the most tokens of one try */
+/* Appends ids[0] as mm__lm_step() does, and computes in the same pass what the n - 1 ids behind it would give; these are not
+ * held. 1 <= n <= mm__lm_can_try(). */
+mm_status mm__lm_try(mm__lm *lm, const int32_t *ids, int32_t n, const atomic_int *cancel, float *logits, mm_error *err);
+/* Appends the next id that was tried, whose logits are known: bit for bit what mm__lm_step() would give. Directly after a try
+ * or a take only. */
+mm_status mm__lm_take(mm__lm *lm, float *logits, mm_error *err);
+/* How many tokens a try can have now: as many as give each the bits that it has alone, fit, and are of the same kind of context. */
+int32_t mm__lm_can_try(const mm__lm *lm);
 /* Appends tokens and leaves the logits of those from `first` on, [n - first, n_vocab]. watch may be NULL. */
 mm_status mm__lm_logits_from(mm__lm *lm, const int32_t *ids, size_t n, size_t first, const mm__lm_watch *watch, const char *scope,
                              const atomic_int *cancel, float *logits, mm_error *err);

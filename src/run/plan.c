@@ -4,7 +4,8 @@
  *   - one window of sound,
  *   - a text that fills the context, for models that make vectors,
  * so it bounds shorter prompts from above. The text of a conversation, decoded media and events come on top, as do stages
- * that are watched (their values stay) and a recogniser's "history" (its prompts are longer). */
+ * that are watched (their values stay), a recogniser's "history" (its prompts are longer) and, in a context of a few positions,
+ * the scores of drafts that "lookup" has tried. */
 #include "emit.h"
 #include "session.h"
 

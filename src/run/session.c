@@ -76,6 +76,7 @@ mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, 
     mm__queue_init(&s->events, mem);
     mm__ids_init(&s->answer, mem);
     mm__ids_init(&s->forced, mem);
+    mm__ids_init(&s->lookup.said, mem);
     st = mm__session_open_decoder(s, err);
     if (st == MM_OK) mm__plan_log(s);
     if (st != MM_OK) mm__session_destroy(s);
@@ -97,6 +98,7 @@ void mm__session_destroy(mm__session *s)
     mm__queue_free(&s->events);
     mm__textout_free(&s->out);
     mm__ids_free(&s->answer);
+    mm__ids_free(&s->lookup.said);
     mm__keys_free(s);
     s->arena.backend->ops->arena_free(&s->arena);
     mm__free(s->mem, s->logits);
@@ -261,6 +263,8 @@ mm_status mm__session_stat(const mm__session *s, const char *key, double *out, m
                  {"prefill_tokens", (double)s->prefill_rows},
                  {"decode_tokens", (double)s->n_generated},
                  {"media_cache_hits", (double)s->media_hits},
+                 {"draft_tokens", (double)s->lookup.n_drafted},
+                 {"draft_taken", (double)s->lookup.n_taken},
                  {"n_past", s->lm ? mm__lm_past(s->lm) : 0},
                  {"n_ctx", s->lm ? mm__lm_context(s->lm) : 0},
                  {"entries", (double)s->line.n_messages},

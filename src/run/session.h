@@ -24,6 +24,7 @@
 #include "event.h"
 #include "feed.h"
 #include "lm.h"
+#include "lookup.h"
 #include "mediacache.h"
 #include "run.h"
 #include "sample.h"
@@ -101,6 +102,7 @@ struct mm__session {
     char *variables;          /* members of a JSON object for the chat template, or NULL */
     mm__ids forced;           /* ids the answer starts with */
     bool translate, no_timestamps, truncate, single_pass, use_history;
+    mm__lookup lookup;        /* drafts of tokens that are tried together */
 
     double encode_s, prefill_s, decode_s;
     size_t prefill_rows, prompt_rows, media_hits;

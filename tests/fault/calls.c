@@ -252,6 +252,7 @@ static void keys(void)
     EXPECT(MM_E_UNSUPPORTED, mm_session_set(t, "task", "generate", &err));
     EXPECT(MM_E_ARG, mm_session_set(s, "stop", "", &err));
     EXPECT(MM_E_ARG, mm_session_set(s, "truncate", "yes", &err));
+    EXPECT(MM_E_ARG, mm_session_set(s, "lookup", "many", &err));
     EXPECT(MM_E_ARG, mm_session_set(s, "translate", "2", &err));
     EXPECT(MM_E_ARG, mm_session_set(s, "force_ids", "5, 6", &err));
     EXPECT(MM_E_ARG, mm_session_set(s, "force_ids", "1 2 x", &err));

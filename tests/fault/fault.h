@@ -353,6 +353,7 @@ static mm_status __attribute__((unused)) open_session(mm_model *m, const facts *
     play_options(&o, tokens);
     mm_status st = mm_session_create(m, &o, s, err);
     if (st == MM_OK && !f->transcribe) st = mm_session_set(*s, "stop", "\n\n\n", err);
+    if (st == MM_OK && !f->transcribe) st = mm_session_set(*s, "lookup", "3", err);
     if (st != MM_OK) {
         mm_session_release(*s);
         *s = NULL;

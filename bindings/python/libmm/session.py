@@ -41,6 +41,7 @@ class SessionOptions(TypedDict, total=False):
       decoder_prompt  encoder-decoder models: text the answer starts with
       force_ids       token ids the answer starts with, after the prompt
       truncate        True: a too long text prompt loses its middle instead of failing
+      lookup          tokens drafted from what was said before, 0..16; the same answer, sooner where it repeats
     """
     n_ctx: int
     max_tokens: int
@@ -67,6 +68,7 @@ class SessionOptions(TypedDict, total=False):
     decoder_prompt: str
     force_ids: Iterable[int]
     truncate: bool
+    lookup: int
 
 
 _QUICK = 0.25  # seconds
@@ -75,7 +77,7 @@ _FLAGS = {"raw": abi.MM_SESSION_RAW, "ignore_eos": abi.MM_SESSION_IGNORE_EOS, "l
 _UINTS = ("n_ctx", "max_tokens", "top_k", "top_logprobs")
 _FLOATS = ("temperature", "top_p", "min_p", "repeat_penalty")
 _KEYS = ("task", "stop", "tools", "variables", "language", "translate", "timestamps", "history", "single_pass", "watch",
-         "decoder_prompt", "force_ids", "truncate")
+         "decoder_prompt", "force_ids", "truncate", "lookup")
 
 
 def _c_options(options: Mapping[str, Any]) -> abi.mm_session_options:
@@ -374,8 +376,9 @@ class Session(Handle):
         return b"".join(pieces) if path is None else None
 
     def stat(self, key: str) -> float:
-        """A number: of the last answer "encode_ms" "prefill_ms" "decode_ms" "prefill_tokens" "decode_tokens" "media_cache_hits";
-        of the session "n_past" "n_ctx" "entries" "arena_bytes" "kv_bytes" "media_cache_bytes" "peak_bytes". UnknownKey."""
+        """A number: of the last answer "encode_ms" "prefill_ms" "decode_ms" "prefill_tokens" "decode_tokens" "media_cache_hits"
+        "draft_tokens" "draft_taken"; of the session "n_past" "n_ctx" "entries" "arena_bytes" "kv_bytes" "media_cache_bytes"
+        "peak_bytes". UnknownKey."""
         value, err = c_double(), new_error()
         with self._ref.turn(), self._ref as s:
             check(lib.mm_session_stat(s, encode(key, "key"), byref(value), byref(err)), err)

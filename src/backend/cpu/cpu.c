@@ -18,6 +18,9 @@
 
 #define CHUNK_BYTES (1u << 20) /* read at a time when the form changes; small enough to stay in the cache */
 
+/* Rows up to which LINEAR and ATTENTION take their kernels for few rows, which treat each as if it were alone. */
+#define ALIKE 4
+
 typedef struct cpu {
     mm__backend base;
     mm__pool *pool;
@@ -314,6 +317,7 @@ mm_status mm__cpu_create(mm__mem *mem, const mm__log *log, const char *tier, int
         mm__logf(log, MM_LOG_WARN, "backend", "%d threads were asked for, %d could be started", n_threads, mm__pool_size(c->pool));
     c->base.isa = tier_of(c->isa);
     c->base.threads = mm__pool_size(c->pool);
+    c->base.alike = ALIKE;
     *out = &c->base;
     return MM_OK;
 }

@@ -424,7 +424,7 @@ mm_status mm__vulkan_create(mm__mem *mem, const mm__log *log, const char *name, 
     if (!index_of(name, &index)) return mm__fail(err, MM_E_DEVICE, "device vulkan%s is not known; the first is \"vulkan:0\"", name);
     mm__vulkan *v = mm__zalloc(mem, sizeof *v);
     if (!v) return mm__nomem(err, "vulkan backend");
-    v->base = (mm__backend){.ops = &ops, .mem = mem, .exact = exact, .isa = mm__vulkan_isa(), .threads = host->threads};
+    v->base = (mm__backend){.ops = &ops, .mem = mem, .exact = exact, .isa = mm__vulkan_isa(), .threads = host->threads, .alike = 1};
     if (log) v->base.log = *log;
     atomic_init(&v->gpu_layers, INT32_MAX);
     const mm_status s = open_all(v, index, options ? options : &none, err);

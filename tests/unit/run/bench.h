@@ -24,17 +24,22 @@ typedef struct bench {
     mm__session *s;
 } bench;
 
-static inline void bench_open(bench *b, const char *family, uint32_t flags, uint32_t max_tokens)
+static inline void bench_open_on(bench *b, const char *device, bool exact, const char *family, const mm__session_options *o)
 {
     char path[256];
     mm__log log = {0};
     mm_error err = {.size = sizeof err};
-    const mm__session_options o = {.max_tokens = max_tokens, .flags = flags, .top_p = 1, .repeat_penalty = 1};
     snprintf(path, sizeof path, GOLDEN "%s", family);
     b->mem = mm__mem_create(NULL, 0);
-    assert_int_equal(mm__backend_create(b->mem, &log, "cpu", 1, NULL, true, &b->backend, &err), MM_OK);
+    if (mm__backend_create(b->mem, &log, device, 1, NULL, exact, &b->backend, &err) != MM_OK) fail_msg("%s: %s", device, err.text);
     if (mm__assembly_load(&(mm__files){.mem = b->mem}, b->backend, path, NULL, NULL, &b->a, &err) != MM_OK) fail_msg("%s: %s", family, err.text);
-    if (mm__session_create(b->mem, &log, b->a, &o, &b->s, &err) != MM_OK) fail_msg("%s: %s", family, err.text);
+    if (mm__session_create(b->mem, &log, b->a, o, &b->s, &err) != MM_OK) fail_msg("%s: %s", family, err.text);
+}
+
+static inline void bench_open(bench *b, const char *family, uint32_t flags, uint32_t max_tokens)
+{
+    bench_open_on(b, "cpu", true, family,
+                  &(mm__session_options){.max_tokens = max_tokens, .flags = flags, .top_p = 1, .repeat_penalty = 1});
 }
 
 static inline void bench_close(bench *b)

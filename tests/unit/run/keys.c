@@ -154,7 +154,9 @@ static void refuses(void **state)
                                          {"force_ids", "1,2"},     {"force_ids", "1\t2"},  {"force_ids", "+1"},    {"force_ids", "99999999999999999999"},
                                          {"variables", "{\"messages\":[]}"},       {"variables", "{\"x\":1,\"tools\":[]}"},
                                          {"variables", "{\"bos_token\":\"x\"}"},  {"variables", "{\"eos_token\":\"x\"}"},
-                                         {"variables", "{\"add_generation_prompt\":false}"}};
+                                         {"variables", "{\"add_generation_prompt\":false}"},
+                                         {"lookup", ""},         {"lookup", "-1"},   {"lookup", "17"},     {"lookup", "3 "},
+                                         {"lookup", "18446744073709551617"}};
     bench b;
     (void)state;
     bench_open(&b, "llama", 0, 1);
