@@ -49,11 +49,12 @@ static const option table[] = {
     {"--top-logprobs", WHOLE, RUN, AT(session.top_logprobs), 0, 20, 0},
     {"--decoder-prompt", TEXT, RUN, AT(decoder_prompt), 0, 0, 0},
     {"--force-ids", TEXT, RUN, AT(force_ids), 0, 0, 0},
+    {"--lookup", TEXT, RUN | BENCH, AT(lookup), 0, 0, 0},
     {"--language", TEXT, TRANSCRIBE, AT(language), 0, 0, 0},
     {"--translate", FLAG, TRANSCRIBE, AT(translate), 0, 0, 0},
     {"--srt", FLAG, TRANSCRIBE, AT(srt), 0, 0, 0},
     {"--vtt", FLAG, TRANSCRIBE, AT(vtt), 0, 0, 0},
-    {"--file", TEXT, TOKENIZE, AT(file), 0, 0, 0},
+    {"--file", TEXT, TOKENIZE | BENCH, AT(file), 0, 0, 0},
     {"--special", FLAG, TOKENIZE, AT(special), 0, 0, 0},
     {"--self-test", FLAG, DEVICES, AT(self_test), 0, 0, 0},
     {"--tensors", FLAG, INFO, AT(tensors), 0, 0, 0},
@@ -192,6 +193,7 @@ static void check(const options *o, const command *c, const bool used[N_OPTIONS]
     if (o->model && !o->model[0]) bad("the MODEL after %s is an empty text", c->name);
     if (o->json + o->srt + o->vtt > 1) bad("only one of --json, --srt and --vtt can be given");
     if (o->session.top_logprobs && !o->json) bad("--top-logprobs needs --json");
+    if (o->file && o->n_prompt) bad("bench takes --prompt or --file, not both");
     if (o->file && o->prompt) bad("tokenize takes a TEXT or --file, not both");
     for (size_t i = 0; i < o->stops.n; i++)
         if (!o->stops.items[i][0]) bad("a text is needed after --stop, not an empty string");

@@ -1,4 +1,4 @@
-/* mm bench: tokens a second on random ids, milliseconds an encode, from a picture to the first token of the answer, load time and
+/* mm bench: tokens a second on random ids or a text, with and without drafts, milliseconds an encode, from a picture to the first token of the answer, load time and
  * peak memory. Medians over the repetitions, after one run that is not counted; what a model does not do is left out. */
 #include "synthetic.h"
 
@@ -50,13 +50,24 @@ static mm_status put_ids(mm_input *in, uint32_t n, uint32_t vocab, mm_error *err
     return st;
 }
 
-/* One prompt of n random ids and the options' answer. */
-static mm_status generate(host *h, uint32_t n, uint32_t vocab, mm_error *err)
+/* What is to be answered: a text, or else n random ids. */
+typedef struct question { char *text; size_t len; uint32_t n, vocab; } question;
+
+static mm_status put_question(mm_input *in, const question *q, mm_error *err)
+{
+    if (!q->text) return put_ids(in, q->n, q->vocab, err);
+    const mm_status st = mm_input_role(in, "user", err);
+    return st == MM_OK ? mm_input_text(in, q->text, q->len, err) : st;
+}
+
+/* One question and the options' answer, with drafts of `lookup` tokens. */
+static mm_status generate(host *h, const question *q, const char *lookup, mm_error *err)
 {
     mm_input *in = NULL;
     mm_status st = mm_session_reset(h->session, err);
+    if (st == MM_OK) st = mm_session_set(h->session, "lookup", lookup, err);
     if (st == MM_OK) st = mm_input_create(h->engine, &in, err);
-    if (st == MM_OK) st = put_ids(in, n, vocab, err);
+    if (st == MM_OK) st = put_question(in, q, err);
     counts_begin(h);
     if (st == MM_OK) st = mm_session_feed(h->session, in, err);
     if (st == MM_OK) st = drain(h, err);
@@ -123,7 +134,7 @@ static mm_status first_token(host *h, uint32_t seed, uint32_t n, uint32_t vocab,
     return st == MM_END ? MM_OK : st;
 }
 
-typedef struct figures { double prefill, decode, encode, first, again; } figures;
+typedef struct figures { double prefill, decode, drafted, ratio, right, encode, first, again; } figures;
 
 static uint32_t vocabulary(const host *h)
 {
@@ -133,19 +144,42 @@ static uint32_t vocabulary(const host *h)
     return n ? n : 1;
 }
 
-static mm_status bench_text(host *h, uint32_t n, uint32_t reps, figures *f, mm_error *err)
+/* Tokens a second of the last answer behind its first; 0: it has no more. */
+static double decode_speed(const host *h)
 {
-    static samples prefill, decode;
+    const double steps = stat(h->session, "decode_tokens") - 1;
+    return steps > 0 ? steps / stat(h->session, "decode_ms") * 1e3 : 0;
+}
+
+/* The same answer with drafts, where without it took `plain` tokens a second. */
+static mm_status bench_drafts(host *h, const question *q, const char *lookup, double plain, samples *drafted, samples *ratio, figures *f,
+                              mm_error *err)
+{
+    const mm_status st = generate(h, q, lookup, err);
+    const double speed = st == MM_OK ? decode_speed(h) : 0, tokens = stat(h->session, "draft_tokens");
+    if (speed > 0) drafted->v[drafted->n++] = speed;
+    if (speed > 0 && plain > 0) ratio->v[ratio->n++] = speed / plain;
+    f->right = tokens > 0 ? 100 * stat(h->session, "draft_taken") / tokens : 0;
+    return st;
+}
+
+/* lookup NULL: no drafts. */
+static mm_status bench_text(host *h, const question *q, const char *lookup, uint32_t reps, figures *f, mm_error *err)
+{
+    static samples prefill, decode, drafted, ratio;
     for (uint32_t i = 0; i <= reps; i++) {
-        const mm_status st = generate(h, n, vocabulary(h), err);
+        if (i == 1) drafted.n = ratio.n = 0;
+        mm_status st = generate(h, q, "0", err);
+        const double speed = decode_speed(h);
+        if (st == MM_OK && i) prefill.v[prefill.n++] = stat(h->session, "prefill_tokens") / stat(h->session, "prefill_ms") * 1e3;
+        if (st == MM_OK && i && speed > 0) decode.v[decode.n++] = speed;
+        if (st == MM_OK && lookup) st = bench_drafts(h, q, lookup, speed, &drafted, &ratio, f, err);
         if (st != MM_OK) return st;
-        if (!i) continue;
-        prefill.v[prefill.n++] = stat(h->session, "prefill_tokens") / stat(h->session, "prefill_ms") * 1e3;
-        const double steps = stat(h->session, "decode_tokens") - 1;
-        if (steps > 0) decode.v[decode.n++] = steps / stat(h->session, "decode_ms") * 1e3;
     }
     f->prefill = median(&prefill);
     f->decode = median(&decode);
+    f->drafted = median(&drafted);
+    f->ratio = median(&ratio);
     return MM_OK;
 }
 
@@ -189,7 +223,7 @@ static mm_status bench_first(host *h, uint32_t n, uint32_t reps, figures *f, mm_
 static void print_figure(bool json, const char *key, const char *label, double v, const char *unit)
 {
     if (v > 0 && json) printf("\"%s\":%.2f,", key, v);
-    else if (v > 0) printf("%s %.1f %s   ", label, v, unit);
+    else if (v > 0) printf(v < 10 ? "%s %.2f %s   " : "%s %.1f %s   ", label, v, unit);
 }
 
 static void print(const host *h, const options *o, const figures *f)
@@ -201,6 +235,9 @@ static void print(const host *h, const options *o, const figures *f)
     if (json) putchar('{');
     print_figure(json, "prefill_tps", "prefill", f->prefill, "tokens/s");
     print_figure(json, "decode_tps", "decode", f->decode, "tokens/s");
+    print_figure(json, "lookup_tps", "with drafts", f->drafted, "tokens/s");
+    print_figure(json, "lookup_ratio", "ratio", f->ratio, "x");
+    print_figure(json, "lookup_right", "drafts right", f->right, "%");
     print_figure(json, "encode_ms", "encode", f->encode, "ms");
     print_figure(json, "first_token_ms", "picture to first token", f->first, "ms");
     print_figure(json, "first_token_again_ms", "same picture again", f->again, "ms");
@@ -248,18 +285,25 @@ static int bench(host *h, options *o, figures *f)
     const bool speech = strstr(tasks, "transcribe") != NULL, text = strstr(tasks, "generate") != NULL;
     const bool image = strstr(takes, "image") != NULL;
     const uint32_t reps = o->reps ? o->reps : 3, n = prompt_length(h, o);
+    question q = {.n = n, .vocab = vocabulary(h)};
     int status = 0;
-    if (text && o->encode && !image) {
+    if (o->file && !(q.text = read_text(o->file, &q.len))) status = EXIT_RUN;
+    if (!status && !text && (o->lookup || o->file)) {
+        fprintf(stderr, "mm: %s: the model generates no text; leave out --lookup and --file\n", o->model);
+        status = EXIT_UNSUPPORTED;
+    }
+    if (!status && text && o->encode && !image) {
         fprintf(stderr, "mm: %s: the model takes no pictures, so it has no encoder to time; leave out --encode\n", o->model);
         status = EXIT_UNSUPPORTED;
     }
-    if (!o->session.n_ctx && text) o->session.n_ctx = context_length(h, o, n);
+    if (!o->session.n_ctx && text && !o->file) o->session.n_ctx = context_length(h, o, n);
     if (!status) status = host_session(h, o, speech ? "transcribe" : text ? "generate" : "embed");
     mm_status st = MM_OK;
-    if (!status && text) st = bench_text(h, n, reps, f, &err);
+    if (!status && text) st = bench_text(h, &q, o->lookup, reps, f, &err);
     if (!status && st == MM_OK && (!text || (image && o->encode))) st = bench_encode(h, takes, reps, f, &err);
     if (!status && st == MM_OK && text && image && o->encode) st = bench_first(h, n, reps, f, &err);
     if (!status && st != MM_OK) status = fail_at(o->model, &err, st);
+    free(q.text);
     free(tasks);
     free(takes);
     return status;
@@ -288,7 +332,7 @@ int cmd_bench(const options *given)
     if (!status && o.counts && (status = counts_open(&h)) != 0) host_close(&h);
     if (!status) {
         o.json = false;
-        o.raw = o.ignore_eos = true;
+        o.raw = o.ignore_eos = !o.file;
         o.session.max_tokens = o.n_gen ? o.n_gen : 64;
         status = bench(&h, &o, &f);
         o.json = given->json;

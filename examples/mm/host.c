@@ -189,6 +189,7 @@ int host_session(host *h, const options *o, const char *task)
     set(h->session, "--truncate", "truncate", o->truncate ? "1" : NULL, &status);
     set(h->session, "--force-ids", "force_ids", o->force_ids, &status);
     set(h->session, "--decoder-prompt", "decoder_prompt", o->decoder_prompt, &status);
+    set(h->session, "--lookup", "lookup", o->lookup, &status);
     for (size_t i = 0; i < o->stops.n; i++) set(h->session, "--stop", "stop", o->stops.items[i], &status);
     return status ? status : dump_watch(h->session, o);
 }

@@ -27,6 +27,9 @@ refuses "a seed beyond 64 bits" 2 "whole number.*--seed" run model x --seed 1844
 refuses "a context larger than the model's" 2 "$G/llama: .*context of 1000000" run $G/llama x --ctx 1000000
 refuses "a device there is not" 2 "--device gpu9: .*mm devices" run $G/llama x --device gpu9
 refuses "ids that are none" 2 "--force-ids one: .*token ids" run $G/llama x --force-ids one
+refuses "a draft that is too long" 2 "--lookup 17: .*up to 16" run $G/llama x --lookup 17
+refuses "drafts of a model that writes nothing" 3 "bert: .*no text" bench $G/bert --lookup 3
+refuses "a text and a length to time" 2 "--prompt or --file" bench $G/llama --prompt 8 --file Makefile
 refuses "an empty stop string" 2 "empty string" run $G/llama x --stop ""
 refuses "a language there is not" 2 "--language kl: .*ISO code" transcribe $G/whisper $G/_inputs/speech_16k.wav --language kl
 refuses "precision of another name" 2 "exact or fast" run model x --precision double
