@@ -12,6 +12,8 @@
 #:                   20,000 mixed operations, and how soon 256 calls of each kind end that are told to stop
 #: make analyze      gcc -fanalyzer and clang-tidy (.clang-tidy) over the rooms that read what strangers wrote
 #: make valgrind     the unit tests under memcheck (T=pattern: those whose name matches)
+#: make coverage     the lines and branches of these rooms that unit, golden, fault, fuzz and command line tests run: a table,
+#:                   MISSED=1 adds what none reached (T=pattern: those tests alone)
 #: make fuzz         T=target SECONDS=60: looks for inputs that end a parser badly (clang with libFuzzer); make fuzz lists targets
 #: make fuzz-report  tests/fuzz/REPORT.md from the logs of all runs
 #: make corpus       200,000 damaged files against the built library, SAN=address,undefined too; CASES=n or all
@@ -121,6 +123,9 @@ $(BUILD)/obj/%_avx512bf16.o: ISA := -mavx512bf16 $(AVX512)
 # `make analyze` looks at.
 GUARDED := base file text image audio api
 $(foreach room,$(GUARDED),$(BUILD)/obj/src/$(room)/%.o): ROOM := -Wconversion
+# `make coverage` counts these rooms alone; the rest runs as fast as ever.
+COVERED := build-coverage
+$(foreach room,$(GUARDED),$(COVERED)/obj/src/$(room)/%.o): PLAIN := --coverage -O0
 # Kernels get sizes that were checked; instrumented by libFuzzer's compiler each takes minutes. `make corpus SAN=address,undefined`
 # runs them instrumented.
 build-fuzz/obj/src/backend/cpu/kern/%.o: PLAIN := -fno-sanitize=fuzzer-no-link,address,undefined
@@ -261,7 +266,11 @@ $(REPLAY) $(FUZZERS) $(BUILD)/corpus: $(FUZZ_HEADERS) $(BUILD)/libmm_all.a
 FUZZ_DIR := build-fuzz
 SECONDS ?= 60
 .PHONY: fuzz fuzz-report corpus
-fuzz:
+# The sums of a report go on where those of the committed one end, unless the folder has logs of its own from before.
+FUZZ_BEFORE := $(FUZZ_DIR)/log/before.txt
+$(FUZZ_BEFORE):
+	@if [ -d $(@D) ]; then : >$@; else mkdir -p $(@D) && cp tests/fuzz/REPORT.md $@; fi
+fuzz: $(FUZZ_BEFORE)
 	@test -n '$(T)' || { echo 'make fuzz T=target, one of: $(FUZZ_TARGETS:tests/fuzz/%.c=%)'; exit 2; }
 	@mkdir -p $(FUZZ_DIR); echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c -o $(FUZZ_DIR)/probe - || \
 	    { echo 'libFuzzer is needed, which comes with clang: the package libclang-rt-14-dev, or what your clang calls it'; exit 2; }
@@ -270,8 +279,7 @@ fuzz:
 fuzz-report:
 	@$(PYTHON) tests/fuzz/report.py $(FUZZ_DIR)
 CASES ?= 200000
-corpus: $(BUILD)/corpus
-	@mkdir -p $(FUZZ_DIR)/log
+corpus: $(BUILD)/corpus $(FUZZ_BEFORE)
 	@$(if $(SAN),MM_TEST_SLOW=5) $(BUILD)/corpus -n $(CASES) >$(FUZZ_DIR)/log/corpus.now; rc=$$?; cat $(FUZZ_DIR)/log/corpus.now; \
 	    echo "$$(date -u +%Y-%m-%d) $$(git rev-parse --short HEAD) $(CC)$(if $(SAN), $(SAN)): $$(grep ' corpus: ' $(FUZZ_DIR)/log/corpus.now)" >>$(FUZZ_DIR)/log/corpus.txt; exit $$rc
 
@@ -300,6 +308,13 @@ analyze:
 .PHONY: valgrind
 valgrind: unit
 	@tests/valgrind.sh '$(BUILD)' '$(T)'
+
+# What tests reach of the guarded rooms. Counts of an earlier run would add to these.
+.PHONY: coverage
+coverage:
+	@find $(COVERED) -name '*.gcda' -delete 2>/dev/null || true
+	@$(MAKE) --no-print-directory check BUILD=$(COVERED) LIB=$(COVERED)/lib THIRD='$(THIRD) --coverage' T='$(or $(T),^(unit|golden|fault|fuzz|cli)/)'; rc=$$?; \
+	    $(PYTHON) tests/coverage.py $(if $(MISSED),--missed) $(COVERED) $(GUARDED) && exit $$rc
 
 .PHONY: check test-programs
 test-programs: all unit $(GOLDEN) $(REAL) $(FAULT) $(REPLAY) $(BUILD)/corpus $(BINDINGS) $(BENCH)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Prints tests/fuzz/REPORT.md from the logs that `make fuzz` left: python3 tests/fuzz/report.py FOLDER. A run is one call of
-run.sh; nothing is estimated."""
+run.sh; nothing is estimated. FOLDER/log/before.txt is the report as it was when the folder began, and its sums are where these
+begin: it never changes, so a report that is written twice counts nothing twice."""
 import pathlib
 import re
 import sys
@@ -29,25 +30,46 @@ def runs(text):
                "edges": int(cover[-1][1]) if cover else 0, "inputs": int(cover[-1][2]) if cover else 0}
 
 
+def earlier(text):
+    """The rows of a report, its last run and clang, and its lines about damaged files."""
+    rows = {}
+    for name, executions, *rest in re.findall(r"^\| (\w+) \| ([\d,]+) \| (\d+) \| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", text, re.M):
+        edges, inputs, findings, cpu, since = map(float, rest)
+        rows[name] = {"executions": int(executions.replace(",", "")), "edges": edges, "inputs": inputs, "findings": findings,
+                      "cpu": 60 * cpu, "since": 60 * since}
+    last = re.search(r"last\s+run on (\S+), commit ([^\s.]+)", text)
+    clang = re.search(r"\(clang ([^\s,]+),", text)
+    return rows, last.groups() if last else ("", ""), clang[1] if clang else "?", re.findall(r"^- (.*)$", text, re.M)
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
-    rows, total, last = [], [0, 0, 0.0], ("", "")
-    for log in sorted(p for p in (folder / "log").glob("*") if not p.suffix):
-        each = list(runs(log.read_text(errors="replace")))
-        since = 0.0
+    lines = lambda name: (folder / name).read_text(errors="replace").splitlines() if (folder / name).exists() else []
+    before, last, clang, damaged = earlier("\n".join(lines("log/before.txt")))
+    rows, total = [], [0, 0, 0.0]
+    none = dict.fromkeys(("executions", "edges", "inputs", "findings", "cpu", "since"), 0)
+    logs = {p.name: p for p in (folder / "log").glob("*") if not p.suffix}
+    for name in sorted(before.keys() | logs.keys()):
+        row = dict(before.get(name, none))
+        each = list(runs(logs[name].read_text(errors="replace"))) if name in logs else []
         for r in each:
-            since = 0.0 if r["found"] else since + r["cpu"]
-        sums = [sum(r["executions"] for r in each), len({r["found"] for r in each if r["found"]}), sum(r["cpu"] for r in each)]
-        total = [a + b for a, b in zip(total, sums)]
-        shown = next((r for r in reversed(each) if r["edges"]), each[-1])
-        rows.append("| %s | %s | %d | %d | %d | %.1f | %.1f |" % (log.name, format(sums[0], ","), shown["edges"], shown["inputs"], sums[1], sums[2] / 60, since / 60))
-        last = max(last, (each[-1]["day"], each[-1]["commit"]))
+            row["since"] = 0 if r["found"] else row["since"] + r["cpu"]
+            row["executions"] += r["executions"]
+            row["cpu"] += r["cpu"]
+            if r["edges"]:
+                row["edges"], row["inputs"] = r["edges"], r["inputs"]
+            if r["day"] >= last[0]:
+                last = r["day"], r["commit"]
+        row["findings"] += len({r["found"] for r in each if r["found"]})
+        total = [a + row[k] for a, k in zip(total, ("executions", "findings", "cpu"))]
+        rows.append("| %s | %s | %d | %d | %d | %.1f | %.1f |" % (name, format(row["executions"], ","), row["edges"], row["inputs"], row["findings"],
+                                                                row["cpu"] / 60, row["since"] / 60))
     rows.append("| all | %s | | | %d | %.1f | |" % (format(total[0], ","), total[1], total[2] / 60))
-    corpus = folder / "log/corpus.txt"
-    if corpus.exists():
+    damaged += lines("log/corpus.txt")
+    if damaged:
         rows += ["", "Damaged files, `make corpus`: date, commit, compiler and sanitizers, result:", ""]
-        rows += ["- " + line for line in corpus.read_text().splitlines()[-4:]]
-    clang = next((l for l in (folder / "clang").read_text().splitlines()), "?") if (folder / "clang").exists() else "?"
+        rows += ["- " + line for line in damaged[-4:]]
+    clang = (lines("clang") or [clang])[0]
     OUT.write_text(HEAD.format(day=last[0], commit=last[1], clang=clang) + "\n".join(rows) + "\n")
     print(OUT.read_text())
 
