@@ -307,9 +307,7 @@ static tval split(trun *r, const tval *s, const tval *sep, int64_t limit)
             end = hit ? (size_t)(hit - s->u.s) : s->n;
             if (hit) next = end + sep->n;
         }
-        tval piece = tv_str(s->u.s + at, end - at);
-        if (space && end == s->n) piece = next > s->n ? mm__tmpl_strip(r, &piece, &(tval){.kind = T_NONE}, false, true) : piece;
-        list.u.items[n++] = piece;
+        list.u.items[n++] = tv_str(s->u.s + at, end - at);
         if (next > s->n) break;
         at = next;
     }

@@ -327,6 +327,48 @@ static void errors_have_their_codes(void **state)
     assert_int_equal(run("{{ 1 | attr('x') }}", 19), MM_E_UNSUPPORTED);
     assert_int_equal(run("{% if x %}", 10), MM_E_FORMAT);
     assert_int_equal(run("", 0), MM_OK);
+    /* What Jinja has and this subset has not must be refused, not left out. */
+    static const struct { const char *text; mm_status want; } beyond[] = {
+        {"{% filter upper %}a{% endfilter %}", MM_E_UNSUPPORTED}, {"{% call m() %}a{% endcall %}", MM_E_UNSUPPORTED},
+        {"{% with a = 7 %}{{ a }}{% endwith %}", MM_E_UNSUPPORTED}, {"{% block x %}a{% endblock %}", MM_E_UNSUPPORTED},
+        {"{{ 'a b' | wordcount }}", MM_E_UNSUPPORTED}, {"{{ [1] | batch(2) }}", MM_E_UNSUPPORTED}, {"{{ 1 is nope }}", MM_E_UNSUPPORTED},
+        {"{% for i in [1] recursive %}{% endfor %}", MM_E_FORMAT}, {"{% for a, (b, c) in [] %}{% endfor %}", MM_E_FORMAT},
+        {"{{ cycler('a') }}", MM_E_FORMAT}, {"{{ lipsum() }}", MM_E_FORMAT}, {"{{ 'a%s' % 'x' }}", MM_E_FORMAT}, {"{{ 'a{}'.format(1) }}", MM_E_FORMAT},
+        {"{{ 0x10 }}", MM_E_FORMAT}, {"{{ 99999999999999999999 }}", MM_E_FORMAT}, {"{{ 5[1:] }}", MM_E_FORMAT}, {"{{ [1]['a':] }}", MM_E_FORMAT},
+        {"{{ strftime_now('%e') }}", MM_E_FORMAT}, {"{{ 'A'.isupper() }}", MM_E_FORMAT}, {"{% for x in [1] %}{{ loop.changed(x) }}{% endfor %}", MM_E_FORMAT}};
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+        const mm_status st = run(beyond[i].text, strlen(beyond[i].text));
+        if (st != beyond[i].want) fail_msg("%s: %s (%s)", beyond[i].text, mm_status_name(st), err.text);
+    }
+}
+
+/* Wherever the budget of steps ends, so does the run, with what it has written taken back; and one step later it goes on. */
+static void budgets_end_anywhere(void **state)
+{
+    (void)state;
+    mm__json_doc *doc = golden_json(mem, "tests/unit/text/template_cases.json");
+    const mm__json *context = mm__json_get(mm__json_root(doc), "context"), *cases = mm__json_get(mm__json_root(doc), "cases");
+    mm__mem *small = mm__mem_create(NULL, 0);
+    size_t ended = 0;
+    for (size_t i = 0; i < mm__json_count(cases); i++) {
+        const mm__json *c = mm__json_at(cases, i);
+        size_t len, want_len;
+        const char *text = mm__json_str(mm__json_get(c, "template"), &len, ""), *want = mm__json_str(mm__json_get(c, "rendered"), &want_len, NULL);
+        mm_status st = MM_E_LIMIT;
+        for (uint64_t steps = 0; st == MM_E_LIMIT && steps < 100000; steps += 1 + steps / 16) {
+            mm__buf out;
+            mm__limit_set(small, MM__LIMIT_TEMPLATE_STEPS, steps);
+            st = render(small, text, len, context, &out);
+            if (st == MM_OK && (!want || out.len != want_len || memcmp(mm__buf_str(&out), want, want_len) != 0)) fail_msg("%s: another text within %llu steps", text, (unsigned long long)steps);
+            if (st != MM_OK) assert_int_equal(out.len, 0);
+            ended += st == MM_E_LIMIT;
+            mm__buf_free(&out);
+        }
+        if (want && st != MM_OK) fail_msg("%s: %s (%s)", text, mm_status_name(st), err.text);
+    }
+    assert_true(ended > mm__json_count(cases));
+    mm__mem_destroy(small);
+    mm__json_free(doc);
 }
 
 /* Every prefix of the battery's templates, and the same with bytes changed, must end in some status. */
@@ -384,7 +426,7 @@ int main(void)
         cmocka_unit_test(constructs_equal_jinja),
         cmocka_unit_test(families_render_as_the_reference),
         cmocka_unit_test(a_published_template_renders_as_recorded),
-        cmocka_unit_test(budgets_end_harmful_templates), cmocka_unit_test(budgets_leave_room),
+        cmocka_unit_test(budgets_end_harmful_templates), cmocka_unit_test(budgets_end_anywhere), cmocka_unit_test(budgets_leave_room),
         cmocka_unit_test(nesting_is_bounded),
         cmocka_unit_test(errors_have_their_codes),
         cmocka_unit_test(damaged_templates_never_crash),
