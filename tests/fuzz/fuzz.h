@@ -38,16 +38,35 @@ typedef struct fuzz_case {
     mm_error err;
 } fuzz_case;
 
+/* The request for memory that an input is refused, from 0 on, `fuzz_once` or with all later ones; -1: none. replay.c sets it, counts
+ * requests, and sees how the input ended. */
+long fuzz_refuse = -1, fuzz_requests;
+int fuzz_once;
+mm_status fuzz_ended;
+
+static inline void *fuzz_alloc(void *user, size_t bytes, size_t align)
+{
+    const long i = fuzz_requests++ - 1; /* the first is of the account itself */
+    return i >= 0 && (fuzz_once ? i == fuzz_refuse : i >= fuzz_refuse) ? NULL : aligned_alloc(align, bytes);
+}
+
+static inline void fuzz_release(void *user, void *ptr, size_t bytes, size_t align)
+{
+    free(ptr);
+}
+
 /* Memory and a file for one input. */
 static inline fuzz_case fuzz_begin(const uint8_t *bytes, size_t n)
 {
-    mm__mem *mem = mm__mem_create(NULL, FUZZ_MEMORY);
+    const mm_allocator host = {.size = sizeof host, .alloc = fuzz_alloc, .release = fuzz_release};
+    mm__mem *mem = mm__mem_create(fuzz_refuse < 0 ? NULL : &host, FUZZ_MEMORY);
     if (!mem) abort();
     return (fuzz_case){mem, {.mem = mem, .name = FUZZ_FILE, .bytes = bytes, .n = n}, mm__mem_live(mem), MM_ERROR_INIT};
 }
 
 static inline int fuzz_end(fuzz_case *c, mm_status st)
 {
+    fuzz_ended = st;
     fuzz_status(st, &c->err);
     fuzz_expect(mm__mem_live(c->mem) == c->before, "memory is left", &c->err);
     mm__mem_destroy(c->mem);
