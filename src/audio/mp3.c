@@ -21,6 +21,7 @@ struct mm__mp3 {
     long rate;
     int channels;
     bool broken;         /* the decoder lost its way before the end */
+    bool other;          /* what is read next has another format */
     int64_t promised;    /* samples of a channel by the header; 0: it says nothing */
     int64_t frame_size;
 };
@@ -99,23 +100,29 @@ void mm__mp3_close(mm__mp3 *m)
     mm__free(m->mem, m);
 }
 
+/* Whether what follows is of another rate, number of channels or encoding. */
+static bool is_other(mm__mp3 *m)
+{
+    long rate;
+    int channels, encoding;
+    return mpg123_getformat(m->handle, &rate, &channels, &encoding) != MPG123_OK || rate != m->rate || channels != m->channels ||
+           encoding != MPG123_ENC_FLOAT_32;
+}
+
+/* A new format is announced once, maybe together with the last samples of the old one. A damaged header looks like one too, so
+ * frames of another format are passed over where the old one is back within a block; what goes on for longer is a change. */
 int64_t mm__mp3_read(mm__mp3 *m, float *to, int64_t frames)
 {
     const size_t frame = (size_t)m->channels * sizeof *to;
     for (;;) {
         size_t done = 0;
+        const bool other = m->other;
         const int st = mpg123_read(m->handle, to, (size_t)frames * frame, &done);
-        if (done) return (int64_t)(done / frame);
-        if (st == MPG123_NEW_FORMAT) {
-            long rate;
-            int channels, encoding;
-            if (mpg123_getformat(m->handle, &rate, &channels, &encoding) != MPG123_OK || rate != m->rate || channels != m->channels ||
-                encoding != MPG123_ENC_FLOAT_32)
-                return -1;
-            continue;
-        }
-        if (st != MPG123_OK) {
-            m->broken = st != MPG123_DONE;
+        if (st == MPG123_NEW_FORMAT) m->other = is_other(m);
+        else if (other && st == MPG123_OK) return -1;
+        if (done && !other) return (int64_t)(done / frame);
+        if (st != MPG123_OK && st != MPG123_NEW_FORMAT) {
+            m->broken = st != MPG123_DONE || other;
             return 0;
         }
     }

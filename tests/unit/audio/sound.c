@@ -530,9 +530,75 @@ static void bad_arguments_are_refused(void **state)
     assert_int_equal(mm__audio_from_pcm(mem, x, NULL, 0, 1, 16000, 0, &s, &err), MM_E_ARG);
     assert_int_equal(mm__audio_from_pcm(mem, NULL, NULL, 8, 1, 16000, 0, &s, &err), MM_E_ARG);
     assert_int_equal(mm__audio_from_pcm(mem, x, NULL, (int64_t)1 << 40, 1, 16000, 0, &s, &err), MM_E_LIMIT);
+    assert_int_equal(mm__audio_from_pcm(mem, x, NULL, 8, 1, 16000, 999, &s, &err), MM_E_ARG);
+    assert_int_equal(mm__audio_from_pcm(mem, x, NULL, 8, 1, 16000, 768001, &s, &err), MM_E_ARG);
+    assert_int_equal(mm__audio_from_pcm(mem, x, NULL, 8, 0, 16000, 0, &s, &err), MM_E_MEDIA);
+    assert_int_equal(mm__audio_from_pcm(mem, x, NULL, 8, 1, 768001, 0, &s, &err), MM_E_MEDIA);
+    assert_int_equal(mm__audio_decode(mem, "RIFF", 4, "rate", 999, &s, &err), MM_E_ARG);
+    assert_int_equal(mm__audio_decode(mem, "RIFF", 4, "rate", 768001, &s, &err), MM_E_ARG);
     assert_int_equal(mm__mel_create(mem, &p, &mel, &err), MM_E_UNSUPPORTED);
-    p.n_fft = 0;
-    assert_int_equal(mm__mel_create(mem, &p, &mel, &err), MM_E_FORMAT);
+    p.n_fft = 399;
+    assert_int_equal(mm__mel_create(mem, &p, &mel, &err), MM_E_UNSUPPORTED);
+    const mm__mel_policy bad[] = {
+        {.rate = 999, .n_fft = 400, .hop = 160, .n_mels = 80}, {.rate = 768001, .n_fft = 400, .hop = 160, .n_mels = 80},
+        {.rate = 16000, .n_fft = 0, .hop = 160, .n_mels = 80}, {.rate = 16000, .n_fft = 16385, .hop = 160, .n_mels = 80},
+        {.rate = 16000, .n_fft = 400, .hop = 0, .n_mels = 80}, {.rate = 16000, .n_fft = 400, .hop = 16385, .n_mels = 80},
+        {.rate = 16000, .n_fft = 400, .hop = 160, .n_mels = 0}, {.rate = 16000, .n_fft = 400, .hop = 160, .n_mels = 1025},
+        {.rate = 16000, .n_fft = 400, .hop = 160, .n_mels = 80, .n_samples = -1},
+        {.rate = 16000, .n_fft = 400, .hop = 160, .n_mels = 80, .n_samples = INT64_MAX}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(mm__mel_create(mem, &bad[i], &mel, &err), MM_E_FORMAT);
+    float *out;
+    int64_t frames;
+    p.n_fft = 400;
+    assert_int_equal(mm__mel_create(mem, &p, &mel, &err), MM_OK);
+    assert_int_equal(mm__mel_run(mel, mem, x, -1, &out, &frames, &err), MM_E_LIMIT);
+    assert_int_equal(mm__mel_run(mel, mem, x, INT64_MAX, &out, &frames, &err), MM_E_LIMIT);
+    mm__mel_destroy(mel);
+    static const int32_t points[] = {0, 2, 7, 14, 65538, -4};
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        mm__fft *f;
+        assert_int_equal(mm__fft_create(mem, points[i], &f, &err), MM_E_UNSUPPORTED);
+        assert_null(f);
+    }
+}
+
+/* One MP3 behind another: heard as one when they agree, refused when the rate or the channels change. */
+static void mp3_that_changes_is_refused(void **state)
+{
+    static const struct { int channels, rate; mm_status want; } second[] = {{1, 44100, MM_OK}, {1, 22050, MM_E_MEDIA}, {2, 44100, MM_E_MEDIA}};
+    (void)state;
+    for (size_t i = 0; i < sizeof second / sizeof *second; i++) {
+        make_file(SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 1, 44100, 30000);
+        const size_t n = (size_t)made.len;
+        uint8_t *both = malloc(n + sizeof made.bytes);
+        memcpy(both, made.bytes, n);
+        make_file(SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, second[i].channels, second[i].rate, 30000);
+        memcpy(both + n, made.bytes, (size_t)made.len);
+        mm__samples *s = NULL;
+        const mm_status st = mm__audio_decode(mem, both, n + (size_t)made.len, "two", 0, &s, &err);
+        if (st != second[i].want) fail_msg("%d channels at %d Hz: %d (%s)", second[i].channels, second[i].rate, st, err.text);
+        if (st != MM_OK) assert_non_null(strstr(err.text, "change at 0."));
+        mm__samples_free(s);
+        free(both);
+    }
+}
+
+/* Tags in front of an MP3 that are cut, or say that they are longer than the file. */
+static void damaged_tags_are_survived(void **state)
+{
+    (void)state;
+    make_file(SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 1, 44100, 30000);
+    static const char *const tags[] = {"ID3", "ID3\x04\0\0\0\0", "ID3\x04\0\0\x7f\x7f\x7f\x7f", "ID3\x04\0\0\0\0\0\x20"};
+    static const size_t lens[] = {3, 8, 10, 10};
+    for (size_t i = 0; i < 4; i++) {
+        uint8_t *file = malloc(10 + (size_t)made.len);
+        memcpy(file, tags[i], lens[i]);
+        memcpy(file + lens[i], made.bytes, (size_t)made.len);
+        for (size_t n = 0; n < 64; n++) (void)decode_copy(file, lens[i] + n);
+        const mm_status st = decode_copy(file, lens[i] + (size_t)made.len);
+        if (st != MM_OK && st != MM_E_MEDIA) fail_msg("tag %zu: %d (%s)", i, st, err.text);
+        free(file);
+    }
 }
 
 static bool whole_way(mm__mem *m)
@@ -555,8 +621,12 @@ static bool whole_way(mm__mem *m)
 static void running_out_of_memory_is_reported(void **state)
 {
     (void)state;
-    make_file(SF_FORMAT_WAV | SF_FORMAT_PCM_16, 2, 8000, 9000);
-    assert_true(sweep(whole_way) > 0);
+    static const int formats[] = {SF_FORMAT_WAV | SF_FORMAT_PCM_16, SF_FORMAT_FLAC | SF_FORMAT_PCM_16, SF_FORMAT_OGG | SF_FORMAT_VORBIS,
+                                  SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III};
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        make_file(formats[i], 2, 32000, 9000);
+        if (sweep(whole_way) <= 0) fail_msg("format 0x%x", (unsigned)formats[i]);
+    }
 }
 
 int main(void)
@@ -580,6 +650,8 @@ int main(void)
         cmocka_unit_test(damaged_mp3_prints_nothing),
         cmocka_unit_test(sound_that_is_no_number_is_refused),
         cmocka_unit_test(bad_arguments_are_refused),
+        cmocka_unit_test(mp3_that_changes_is_refused),
+        cmocka_unit_test(damaged_tags_are_survived),
         cmocka_unit_test(running_out_of_memory_is_reported),
     };
     mem = mm__mem_create(NULL, 0);

@@ -4,6 +4,7 @@
 #include "../base/failing.h"
 #include "../../../src/assembly/assembly.h"
 #include "../../../src/image/probe.h"
+#include "../../../src/image/resize.h"
 #include <stdlib.h>
 
 #define FILES "tests/unit/image/files.safetensors"
@@ -130,6 +131,110 @@ static void forged_headers_are_refused(void **state)
     assert_non_null(strstr(err.text, "PNG, JPEG or BMP"));
     free(work);
     golden_close(&g);
+}
+
+static void put_le(uint8_t *p, int bytes, uint32_t v)
+{
+    for (int i = 0; i < bytes; i++) p[i] = (uint8_t)(v >> 8 * i);
+}
+
+/* A BMP of two by two pixels, their values from 1; head 12 is OS/2's, with sizes of 16 bits. Returns its length. */
+static size_t small_bmp(uint8_t *b, uint32_t head, int32_t height, uint32_t bits, uint32_t method)
+{
+    const size_t start = 14 + head;
+    memset(b, 0, 256);
+    memcpy(b, "BM", 2);
+    put_le(b + 2, 4, (uint32_t)start + 16);
+    put_le(b + 10, 4, (uint32_t)start);
+    put_le(b + 14, 4, head);
+    if (head == 12) {
+        put_le(b + 18, 2, 2);
+        put_le(b + 20, 2, (uint32_t)height);
+        put_le(b + 22, 2, 1);
+        put_le(b + 24, 2, bits);
+    } else {
+        put_le(b + 18, 4, 2);
+        put_le(b + 22, 4, (uint32_t)height);
+        put_le(b + 26, 2, 1);
+        put_le(b + 28, 2, bits);
+        put_le(b + 30, 4, method);
+    }
+    for (int y = 0; y < 2; y++)
+        for (int i = 0; i < 6; i++) b[start + (size_t)y * 8 + (size_t)i] = (uint8_t)(y * 6 + i + 1);
+    return start + 16;
+}
+
+/* Both kinds of headers, stored bottom up and top down; and headers that lie. */
+static void bitmaps_of_every_header(void **state)
+{
+    static const uint8_t up[12] = {9, 8, 7, 12, 11, 10, 3, 2, 1, 6, 5, 4}, down[12] = {3, 2, 1, 6, 5, 4, 9, 8, 7, 12, 11, 10};
+    static const struct { uint32_t head; int32_t height; uint32_t bits, method; const uint8_t *want; } kinds[] = {
+        {12, 2, 24, 0, up}, {40, 2, 24, 0, up}, {40, -2, 24, 0, down}, {12, 2, 7, 0, NULL}, {40, 2, 0, 0, NULL}, {40, 2, 24, 1, NULL},
+        {40, 2, 24, 2, NULL}, {40, 0, 24, 0, NULL}, {40, INT32_MIN, 24, 0, NULL}, {12, 200, 24, 0, NULL}};
+    uint8_t b[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        mm__pixels *px = NULL;
+        const size_t n = small_bmp(b, kinds[i].head, kinds[i].height, kinds[i].bits, kinds[i].method);
+        const mm_status st = mm__image_decode(mem, b, n, "bitmap", &px, &err);
+        if ((st == MM_OK) != (kinds[i].want != NULL) || (st != MM_OK && st != MM_E_MEDIA && st != MM_E_LIMIT)) fail_msg("kind %zu: %d (%s)", i, st, err.text);
+        if (px) {
+            assert_true(px->width == 2 && px->height == 2 && px->channels == 3);
+            assert_memory_equal(px->data, kinds[i].want, 12);
+        }
+        mm__pixels_free(px);
+    }
+    for (size_t n = 0; n < 40; n++) { /* cut in either header */
+        small_bmp(b, n & 1 ? 12 : 40, 2, 24, 0);
+        assert_int_equal(decode_copy(b, n), MM_E_MEDIA);
+    }
+}
+
+static void impossible_pictures_are_refused(void **state)
+{
+    static const struct { int32_t w, h, channels; mm_status want; } sizes[] = {{0, 1, 3, MM_E_ARG}, {1, 0, 3, MM_E_ARG}, {1, 1, 0, MM_E_ARG},
+        {1, 1, 5, MM_E_ARG}, {INT32_MAX, 1, 3, MM_E_LIMIT}, {1, INT32_MAX, 3, MM_E_LIMIT}, {-1, 1, 3, MM_E_ARG}};
+    mm__pixels *px, *out;
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        assert_int_equal(mm__pixels_create(mem, sizes[i].w, sizes[i].h, sizes[i].channels, &px, &err), sizes[i].want);
+    assert_int_equal(mm__pixels_create(mem, 4, 4, 3, &px, &err), MM_OK);
+    static const struct { int32_t w, h; int resample; } wrong[] = {{0, 4, MM__RESAMPLE_BILINEAR}, {4, 0, MM__RESAMPLE_BILINEAR}, {-1, 4, MM__RESAMPLE_NEAREST},
+        {4, 4, -1}, {4, 4, 99}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(mm__image_resize(px, wrong[i].w, wrong[i].h, wrong[i].resample, &out, &err), MM_E_ARG);
+    assert_int_equal(mm__image_resize(px, INT32_MAX, 1, MM__RESAMPLE_BILINEAR, &out, &err), MM_E_LIMIT);
+    /* the window of a resized picture: inside it, on every side */
+    static const int32_t windows[][4] = {{-1, 0, 4, 4}, {0, -1, 4, 4}, {0, 0, 0, 4}, {0, 0, 4, 0}, {5, 0, 4, 4}, {0, 5, 4, 4}};
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++)
+        assert_int_equal(mm__image_resize_window(px, 8, 8, MM__RESAMPLE_BILINEAR, windows[i][0], windows[i][1], windows[i][2], windows[i][3], &out, &err), MM_E_ARG);
+    mm__pixels_free(px);
+}
+
+static mm__pixels *sized;
+
+static bool resize_once(mm__mem *m)
+{
+    mm__pixels *out = NULL;
+    const mm__pixels in = {.mem = m, .width = sized->width, .height = sized->height, .channels = sized->channels, .data = sized->data};
+    mm_status st = MM_OK;
+    for (int kind = MM__RESAMPLE_NEAREST; st == MM_OK && kind <= MM__RESAMPLE_HAMMING; kind++) {
+        st = mm__image_resize(&in, 7, 5, kind, &out, &err);
+        mm__pixels_free(out);
+        out = NULL;
+    }
+    if (st != MM_OK) assert_int_equal(st, MM_E_NOMEM);
+    return st == MM_OK;
+}
+
+static void resizing_without_memory(void **state)
+{
+    (void)state;
+    for (int channels = 1; channels <= 4; channels++) {
+        assert_int_equal(mm__pixels_create(mem, 11, 13, channels, &sized, &err), MM_OK);
+        assert_true(sweep(resize_once) > 0);
+        mm__pixels_free(sized);
+    }
 }
 
 /* 4 KiB that inflate to 4 MiB behind a header of one pixel: the decoder must not be given that much. */
@@ -272,6 +377,10 @@ static void policies_fill_in_the_class_and_check_ranges(void **state)
     assert_int_equal(p.crop_width, 0);
     policy("{\"image_processor_type\":\"DeiTImageProcessor\"}", MM_OK, &p);
     assert_true(p.width == 256 && p.crop_width == 224 && p.mean[0] == 0.5f);
+    policy("{\"image_processor_type\":\"CLIPImageProcessor\",\"image_mean\":0.5,\"image_std\":2}", MM_OK, &p); /* one number for all three */
+    assert_true(p.mean[0] == 0.5f && p.mean[2] == 0.5f && p.std[1] == 2);
+    policy("{\"image_processor_type\":\"CLIPImageProcessor\",\"size\":{\"height\":30,\"width\":20},\"do_center_crop\":false}", MM_OK, &p);
+    assert_true(p.fit == MM__FIT_EXACT && p.width == 20 && p.height == 30 && p.crop_width == 0);
     policy("{}", MM_E_UNSUPPORTED, &p);
     policy("[]", MM_E_FORMAT, &p);
     policy("{\"image_processor_type\":\"NoSuchImageProcessor\"}", MM_E_UNSUPPORTED, &p);
@@ -291,6 +400,9 @@ int main(void)
         cmocka_unit_test(truncated_files_are_refused),
         cmocka_unit_test(damaged_files_never_crash),
         cmocka_unit_test(forged_headers_are_refused),
+        cmocka_unit_test(bitmaps_of_every_header),
+        cmocka_unit_test(impossible_pictures_are_refused),
+        cmocka_unit_test(resizing_without_memory),
         cmocka_unit_test(data_cannot_outgrow_the_picture),
         cmocka_unit_test(more_scans_than_a_picture_needs_are_refused),
         cmocka_unit_test(pictures_with_a_hole_are_refused),
