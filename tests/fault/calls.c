@@ -87,6 +87,27 @@ static void nulls(void)
     mm_input_release(NULL);
     mm_input_clear(NULL, NULL);
     mm_session_cancel(NULL);
+    mm_session_options_init(&(mm_session_options){0}, 1);
+    mm_engine_options_init(&(mm_engine_options){0}, 1);
+    EXPECT(MM_E_ARG, mm_session_load(m, NULL, 4, &(mm_session *){0}, &err));
+    EXPECT(MM_E_ARG, mm_session_load(m, "abcd", 4, NULL, &err));
+    EXPECT(MM_E_ARG, mm_session_load(NULL, "abcd", 4, &(mm_session *){0}, &err));
+    EXPECT(MM_E_ARG, mm_session_load_file(m, NULL, &(mm_session *){0}, &err));
+    EXPECT(MM_E_ARG, mm_session_load_file(m, "nowhere", NULL, &err));
+    EXPECT(MM_E_ARG, mm_session_load_file(NULL, "nowhere", &(mm_session *){0}, &err));
+    EXPECT(MM_E_ARG, mm_session_save_file(NULL, "nowhere", &err));
+    EXPECT(MM_E_ARG, mm_session_save_file(s, NULL, &err));
+    EXPECT(MM_E_ARG, mm_session_fork(NULL, &(mm_session *){0}, &err));
+    EXPECT(MM_E_ARG, mm_session_fork(s, NULL, &err));
+    EXPECT(MM_E_ARG, mm_session_truncate(NULL, 0, &err));
+    EXPECT(MM_E_ARG, mm_session_count(NULL, in, &(uint64_t){0}, &err));
+    EXPECT(MM_E_ARG, mm_session_count(s, in, NULL, &err));
+    /* Nothing of no length is nothing, not NULL where something is needed. */
+    EXPECT(MM_OK, mm_input_text(in, NULL, 0, &err));
+    EXPECT(MM_E_FORMAT, mm_input_messages(in, "", 0, NULL, &err));
+    EXPECT(MM_OK, mm_model_tokenize(m, NULL, 0, 0, NULL, 0, NULL, &err));
+    EXPECT(MM_OK, mm_model_detokenize(m, NULL, 0, 0, NULL, 0, NULL, &err));
+    EXPECT(MM_OK, mm_model_info(m, "name", NULL, 0, NULL, &err));
     /* Errors are optional. */
     check(mm_model_load(engine, "nowhere", NULL, &(mm_model *){0}, NULL) == MM_E_IO, "no error struct");
     check(mm_session_set(s, "nothing", "1", NULL) == MM_E_KEY, "no error struct");
@@ -151,9 +172,15 @@ static void sizes(void)
 
 /* ---- options, keys, buffers ---- */
 
+static void *give(void *user, size_t bytes, size_t align)
+{
+    return aligned_alloc(align, bytes);
+}
+
 static void bad_options(void)
 {
     if (!begin("option values")) return;
+    size_t need_none;
     mm_engine *e = NULL;
     mm_engine_options eo;
     mm_model *m = load(LM);
@@ -178,6 +205,42 @@ static void bad_options(void)
     eo.memory_limit = 0;
     eo.allocator = &half;
     EXPECT(MM_E_ARG, mm_engine_create(&eo, &e, &err));
+    half.alloc = give;
+    EXPECT(MM_E_ARG, mm_engine_create(&eo, &e, &err));
+    half.size = 8;
+    EXPECT(MM_E_ARG, mm_engine_create(&eo, &e, &err));
+    eo.allocator = NULL;
+    const int32_t levels[] = {-1, MM_LOG_DEBUG + 1, INT32_MAX, INT32_MIN};
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        eo.log_level = levels[i];
+        EXPECT(MM_E_ARG, mm_engine_create(&eo, &e, &err));
+    }
+    mm_model_options mo;
+    mm_model *none = NULL;
+    mm_model_options_init(&mo, sizeof mo);
+    mo.n_bytes = 5;
+    EXPECT(MM_E_ARG, mm_model_load(engine, LM, &mo, &none, &err));
+    mm_model_options_init(&mo, sizeof mo);
+    mo.reserved = 1;
+    EXPECT(MM_E_UNSUPPORTED, mm_model_load(engine, LM, &mo, &none, &err));
+    mo.size = 3;
+    EXPECT(MM_E_ARG, mm_model_load(engine, LM, &mo, &none, &err));
+    mm_input *in = input_of(NULL, NULL, NULL);
+    const int16_t sound[64] = {0};
+    const mm_audio sounds[] = {{.rate = 999, .channels = 1, .frames = 4}, {.rate = 768001, .channels = 1, .frames = 4}, {.rate = 16000, .channels = 0, .frames = 4},
+                               {.rate = 16000, .channels = 9, .frames = 4}, {.rate = 16000, .channels = 1, .frames = UINT64_MAX / 2},
+                               {.rate = 16000, .channels = 1, .frames = 4, .format = 99}};
+    for (size_t i = 0; i < sizeof sounds / sizeof *sounds; i++) {
+        mm_audio au = sounds[i];
+        au.size = sizeof au;
+        au.samples = sound;
+        if (!au.format) au.format = MM_SAMPLES_I16;
+        EXPECT(MM_E_ARG, mm_input_audio(in, &au, &err));
+    }
+    EXPECT(MM_E_ARG, mm_input_text(in, "a\0b", 3, &err));
+    mm_input_release(in);
+    EXPECT(MM_E_UNSUPPORTED, mm_model_tokenize(m, "a", 1, 4, NULL, 0, &need_none, &err));
+    EXPECT(MM_E_UNSUPPORTED, mm_model_detokenize(m, NULL, 0, 8, NULL, 0, &need_none, &err));
     char line[256];
     size_t need;
     EXPECT(MM_OK, mm_device_info(0, "summary", line, sizeof line, &need, &err));
@@ -273,10 +336,12 @@ static void keys(void)
                           "chat_template_sha256", "prompt_layout", "placeholder", "sample_rate", "layers", "tensors", "summary", "plan:64",
                           "plan:0"};
     const char *no_plan[] = {"plan:", "plan:-1", "plan:abc", "plan:4294967297", "plan:99999999999999999999"};
-    mm_model *models[] = {m, w};
+    /* of text, speech, vectors of text and of both, pictures in front of the text and beside it, pictures alone */
+    mm_model *models[] = {m, w, load(BERT), load(CLIP), load(VLM), load(GOLDEN "/idefics"), load(GOLDEN "/vit")};
     for (size_t i = 0; i < sizeof no_plan / sizeof *no_plan; i++)
         EXPECT(MM_E_KEY, mm_model_info(m, no_plan[i], NULL, 0, &need, &err));
-    for (size_t k = 0; k < 2; k++)
+    const size_t n_models = sizeof models / sizeof *models;
+    for (size_t k = 0; k < n_models; k++)
         for (size_t i = 0; i < sizeof info / sizeof *info; i++) {
             size_t again;
             mm_status st = mm_model_info(models[k], info[i], NULL, 0, &need, &err);
@@ -288,6 +353,17 @@ static void keys(void)
             if (need) EXPECT(MM_E_SPACE, mm_model_info(models[k], info[i], text, need, &again, &err));
             free(text);
         }
+    const struct { size_t model; const char *key, *want; } says[] = {
+        {4, "prompt_layout", "rows before the text"}, {5, "prompt_layout", "cross-attention to the last"}, {6, "vocab", "0"}, {6, "kv_bytes_per_token", "0"},
+        {6, "context", "0"}, {6, "modalities_in", "image"}, {2, "modalities_in", "text"}, {1, "modalities_in", "audio"}, {0, "placeholder", ""}};
+    for (size_t i = 0; i < sizeof says / sizeof *says; i++) {
+        char text[256] = "";
+        EXPECT(MM_OK, mm_model_info(models[says[i].model], says[i].key, text, sizeof text, NULL, &err));
+        check(says[i].want[0] ? strstr(text, says[i].want) != NULL : !text[0], "%s of model %zu: \"%s\"", says[i].key, says[i].model, text);
+    }
+    EXPECT(MM_E_UNSUPPORTED, mm_model_tokenize(models[6], "a", 1, 0, NULL, 0, &need, &err));
+    EXPECT(MM_E_UNSUPPORTED, mm_model_detokenize(models[6], &(int32_t){1}, 1, 0, NULL, 0, &need, &err));
+    for (size_t k = 2; k < n_models; k++) mm_model_release(models[k]);
     mm_session_release(s);
     mm_session_release(t);
     mm_model_release(m);

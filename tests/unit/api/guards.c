@@ -379,10 +379,23 @@ static void errors_and_events_of_other_sizes(void **state)
     before = small;
     assert_int_equal(mm_model_load(e, "nowhere", NULL, &none, &small), MM_E_IO);
     assert_memory_equal(&small, &before, sizeof small);
+    struct { mm_error err; unsigned char more[40]; } wide;
+    memset(&wide, 0x5a, sizeof wide); /* what this library does not know of an error is nothing */
+    wide.err.size = sizeof wide;
+    assert_int_equal(mm_model_load(e, "nowhere", NULL, &none, &wide.err), MM_E_IO);
+    assert_true(wide.err.code == MM_E_IO && wide.err.size == sizeof wide && strstr(wide.err.text, "nowhere"));
+    for (size_t i = 0; i < sizeof wide.more; i++) assert_int_equal(wide.more[i], 0);
+    wide.err.size = 1 << 20; /* no size that an error has */
+    wide.err.code = 77;
+    assert_int_equal(mm_model_load(e, "nowhere", NULL, &none, &wide.err), MM_E_IO);
+    assert_int_equal(wide.err.code, 77);
     struct { mm_event ev; unsigned char more[40]; } large;
     memset(&large, 0x5a, sizeof large);
     feed_text(e, s, "the dog");
     large.ev.size = sizeof large.ev - 1;
+    FAILS(MM_E_ARG, "mm_event.size", mm_session_next(s, &large.ev, &err));
+    large.ev.size = sizeof large;
+    large.ev.size = 1 << 20;
     FAILS(MM_E_ARG, "mm_event.size", mm_session_next(s, &large.ev, &err));
     large.ev.size = sizeof large;
     OK(mm_session_next(s, &large.ev, &err));
