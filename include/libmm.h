@@ -272,7 +272,7 @@ MM_API void mm_engine_release(mm_engine *engine);
  *                     windows of sound, so that the same one fed again, to any session of the model, is not encoded again; what was
  *                     not used for the longest time goes first, and all of it rather than that a request fails for lack of memory.
  *                     Answers are the same with and without, bit for bit. It counts against "memory", not "session_memory". Vectors
- *                     and watched stages are always computed. 0: nothing is kept
+ *                     and watched stages are always computed. 0: nothing is kept. Setting it drops what is held
  *
  * Options of a device, for models that are loaded and sessions that are made from here on:
  *

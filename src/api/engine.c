@@ -92,6 +92,7 @@ static mm_status set_media_cache(mm_engine *engine, const char *value, mm_error 
     if (!mm__ckd_whole(value, &n) || n > INT64_MAX)
         return mm__fail(err, MM_E_ARG, "media_cache_bytes \"%s\" is no whole number from 0 to %" PRId64, value, INT64_MAX);
     atomic_store(&engine->media_cache_bytes, n);
+    mm__mem_spare_all(engine->mem); /* at once, also from models that nobody uses any more */
     return MM_OK;
 }
 

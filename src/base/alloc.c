@@ -220,6 +220,11 @@ static bool spare(mm__mem *mem)
     return block != NULL;
 }
 
+void mm__mem_spare_all(mm__mem *mem)
+{
+    while (spare(mem)) {}
+}
+
 bool mm__mem_charge(mm__mem *mem, uint64_t bytes)
 {
     uint64_t after;

@@ -31,6 +31,8 @@ typedef struct mm__spare {
 } mm__spare;
 void mm__mem_spare_add(mm__mem *mem, mm__spare *s);
 void mm__mem_spare_remove(mm__mem *mem, mm__spare *s);
+/* Frees all that can be spared. */
+void mm__mem_spare_all(mm__mem *mem);
 
 /* A part of an engine's memory with a limit of its own, for one session: what a thread allocates from `mem` between enter and
  * leave is booked there, too, whoever frees it later. NULL stands for no account. An account lives until it is closed and its

@@ -121,10 +121,7 @@ void mm__media_cache_destroy(mm__media_cache *c)
 
 bool mm__media_cache_on(mm__media_cache *c)
 {
-    if (!c) return false;
-    if (atomic_load(c->most)) return true;
-    shrink(c, 0); /* it was switched off: what it held before is of no use */
-    return false;
+    return c && atomic_load(c->most);
 }
 
 mm__media_counts mm__media_cache_counts(mm__media_cache *c)
@@ -193,5 +190,5 @@ void mm__media_cache_keep(mm__media_cache *c, const mm__media_key *key, const mm
     }
     mm__mutex_unlock(&c->lock);
     if (there) mm__free(c->mem, e);
-    else shrink(c, most); /* others may have kept something, too */
+    else shrink(c, atomic_load(c->most)); /* others may have kept something, too, or the number changed */
 }

@@ -165,7 +165,10 @@ static mm_status call(play *p)
     case 5: drop_model(&p->models[take(p) % KEPT]); return MM_OK;
     case 6: return load_one(p);
     case 7: return mm_model_info(p->models[take(p) % KEPT], take(p) & 1 ? "summary" : "plan:9", NULL, 0, &need, &p->err);
-    case 8: return mm_engine_set(engine, take(p) & 1 ? "prompt_bytes" : "session_memory", take(p) & 1 ? "10" : "67108864", &p->err);
+    case 8: {
+        static const char *const keys[] = {"session_memory", "prompt_bytes", "session_memory", "media_cache_bytes"};
+        return mm_engine_set(engine, keys[take(p) & 3], take(p) & 1 ? "10" : "67108864", &p->err);
+    }
     case 9:
     case 10:
     case 11:
@@ -194,6 +197,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     }
     mm_engine_set(engine, "prompt_bytes", "67108864", NULL);
     mm_engine_set(engine, "session_memory", "0", NULL);
+    mm_engine_set(engine, "media_cache_bytes", "67108864", NULL);
     folder_expect(atomic_load(&mem_live) == before, "memory is left", MM_OK, &p.err);
     return 0;
 }

@@ -118,7 +118,8 @@ static void same_answers(const char *path, const char *picture, const char *othe
         counted(m, -1, 3, 2);
     }
     const counts before = counts_of(m);
-    OK(mm_engine_set(e, "media_cache_bytes", "0", &err)); /* and without it again: what it held is gone */
+    OK(mm_engine_set(e, "media_cache_bytes", "0", &err)); /* and without it again: what it held is gone at once */
+    counted(m, 0, before.hits, before.misses);
     assert_true(ask(e, s, picture, sound) == want);
     assert_true(stat(s, "media_cache_hits") == 0);
     counted(m, 0, before.hits, before.misses);
