@@ -1,5 +1,5 @@
 /* Language models: greedy tokens while the recorded margin allows, last logits, perplexity of a passage in both
- * precisions, agreement of fast with exact. */
+ * precisions, agreement of fast with exact, answers with drafts. */
 #include "real.h"
 
 #include <math.h>
@@ -12,6 +12,7 @@
 #define PPL_EXACT 0.005
 #define PPL_FAST 0.015
 #define AGREEMENT 0.98
+#define DRAFTED 1.3           /* tokens a pass where a text is repeated, greedy */
 
 static int32_t *ids_of(const mm__json *v, size_t *n)
 {
@@ -144,6 +145,58 @@ static void passage(real *r, mm_model *exact, mm_model *fast, const char *name, 
     mm__json_free(doc);
 }
 
+/* A text, and its beginning again: any model goes on with it. */
+#define OPENING "The harbour of the old town opens to the south. "
+static const char to_repeat[] = OPENING
+    "Every morning the fishing boats leave before the sun is up, and every evening they come back with crates of herring, mackerel and "
+    "cod. The market women wait on the quay with their scales and their knives. When the wind turns to the north, the boats stay in the "
+    "harbour and the men mend their nets.\n\n" OPENING;
+
+/* Answers the text with drafts of so many tokens; *passes: of the decoder behind the prompt. */
+static bool repeat(real *r, mm_engine *e, mm_model *m, const char *name, float temperature, const char *lookup, said *out, double *passes)
+{
+    mm_session_options o;
+    mm_session *s = NULL;
+    mm_input *in = NULL;
+    mm_error err = {.size = sizeof err};
+    double tokens = 0, taken = 0;
+    mm_session_options_init(&o, sizeof o);
+    o.max_tokens = 64;
+    o.flags = MM_SESSION_RAW;
+    o.temperature = temperature;
+    o.seed = 3;
+    mm_status st = mm_session_create(m, &o, &s, &err);
+    if (st == MM_OK) st = mm_session_set(s, "lookup", lookup, &err);
+    if (st == MM_OK) st = mm_input_create(e, &in, &err);
+    if (st == MM_OK) st = mm_input_text(in, to_repeat, sizeof to_repeat - 1, &err);
+    if (st != MM_OK) check(r, name, "drafts", false, "%s", err.text);
+    const bool ok = st == MM_OK && play(r, name, s, in, out);
+    if (ok) mm_session_stat(s, "decode_tokens", &tokens, NULL);
+    if (ok) mm_session_stat(s, "draft_taken", &taken, NULL);
+    *passes = tokens - 1 - taken;
+    mm_input_release(in);
+    mm_session_release(s);
+    return ok;
+}
+
+/* The same answer in fewer passes, greedy and drawn. */
+static void drafts(real *r, mm_engine *e, mm_model *m, const char *name, const char *precision)
+{
+    for (int drawn = 0; drawn < 2; drawn++) {
+        said plain = {0}, drafted = {0};
+        double all = 0, few = 0;
+        char what[64];
+        snprintf(what, sizeof what, "drafts, %s, %s", drawn ? "drawn" : "greedy", precision);
+        if (repeat(r, e, m, name, drawn ? 0.5f : 0, "0", &plain, &all) & repeat(r, e, m, name, drawn ? 0.5f : 0, "3", &drafted, &few)) {
+            const bool same = plain.n_ids == drafted.n_ids && memcmp(plain.ids, drafted.ids, plain.n_ids * sizeof *plain.ids) == 0;
+            check(r, name, what, same && few > 0 && (drawn || all / few > DRAFTED), "%zu tokens, %s, %.2f a pass", drafted.n_ids,
+                  same ? "the same" : "others than without", few > 0 ? all / few : 0);
+        }
+        said_free(r, &plain);
+        said_free(r, &drafted);
+    }
+}
+
 static void chat_templates(real *r, mm_model *m, const char *name, const char *path)
 {
     mm__json_doc *doc = read_doc(r, path);
@@ -188,6 +241,8 @@ void test_language_model(real *r, const char *file, const char *expected)
         greedy(r, exact, expected, expected);
         last_logits(r, exact, expected, expected);
         passage(r, exact, fast, expected, expected);
+        drafts(r, r->exact, exact, expected, "exact");
+        drafts(r, r->fast, fast, expected, "fast");
         if (strcmp(expected, "smollm2") == 0) chat_templates(r, exact, expected, "tests/real/smollm2_chat.json");
     }
     mm_model_release(exact);
