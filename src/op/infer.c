@@ -104,11 +104,19 @@ static mm_status infer_rope(const infer *f, mm__shape *out)
     return MM_OK;
 }
 
+/* Input i has a type of caches, in whole blocks. */
+static bool is_cache(const infer *f, int i)
+{
+    size_t bytes;
+    const mm__dtype t = f->dtypes[i];
+    return (t == MM__F32 || t == MM__F16 || t == MM__Q8_0) && mm__dtype_row_bytes(t, cols(f, i), &bytes);
+}
+
 static mm_status infer_kv_write(const infer *f, mm__shape *out)
 {
     const mm__shape *c = f->in[0], *x = f->in[1];
     *out = *c;
-    if (f->dtypes[0] != MM__F32 && f->dtypes[0] != MM__F16) return refuse(f, "the cache must be F32 or F16");
+    if (!is_cache(f, 0)) return refuse(f, "the cache must be F32, F16 or, with d a multiple of 32, Q8_0");
     if (c->n != 3 || x->n != 3 || x->d[1] != c->d[0] || x->d[2] != c->d[2] || !is_f32(f, 1))
         return refuse(f, "the cache must be [H, C, d] and x F32 [T, H, d]");
     if (!is_vector(f, 2, MM__I32, x->d[0])) return refuse(f, "slot must be I32 [T]");
@@ -121,8 +129,8 @@ static mm_status infer_attention(const infer *f, mm__shape *out)
     if (q->n != 3 || k->n != 3 || v->n != 3) return refuse(f, "q must be [T, H, d], k [Hk, S, d] and v [Hk, S, dv]");
     if (k->d[2] != q->d[2] || v->d[0] != k->d[0] || v->d[1] != k->d[1] || q->d[1] % k->d[0] != 0)
         return refuse(f, "q [T, H, d], k [Hk, S, d] and v [Hk, S, dv] must agree, and Hk must divide H");
-    if (f->dtypes[1] != f->dtypes[2] || (f->dtypes[1] != MM__F32 && f->dtypes[1] != MM__F16))
-        return refuse(f, "k and v must both be F32 or both be F16");
+    if (f->dtypes[1] != f->dtypes[2] || !is_cache(f, 1) || !is_cache(f, 2))
+        return refuse(f, "k and v must both be F32, both be F16 or, with d and dv multiples of 32, both be Q8_0");
     if (f->in[3] && (f->dtypes[3] != MM__I32 || f->in[3]->n != 2 || f->in[3]->d[0] != q->d[0] || f->in[3]->d[1] != 2))
         return refuse(f, "span must be I32 [T, 2]");
     if (f->in[4]) {

@@ -148,6 +148,8 @@ static mm_status clear(mm__vulkan *v, const mm__tensor *t, mm_error *err)
 static mm_status state(mm__backend *b, mm__where where, mm__dtype type, mm__shape s, mm__tensor **out, mm_error *err)
 {
     if (elsewhere(self(b), where)) return self(b)->host->ops->state(self(b)->host, where, type, s, out, err);
+    if (mm__dtype_is_quant(type)) /* it would be copied to the processor and back for every token */
+        return mm__fail(err, MM_E_UNSUPPORTED, "a cache of %s is kept by the processor only; take F16 or F32 on this device", mm__dtype_info_of(type)->name);
     mm_status st = tensor_new(self(b), type, &s, "state", out, err);
     if (st >= 0 && (st = clear(self(b), *out, err)) < 0) {
         tensor_free(*out);

@@ -8,23 +8,25 @@
 
 enum { COLS = 128 };
 
-/* Element j of a row that is F32 or F16. */
-static double element(const void *row, mm__dtype t, int64_t i)
+/* n elements of row j of a head from column i0, a multiple of COLS, on, as floats. */
+static void key_part(const mm__view *v, int64_t head, int64_t j, int64_t i0, int64_t n, float *out)
 {
-    return t == MM__F16 ? mm__f16_to_f32(((const uint16_t *)row)[i]) : ((const float *)row)[i];
-}
-
-static const void *key_row(const mm__view *v, int64_t head, int64_t j)
-{
-    return (const uint8_t *)v->data + (head * v->stride[0] + j * v->stride[1]) * (v->dtype == MM__F16 ? 2 : 4);
+    const mm__dtype_info *type = mm__dtype_info_of(v->dtype);
+    const int64_t at = head * v->stride[0] + j * v->stride[1] + i0;
+    mm__unpack_row(v->dtype, (const uint8_t *)v->data + at / type->block * type->bytes, out, n);
 }
 
 static double score(const mm__call *c, const float *q, int64_t t, int64_t h, int64_t hk, int64_t j)
 {
     const mm__view *k = &c->in[1], *bias = &c->in[4];
-    const void *row = key_row(k, hk, j);
+    const int64_t d = k->shape.d[2];
     double s = 0.0;
-    for (int64_t i = 0; i < k->shape.d[2]; i++) s += q[i] * element(row, k->dtype, i);
+    for (int64_t i0 = 0; i0 < d; i0 += COLS) {
+        const int64_t n = d - i0 < COLS ? d - i0 : COLS;
+        float part[COLS];
+        key_part(k, hk, j, i0, n, part);
+        for (int64_t i = 0; i < n; i++) s += (double)q[i0 + i] * part[i];
+    }
     s *= c->args.scale;
     if (c->args.softcap > 0.0f) s = c->args.softcap * tanh(s / c->args.softcap);
     if (mm__call_has(c, 4)) {
@@ -61,8 +63,9 @@ static void attend(const mm__call *c, int64_t t, int64_t h)
         double sum[COLS] = {0};
         for (int64_t j = first; j < last; j++) {
             const double p = exp(score(c, q, t, h, hk, j) - max) / total;
-            const void *row = key_row(v, hk, j);
-            for (int64_t i = 0; i < n; i++) sum[i] += p * element(row, v->dtype, i0 + i);
+            float part[COLS];
+            key_part(v, hk, j, i0, n, part);
+            for (int64_t i = 0; i < n; i++) sum[i] += p * part[i];
         }
         for (int64_t i = 0; i < n; i++) out[i0 + i] = (float)sum[i];
     }

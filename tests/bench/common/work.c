@@ -36,8 +36,11 @@ static const struct item {
     {.kind = ATTEND_MANY, .name = "attention 577x577 16x64", .type = MM__F32, .t = 577, .s = 577, .heads = 16, .kv = 16, .d = 64},
     {.kind = ATTEND_MANY, .name = "attention 1500x1500 8x64", .type = MM__F32, .t = 1500, .s = 1500, .heads = 8, .kv = 8, .d = 64},
     {.kind = ATTEND_MANY, .name = "attention 512x2048 32x128 cache", .type = MM__F16, .t = 512, .s = 2048, .heads = 32, .kv = 32, .d = 128},
+    {.kind = ATTEND_MANY, .name = "attention 512x2048 32x128 Q8_0", .type = MM__Q8_0, .t = 512, .s = 2048, .heads = 32, .kv = 32, .d = 128},
     {.kind = ATTEND_ONE, .name = "one query 4096 keys 32x128", .type = MM__F16, .t = 1, .s = 4096, .heads = 32, .kv = 32, .d = 128},
     {.kind = ATTEND_ONE, .name = "one query 4096 keys 32/8x128", .type = MM__F16, .t = 1, .s = 4096, .heads = 32, .kv = 8, .d = 128},
+    {.kind = ATTEND_ONE, .name = "one query 4096 keys 32x128 Q8_0", .type = MM__Q8_0, .t = 1, .s = 4096, .heads = 32, .kv = 32, .d = 128},
+    {.kind = ATTEND_ONE, .name = "one query 4096 keys 32/8x128 Q8_0", .type = MM__Q8_0, .t = 1, .s = 4096, .heads = 32, .kv = 8, .d = 128},
     {.kind = SMALL, .name = "rmsnorm", .op = MM__OP_RMSNORM},
     {.kind = SMALL, .name = "norm", .op = MM__OP_NORM},
     {.kind = SMALL, .name = "l2norm", .op = MM__OP_L2NORM},
@@ -142,7 +145,9 @@ static bool make_linear(work *w, mm__backend *b, const struct item *it, int64_t 
 
 static bool make_attention(work *w, mm__backend *b, const struct item *it)
 {
-    const size_t each = it->type == MM__F16 ? 2 : 4, n_kv = (size_t)it->kv * (size_t)it->s * (size_t)it->d, bytes = 2 * n_kv * each;
+    const mm__dtype_info *type = mm__dtype_info_of((mm__dtype)it->type);
+    const bool cache = it->type != MM__F32;
+    const size_t n_kv = (size_t)it->kv * (size_t)it->s * (size_t)it->d, bytes = 2 * (n_kv / type->block * type->bytes);
     const size_t copies = it->kind == ATTEND_ONE ? (BIG + bytes - 1) / bytes : 1, width = (size_t)it->heads * (size_t)it->d;
     float *q = keep_values(w, (size_t)it->t * width), *out = keep(w, (size_t)it->t * width * sizeof *out);
     uint8_t *kv = keep(w, copies * bytes);
@@ -156,14 +161,14 @@ static bool make_attention(work *w, mm__backend *b, const struct item *it)
         c->in[0] = mm__view_of(MM__F32, mm__shape3(it->t, it->heads, it->d), q);
         c->in[1] = mm__view_of((mm__dtype)it->type, mm__shape3(it->kv, it->s, it->d), kv + i * bytes);
         c->in[2] = mm__view_of((mm__dtype)it->type, mm__shape3(it->kv, it->s, it->d), kv + i * bytes + bytes / 2);
-        if (it->type == MM__F16) c->in[3] = mm__view_of(MM__I32, mm__shape2(it->t, 2), span);
+        if (cache) c->in[3] = mm__view_of(MM__I32, mm__shape2(it->t, 2), span);
         c->out = mm__view_of(MM__F32, mm__shape2(it->t, (int64_t)width), out);
-        for (int v = 1; v < 3 && it->type == MM__F32; v++) { /* values of an encoder: position, then head */
+        for (int v = 1; v < 3 && !cache; v++) { /* values of an encoder: position, then head */
             c->in[v].stride[0] = it->d;
             c->in[v].stride[1] = (int64_t)it->kv * it->d;
         }
     }
-    const double seen = it->type == MM__F16 ? it->s - (it->t - 1) / 2.0 : it->s;
+    const double seen = cache ? it->s - (it->t - 1) / 2.0 : it->s;
     w->units = it->kind == ATTEND_ONE ? (double)copies * (double)bytes : 4.0 * it->t * seen * (double)width;
     return true;
 }

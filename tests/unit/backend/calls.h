@@ -32,21 +32,29 @@ static void *block(maker *m, size_t bytes)
     return p;
 }
 
-/* Random values with rows padded at random; F32 or F16. */
+/* Bytes of n elements, whole blocks. */
+static size_t bytes_for(mm__dtype t, int64_t n)
+{
+    size_t bytes;
+    assert_true(mm__dtype_row_bytes(t, n, &bytes));
+    return bytes;
+}
+
+/* Random values with rows padded at random; F32, F16 or, in rows of whole blocks, Q8_0. */
 static mm__view values(maker *m, mm__dtype t, mm__shape s)
 {
     mm__view v = mm__view_of(t, s, NULL);
     int64_t stride = mm__shape_cols(&s);
     for (int i = s.n - 2; i >= 0; i--) {
-        stride += coin(m) ? pick(m, 0, 9) : 0;
+        stride += coin(m) ? pick(m, 0, 9) * mm__dtype_info_of(t)->block : 0;
         v.stride[i] = stride;
         stride *= s.d[i];
     }
-    v.data = block(m, (size_t)stride * 4);
-    for (int64_t i = 0; i < stride; i++) {
-        const float x = 1.5f * random_normal(m->seed, m->at++);
-        if (t == MM__F16) ((uint16_t *)v.data)[i] = mm__f32_to_f16(x);
-        else ((float *)v.data)[i] = x;
+    v.data = block(m, bytes_for(t, stride));
+    for (int64_t i = 0, n = mm__dtype_info_of(t)->block; i < stride; i += n) {
+        float x[32];
+        for (int64_t k = 0; k < n; k++) x[k] = 1.5f * random_normal(m->seed, m->at++);
+        mm__pack_row(t, x, (uint8_t *)v.data + bytes_for(t, i), n);
     }
     return v;
 }
@@ -59,6 +67,12 @@ static mm__view integers(maker *m, mm__shape s, int64_t lo, int64_t hi)
     v.data = block(m, (size_t)n * 4);
     for (int64_t i = 0; i < n; i++) ((int32_t *)v.data)[i] = (int32_t)pick(m, lo, hi);
     return v;
+}
+
+static mm__dtype some_cache(maker *m)
+{
+    static const mm__dtype types[] = {MM__F32, MM__F16, MM__Q8_0};
+    return types[pick(m, 0, 2)];
 }
 
 static int64_t some_cols(maker *m) { return coin(m) ? 16 * pick(m, 1, 12) : pick(m, 1, 150); }
@@ -77,8 +91,9 @@ static void make_attention(maker *m, mm__call *c)
 {
     const int64_t t = coin(m) ? pick(m, 1, 5) : pick(m, 1, 150), s = pick(m, 1, 300), hk = pick(m, 1, 3);
     const bool bias = pick(m, 0, 3) == 0;
-    const int64_t h = bias ? hk : hk * pick(m, 1, 4), d = coin(m) ? 64 : pick(m, 1, 90), dv = coin(m) ? d : pick(m, 1, 90);
-    const mm__dtype type = coin(m) ? MM__F16 : MM__F32;
+    const mm__dtype type = some_cache(m);
+    const int64_t of = mm__dtype_info_of(type)->block, most = of > 1 ? 5 : 90;
+    const int64_t h = bias ? hk : hk * pick(m, 1, 4), d = coin(m) ? 64 : of * pick(m, 1, most), dv = coin(m) ? d : of * pick(m, 1, most);
     c->in[0] = values(m, MM__F32, mm__shape3(t, h, d));
     c->in[1] = coin(m) ? values(m, type, mm__shape3(hk, s, d)) : swap01(values(m, type, mm__shape3(s, hk, d)));
     c->in[2] = coin(m) ? values(m, type, mm__shape3(hk, s, dv)) : swap01(values(m, type, mm__shape3(s, hk, dv)));
@@ -99,6 +114,21 @@ static void make_attention(maker *m, mm__call *c)
         c->in[5] = integers(m, mm__shape1(t), 0, s);
     }
     if (pick(m, 0, 3) == 0) c->args.softcap = 5.0f;
+}
+
+/* What a row that is packed may bring: halves between two steps, nothing, tiny and endless numbers, none. */
+static void spoil(maker *m, const mm__view *x)
+{
+    static const float odd[] = {0.0f, -0.0f, 1e-42f, 3e-7f, 1e30f, INFINITY, -INFINITY, NAN};
+    for (int64_t r = 0; r < mm__view_rows(x); r++) {
+        float *row = mm__view_row(x, r);
+        const int kind = (int)pick(m, 0, 4);
+        for (int64_t i = 0; i < mm__view_cols(x) && kind < 3; i++) {
+            if (kind == 0) row[i] = i % 32 ? 0.5f * (float)pick(m, -254, 254) : 127.0f;
+            if (kind == 1) row[i] = 1e-41f * (float)pick(m, -9, 9);
+            if (kind == 2 && pick(m, 0, 31) == 0) row[i] = odd[pick(m, 0, 7)];
+        }
+    }
 }
 
 /* Inputs of a random call of operator op. */
@@ -139,7 +169,13 @@ static void make_call(maker *m, mm__op op, mm__call *c)
     }
     case MM__OP_KV_WRITE:
         c->in[1] = values(m, MM__F32, mm__shape3(t, pick(m, 1, 4), d));
-        c->in[0] = values(m, coin(m) ? MM__F16 : MM__F32, mm__shape3(c->in[1].shape.d[1], 50, d));
+        if (pick(m, 0, 2)) {
+            c->in[0] = values(m, coin(m) ? MM__F16 : MM__F32, mm__shape3(c->in[1].shape.d[1], 50, d));
+        } else {
+            c->in[1] = values(m, MM__F32, mm__shape3(t, c->in[1].shape.d[1], 32 * pick(m, 1, 5)));
+            c->in[0] = values(m, MM__Q8_0, mm__shape3(c->in[1].shape.d[1], 50, c->in[1].shape.d[2]));
+            spoil(m, &c->in[1]);
+        }
         c->in[2] = integers(m, mm__shape1(t), -1, 51);
         break;
     case MM__OP_ATTENTION: make_attention(m, c); break;
@@ -185,13 +221,19 @@ static void make_call(maker *m, mm__op op, mm__call *c)
     }
 }
 
+/* Bytes from the first element of a view to its last. */
+static size_t bytes_of(const mm__view *v)
+{
+    int64_t n = mm__shape_cols(&v->shape);
+    for (int i = 0; i + 1 < v->shape.n; i++) n += (v->shape.d[i] - 1) * v->stride[i];
+    return bytes_for(v->dtype, n);
+}
+
 static mm__view copy_of(maker *m, const mm__view *v)
 {
     mm__view out = *v;
-    int64_t n = mm__shape_cols(&v->shape);
-    for (int i = 0; i + 1 < v->shape.n; i++) n += (v->shape.d[i] - 1) * v->stride[i];
-    out.data = block(m, (size_t)n * 4);
-    memcpy(out.data, v->data, (size_t)n * (v->dtype == MM__F16 ? 2 : 4));
+    out.data = block(m, bytes_of(v));
+    memcpy(out.data, v->data, bytes_of(v));
     return out;
 }
 
@@ -202,7 +244,10 @@ static double element(const mm__view *v, int64_t row, int64_t col)
         at += row % v->shape.d[i] * v->stride[i];
         row /= v->shape.d[i];
     }
-    return v->dtype == MM__F16 ? mm__f16_to_f32(((uint16_t *)v->data)[at]) : ((float *)v->data)[at];
+    const int64_t n = mm__dtype_info_of(v->dtype)->block;
+    float x[32];
+    mm__unpack_row(v->dtype, (uint8_t *)v->data + bytes_for(v->dtype, at / n * n), x, n);
+    return x[at % n];
 }
 
 #endif

@@ -29,6 +29,10 @@ static inline vf v_load_n(const float *p, int64_t n) { return _mm512_maskz_loadu
 static inline void v_store_n(float *p, vf x, int64_t n) { _mm512_mask_storeu_ps(p, v_first(n), x); }
 static inline vf v_load_half(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
 static inline vf v_load_half_n(const uint16_t *p, int64_t n) { return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(v_first(n), p)); }
+/* VL signed bytes as floats. */
+static inline vf v_load_bytes(const int8_t *p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p))); }
+/* The other way: integral values within [-128, 127]. */
+static inline void v_store_bytes(int8_t *p, vf x) { _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x))); }
 static inline void v_store_half(uint16_t *p, vf x) { _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)); }
 static inline vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vf v_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
@@ -54,6 +58,7 @@ static inline vf v_gather(const float *base, vi index) { return _mm512_i32gather
 /* lo <= x < hi */
 static inline vm v_within(vi lo, vi x, vi hi) { return _mm512_mask_cmplt_epi32_mask(_mm512_cmple_epi32_mask(lo, x), x, hi); }
 static inline vf v_round(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline vf v_trunc(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
 /* x * 2^n for integral n */
 static inline vf v_ldexp(vf x, vf n) { return _mm512_scalef_ps(x, n); }
 
@@ -79,6 +84,13 @@ static inline vf v_load_half_n(const uint16_t *p, int64_t n)
     uint16_t full[8] = {0};
     for (int64_t i = 0; i < n; i++) full[i] = p[i];
     return v_load_half(full);
+}
+static inline vf v_load_bytes(const int8_t *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p))); }
+static inline void v_store_bytes(int8_t *p, vf x)
+{
+    const __m256i i = _mm256_cvtps_epi32(x);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(words, words));
 }
 static inline void v_store_half(uint16_t *p, vf x) { _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)); }
 static inline vf v_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
@@ -113,6 +125,7 @@ static inline vm v_within(vi lo, vi x, vi hi)
     return _mm256_castsi256_ps(_mm256_andnot_si256(_mm256_cmpgt_epi32(lo, x), _mm256_cmpgt_epi32(hi, x)));
 }
 static inline vf v_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline vf v_trunc(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
 /* In two steps, so that the result may be anything representable. */
 static inline vf v_ldexp(vf x, vf n)
 {

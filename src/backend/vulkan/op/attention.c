@@ -97,6 +97,7 @@ static size_t scratch(const mm__vk_limits *l, const mm__call *c)
 
 static bool accepts(const mm__vk_limits *l, const mm__call *c)
 {
+    if (mm__dtype_is_quant(c->in[1].dtype)) return false;
     if (mm__vk_has(c, 3) && c->in[3].stride[0] != 2) return false;
     if (mm__vk_has(c, 4) && !bias_fits(c)) return false;
     if (mm__vk_has(c, 5) && c->in[5].stride[0] != 1) return false;

@@ -120,6 +120,7 @@ static mm_status record_rope(mm__vk_recorder *r, const mm__call *c, mm_error *er
 static bool accepts_kv_write(const mm__vk_limits *l, const mm__call *c)
 {
     const mm__view *cache = &c->in[0];
+    if (mm__dtype_is_quant(cache->dtype)) return false;
     return cache->dtype == MM__F32 || (cache->shape.d[2] % 2 == 0 && cache->stride[0] % 2 == 0 && cache->stride[1] % 2 == 0);
 }
 

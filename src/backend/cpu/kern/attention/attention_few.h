@@ -3,8 +3,8 @@
  *
  * Phase 0. Unit: (pack of at most PACK heads that share keys, chunk of CHUNK keys, query). VL dot products at a time (one
  * accumulator a key, reduced together), the softmax of the chunk, then the weighted sum of its rows of v in column strips
- * that stay in registers. F16 rows are widened once for a pack. What a chunk gives - its maximum, the sum of its weights, the
- * sum of its values - goes to shared scratch.
+ * that stay in registers. Rows of F16 and Q8_0 are widened once for a pack. What a chunk gives - its maximum, the sum of its
+ * weights, the sum of its values - goes to shared scratch.
  * Phase 1. Unit: (head, query). Adds the chunks up in their order. A chunk's keys depend on their positions alone, so results
  * depend neither on the cut into units nor on the other queries. Counting units reads the spans, which is safe: no operator
  * makes integers, so they are inputs of the graph and stand before it runs.
@@ -87,27 +87,8 @@ static float *few_part(const few_shape *f, float *parts, int64_t head, int64_t t
     return parts + ((head * f->queries + t) * f->most + chunk) * f->part;
 }
 
-/* Rows of keys or values of one head. */
-typedef struct rows {
-    const void *data;
-    int64_t stride;
-} rows;
-
-static inline rows rows_of(const mm__view *x, int64_t head)
-{
-    const size_t at = (size_t)(head * x->stride[0]);
-    return (rows){x->dtype == MM__F16 ? (const void *)((const uint16_t *)x->data + at) : (const void *)((const float *)x->data + at), x->stride[1]};
-}
-
-static inline __attribute__((always_inline)) vf row_load(bool half, rows x, int64_t j, int64_t i, int64_t n)
-{
-    const int64_t at = j * x.stride + i;
-    if (n >= VL) return half ? v_load_half((const uint16_t *)x.data + at) : v_load((const float *)x.data + at);
-    return half ? v_load_half_n((const uint16_t *)x.data + at, n) : v_load_n((const float *)x.data + at, n);
-}
-
 /* s[j] = q . k_j for n keys from `first` on; -inf up to the next multiple of VL. */
-static inline __attribute__((always_inline)) void few_scores(bool half, rows k, int64_t first, int64_t n, const float *q, int64_t d, float *s)
+static inline __attribute__((always_inline)) void few_scores(mm__dtype type, rows k, int64_t first, int64_t n, const float *q, int64_t d, float *s)
 {
     for (int64_t j = 0; j < n; j += VL) {
         vf acc[VL];
@@ -116,17 +97,17 @@ static inline __attribute__((always_inline)) void few_scores(bool half, rows k, 
         if (j + VL <= n) {
             for (; i + VL <= d; i += VL) {
                 const vf x = v_load(q + i);
-                for (int a = 0; a < VL; a++) acc[a] = v_fma(x, row_load(half, k, first + j + a, i, VL), acc[a]);
+                for (int a = 0; a < VL; a++) acc[a] = v_fma(x, row_load(type, k, first + j + a, i, VL), acc[a]);
             }
             if (i < d)
-                for (int a = 0; a < VL; a++) acc[a] = v_fma(v_load_n(q + i, d - i), row_load(half, k, first + j + a, i, d - i), acc[a]);
+                for (int a = 0; a < VL; a++) acc[a] = v_fma(v_load_n(q + i, d - i), row_load(type, k, first + j + a, i, d - i), acc[a]);
             v_store(s + j, v_sum_each(acc));
             continue;
         }
         for (; i < d; i += VL)
             for (int64_t a = 0; a < n - j; a++) {
                 const int64_t len = d - i < VL ? d - i : VL;
-                acc[a] = v_fma(v_load_n(q + i, len), row_load(half, k, first + j + a, i, len), acc[a]);
+                acc[a] = v_fma(v_load_n(q + i, len), row_load(type, k, first + j + a, i, len), acc[a]);
             }
         v_store(s + j, v_set(-INFINITY));
         v_store_n(s + j, v_sum_each(acc), n - j);
@@ -134,27 +115,27 @@ static inline __attribute__((always_inline)) void few_scores(bool half, rows k, 
 }
 
 /* The scores of n keys from `first` on for n_heads heads: s[h][..]. */
-static inline __attribute__((always_inline)) void few_scores_of(bool half, rows k, int64_t first, int64_t n, const few_work *w, int64_t d, int n_heads)
+static inline __attribute__((always_inline)) void few_scores_of(mm__dtype type, rows k, int64_t first, int64_t n, const few_work *w, int64_t d, int n_heads)
 {
-    if (!half || n_heads == 1) {
-        for (int h = 0; h < n_heads; h++) few_scores(half, k, first, n, w->q + h * d, d, w->s + h * CHUNK);
+    if (type == MM__F32 || n_heads == 1) {
+        for (int h = 0; h < n_heads; h++) few_scores(type, k, first, n, w->q + h * d, d, w->s + h * CHUNK);
         return;
     }
-    const rows wide = {w->k, d};
+    const rows wide = {(const uint8_t *)w->k, d * (int64_t)sizeof(float)};
     for (int64_t j = 0; j < n; j += VL) {
         const int64_t some = n - j < VL ? n - j : VL;
         for (int64_t a = 0; a < some; a++)
             for (int64_t i = 0; i < d; i += VL) {
                 const int64_t len = d - i < VL ? d - i : VL;
-                if (len == VL) v_store(w->k + a * d + i, row_load(true, k, first + j + a, i, VL));
-                else v_store_n(w->k + a * d + i, row_load(true, k, first + j + a, i, len), len);
+                if (len == VL) v_store(w->k + a * d + i, row_load(type, k, first + j + a, i, VL));
+                else v_store_n(w->k + a * d + i, row_load(type, k, first + j + a, i, len), len);
             }
-        for (int h = 0; h < n_heads; h++) few_scores(false, wide, 0, some, w->q + h * d, d, w->s + h * CHUNK + j);
+        for (int h = 0; h < n_heads; h++) few_scores(MM__F32, wide, 0, some, w->q + h * d, d, w->s + h * CHUNK + j);
     }
 }
 
 /* o[h][i ..] = sum_j s[h][j] v_j[i ..], `strip` vectors of columns for n_heads heads; `len` columns when strip is 1. */
-static inline __attribute__((always_inline)) void few_strip(bool half, rows v, int64_t first, int64_t n, const float *s, float *const *o,
+static inline __attribute__((always_inline)) void few_strip(mm__dtype type, rows v, int64_t first, int64_t n, const float *s, float *const *o,
                                                             int64_t i, const int n_heads, const int strip, int64_t len)
 {
     vf acc[PACK][4], x[4];
@@ -164,7 +145,7 @@ static inline __attribute__((always_inline)) void few_strip(bool half, rows v, i
         for (int a = 0; a < strip; a++) acc[h][a] = v_set(0.0f);
     for (int64_t j = 0; j < n; j++) {
 #pragma GCC unroll 4
-        for (int a = 0; a < strip; a++) x[a] = row_load(half, v, first + j, i + a * VL, strip > 1 ? VL : len);
+        for (int a = 0; a < strip; a++) x[a] = row_load(type, v, first + j, i + a * VL, strip > 1 ? VL : len);
 #pragma GCC unroll 4
         for (int h = 0; h < n_heads; h++) {
             const vf p = v_set(s[h * CHUNK + j]);
@@ -181,14 +162,14 @@ static inline __attribute__((always_inline)) void few_strip(bool half, rows v, i
         }
 }
 
-/* n_heads and half are constants at every call. Accumulators of a strip: as many as registers hold. */
-static inline __attribute__((always_inline)) void few_values(bool half, rows v, int64_t first, int64_t n, const float *s, float *const *o,
+/* n_heads and type are constants at every call. Accumulators of a strip: as many as registers hold. */
+static inline __attribute__((always_inline)) void few_values(mm__dtype type, rows v, int64_t first, int64_t n, const float *s, float *const *o,
                                                              const int n_heads, int64_t dv)
 {
     const int strip = VL == 16 || n_heads == 1 ? 4 : 2;
     int64_t i = 0;
-    for (; i + strip * VL <= dv; i += strip * VL) few_strip(half, v, first, n, s, o, i, n_heads, strip, VL);
-    for (; i < dv; i += VL) few_strip(half, v, first, n, s, o, i, n_heads, 1, dv - i < VL ? dv - i : VL);
+    for (; i + strip * VL <= dv; i += strip * VL) few_strip(type, v, first, n, s, o, i, n_heads, strip, VL);
+    for (; i < dv; i += VL) few_strip(type, v, first, n, s, o, i, n_heads, 1, dv - i < VL ? dv - i : VL);
 }
 
 /* Softcap and bias of the scores of one head. */
@@ -222,7 +203,7 @@ static void few_weigh(float *s, int64_t n, float *part)
 }
 
 /* n_heads heads from `head` on, which share keys; one chunk; query t. */
-static inline __attribute__((always_inline)) void few_chunk(const mm__call *c, const few_shape *f, const few_work *w, float *parts, bool half,
+static inline __attribute__((always_inline)) void few_chunk(const mm__call *c, const few_shape *f, const few_work *w, float *parts, mm__dtype type,
                                                             int64_t head, const int n_heads, int64_t chunk, int64_t t)
 {
     const int64_t d = c->in[1].shape.d[2], dv = c->in[2].shape.d[2];
@@ -238,22 +219,22 @@ static inline __attribute__((always_inline)) void few_chunk(const mm__call *c, c
         for (int64_t i = 0; i < d; i++) w->q[h * d + i] = src[i] * c->args.scale;
         o[h] = few_part(f, parts, head + h, t, chunk) + PART_HEAD;
     }
-    few_scores_of(half, k, lo, n, w, d, n_heads);
+    few_scores_of(type, k, lo, n, w, d, n_heads);
     for (int h = 0; h < n_heads; h++) {
         few_adjust(c, w, w->s + h * CHUNK, lo, n, t, head + h);
         few_weigh(w->s + h * CHUNK, n, o[h] - PART_HEAD);
     }
-    few_values(half, v, lo, n, w->s, o, n_heads, dv);
+    few_values(type, v, lo, n, w->s, o, n_heads, dv);
 }
 
-static inline __attribute__((always_inline)) void few_pack(const mm__call *c, const few_shape *f, const few_work *w, float *parts, bool half,
+static inline __attribute__((always_inline)) void few_pack(const mm__call *c, const few_shape *f, const few_work *w, float *parts, mm__dtype type,
                                                            int64_t head, int64_t n_heads, int64_t chunk, int64_t t)
 {
     switch (n_heads) {
-    case 1: few_chunk(c, f, w, parts, half, head, 1, chunk, t); break;
-    case 2: few_chunk(c, f, w, parts, half, head, 2, chunk, t); break;
-    case 3: few_chunk(c, f, w, parts, half, head, 3, chunk, t); break;
-    default: few_chunk(c, f, w, parts, half, head, PACK, chunk, t); break;
+    case 1: few_chunk(c, f, w, parts, type, head, 1, chunk, t); break;
+    case 2: few_chunk(c, f, w, parts, type, head, 2, chunk, t); break;
+    case 3: few_chunk(c, f, w, parts, type, head, 3, chunk, t); break;
+    default: few_chunk(c, f, w, parts, type, head, PACK, chunk, t); break;
     }
 }
 
@@ -314,7 +295,10 @@ static void few_run(const mm__call *c, int phase, int64_t begin, int64_t end, vo
         const int64_t t = u % f.queries, chunk = f.first + u / f.queries % f.chunks, pack = u / f.queries / f.chunks;
         const int64_t in_group = pack % f.packs * PACK, head = pack / f.packs * f.group + in_group;
         const int64_t n = f.group - in_group < PACK ? f.group - in_group : PACK;
-        if (c->in[1].dtype == MM__F16) few_pack(c, &f, &w, shared, true, head, n, chunk, t);
-        else few_pack(c, &f, &w, shared, false, head, n, chunk, t);
+        switch (c->in[1].dtype) {
+        case MM__F32: few_pack(c, &f, &w, shared, MM__F32, head, n, chunk, t); break;
+        case MM__F16: few_pack(c, &f, &w, shared, MM__F16, head, n, chunk, t); break;
+        default: few_pack(c, &f, &w, shared, MM__Q8_0, head, n, chunk, t); break;
+        }
     }
 }

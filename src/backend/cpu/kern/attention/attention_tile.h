@@ -4,8 +4,8 @@
  * Everything is kept transposed, with queries along the vector lanes:
  *     S^T [keys, q] = K [keys, d] Q^T [d, q],      O^T [dv, q] = O^T * alpha + V^T [dv, keys] P^T [keys, q]
  * Both products are the same micro-kernel: a block of rows of the left side, read as scalars through any two strides and
- * broadcast, times a panel of queries. So K and V are used as they lie in memory, and maximum, sum and scaling of the
- * softmax are plain vector operations without a reduction across lanes.
+ * broadcast, times a panel of queries. So K and V of F32 are used as they lie in memory (others are widened once for a tile of
+ * queries), and maximum, sum and scaling of the softmax are plain vector operations without a reduction across lanes.
  *
  * All query heads that share a key head are rows of the same tiles: row r of a key head is query r / G, head r % G of its
  * group of G. Key tiles outside of every span of the query tile are skipped. Unit: (key head, query tile); the order of
@@ -68,6 +68,36 @@ static size_t cut(const mm__call *c, float *mem, work *w)
     return n;
 }
 
+/* ---- rows of keys and values ---- */
+
+#define Q8_BLOCK 32          /* Q8_0: elements, and bytes, of a block; rows and strides are whole blocks */
+#define Q8_BYTES 34
+
+/* Rows of keys or values of one head. */
+typedef struct rows {
+    const uint8_t *data;
+    int64_t stride;          /* bytes */
+} rows;
+
+static inline int64_t bytes_of(mm__dtype t, int64_t n) { return t == MM__F32 ? 4 * n : t == MM__F16 ? 2 * n : n / Q8_BLOCK * Q8_BYTES; }
+
+static inline rows rows_of(const mm__view *x, int64_t head)
+{
+    return (rows){(const uint8_t *)x->data + bytes_of(x->dtype, head * x->stride[0]), bytes_of(x->dtype, x->stride[1])};
+}
+
+/* Up to VL elements of row j from column i, a multiple of VL, on; n, above 0, are there. */
+static inline __attribute__((always_inline)) vf row_load(mm__dtype t, rows x, int64_t j, int64_t i, int64_t n)
+{
+    const uint8_t *row = x.data + j * x.stride;
+    if (t == MM__F32) return n >= VL ? v_load((const float *)row + i) : v_load_n((const float *)row + i, n);
+    if (t == MM__F16) return n >= VL ? v_load_half((const uint16_t *)row + i) : v_load_half_n((const uint16_t *)row + i, n);
+    const uint8_t *block = row + i / Q8_BLOCK * Q8_BYTES;
+    uint16_t scale;
+    memcpy(&scale, block, sizeof scale);
+    return v_load_bytes((const int8_t *)block + 2 + i % Q8_BLOCK) * v_set(_cvtsh_ss(scale));
+}
+
 /* ---- pairs ---- */
 
 #ifdef MM__PAIRS
@@ -82,18 +112,12 @@ static inline vf pair_up(vf a, vf b)
     return (vf)_mm512_permutexvar_epi16(lanes, both);
 }
 
-static inline vf row_part(const mm__view *x, int64_t at, int64_t n)
-{
-    if (n <= 0) return v_set(0.0f);
-    if (x->dtype == MM__F16) return n >= VL ? v_load_half((const uint16_t *)x->data + at) : v_load_half_n((const uint16_t *)x->data + at, n);
-    return n >= VL ? v_load((const float *)x->data + at) : v_load_n((const float *)x->data + at, n);
-}
-
-/* d elements of x from `at` on, as pairs of neighbours; dst may be where x lies. */
-static void pair_row(const mm__view *x, int64_t at, int64_t d, float *dst)
+/* Row j of x as pairs of neighbours; dst may be where it lies. */
+static inline __attribute__((always_inline)) void pair_row(mm__dtype t, rows x, int64_t j, int64_t d, float *dst)
 {
     for (int64_t i = 0; i < d; i += 2 * VL) {
-        const vf both = (vf)_mm512_cvtne2ps_pbh(row_part(x, at + i + VL, d - i - VL), row_part(x, at + i, d - i));
+        const vf next = d - i > VL ? row_load(t, x, j, i + VL, d - i - VL) : v_set(0.0f);
+        const vf both = (vf)_mm512_cvtne2ps_pbh(next, row_load(t, x, j, i, d - i));
         if (d - i >= 2 * VL) v_store(dst + i / 2, both);
         else v_store_n(dst + i / 2, both, LENGTH(d - i));
     }
@@ -101,29 +125,42 @@ static void pair_row(const mm__view *x, int64_t at, int64_t d, float *dst)
 
 static const float *left_of_scores(const mm__view *x, int64_t head, int64_t first, int64_t n, int64_t d, float *copy)
 {
-    for (int64_t j = 0; j < n; j++) pair_row(x, head * x->stride[0] + (first + j) * x->stride[1], d, copy + j * LENGTH(d));
+    const rows r = rows_of(x, head);
+    for (int64_t j = 0; j < n; j++)
+        switch (x->dtype) {
+        case MM__F32: pair_row(MM__F32, r, first + j, d, copy + j * LENGTH(d)); break;
+        case MM__F16: pair_row(MM__F16, r, first + j, d, copy + j * LENGTH(d)); break;
+        default: pair_row(MM__Q8_0, r, first + j, d, copy + j * LENGTH(d)); break;
+        }
     return copy;
 }
 
 /* Pairs of rows; an odd last row is paired with zeros. */
-static const float *left_of_sums(const mm__view *x, int64_t head, int64_t first, int64_t n, int64_t d, float *copy)
+static inline __attribute__((always_inline)) void pair_rows(mm__dtype t, rows x, int64_t first, int64_t n, int64_t d, float *copy)
 {
-    for (int64_t j = 0; j < n; j += 2) {
-        const int64_t at = head * x->stride[0] + (first + j) * x->stride[1];
+    for (int64_t j = 0; j < n; j += 2)
         for (int64_t i = 0; i < d; i += VL) {
-            const vf a = row_part(x, at + i, d - i), b = j + 1 < n ? row_part(x, at + x->stride[1] + i, d - i) : v_set(0.0f);
+            const vf a = row_load(t, x, first + j, i, d - i), b = j + 1 < n ? row_load(t, x, first + j + 1, i, d - i) : v_set(0.0f);
             if (d - i >= VL) v_store(copy + j / 2 * d + i, pair_up(a, b));
             else v_store_n(copy + j / 2 * d + i, pair_up(a, b), d - i);
         }
+}
+
+static const float *left_of_sums(const mm__view *x, int64_t head, int64_t first, int64_t n, int64_t d, float *copy)
+{
+    switch (x->dtype) {
+    case MM__F32: pair_rows(MM__F32, rows_of(x, head), first, n, d, copy); break;
+    case MM__F16: pair_rows(MM__F16, rows_of(x, head), first, n, d, copy); break;
+    default: pair_rows(MM__Q8_0, rows_of(x, head), first, n, d, copy); break;
     }
     return copy;
 }
 
-/* rows [n, d] of floats become rows of pairs, in place. */
-static void pair_queries(float *rows, int64_t n, int64_t d)
+/* x [n, d] becomes rows of pairs, in place. */
+static void pair_queries(float *x, int64_t n, int64_t d)
 {
-    const mm__view x = {.dtype = MM__F32, .data = rows};
-    for (int64_t r = 0; r < n; r++) pair_row(&x, r * d, d, rows + r * LENGTH(d));
+    const rows from = {(const uint8_t *)x, d * (int64_t)sizeof *x};
+    for (int64_t r = 0; r < n; r++) pair_row(MM__F32, from, r, d, x + r * LENGTH(d));
 }
 
 #else
@@ -131,29 +168,30 @@ static void pair_queries(float *rows, int64_t n, int64_t d)
 #define LENGTH(n) (n)
 static inline vf mac(vf a, vf b, vf sum) { return v_fma(a, b, sum); }
 
+static inline __attribute__((always_inline)) void widen(mm__dtype t, rows x, int64_t first, int64_t n, int64_t d, float *copy)
+{
+    for (int64_t j = 0; j < n; j++, copy += d) {
+        int64_t i = 0;
+        for (; i + VL <= d; i += VL) v_store(copy + i, row_load(t, x, first + j, i, VL));
+        if (i < d) v_store_n(copy + i, row_load(t, x, first + j, i, d - i), d - i);
+    }
+}
+
 /* n rows of a key head from row `first` on, as contiguous F32: in place when they already are. */
 static const float *left_of_sums(const mm__view *x, int64_t head, int64_t first, int64_t n, int64_t d, float *copy)
 {
-    const int64_t at = head * x->stride[0] + first * x->stride[1];
-    if (x->dtype == MM__F32 && x->stride[1] == d) return (const float *)x->data + at;
-    for (int64_t j = 0; j < n; j++) {
-        float *dst = copy + j * d;
-        int64_t i = 0;
-        if (x->dtype == MM__F32) {
-            const float *src = (const float *)x->data + at + j * x->stride[1];
-            for (; i + VL <= d; i += VL) v_store(dst + i, v_load(src + i));
-            if (i < d) v_store_n(dst + i, v_load_n(src + i, d - i), d - i);
-        } else {
-            const uint16_t *src = (const uint16_t *)x->data + at + j * x->stride[1];
-            for (; i + VL <= d; i += VL) v_store(dst + i, v_load_half(src + i));
-            if (i < d) v_store_n(dst + i, v_load_half_n(src + i, d - i), d - i);
-        }
+    const rows r = rows_of(x, head);
+    if (x->dtype == MM__F32 && x->stride[1] == d) return (const float *)(r.data + first * r.stride);
+    switch (x->dtype) {
+    case MM__F32: widen(MM__F32, r, first, n, d, copy); break;
+    case MM__F16: widen(MM__F16, r, first, n, d, copy); break;
+    default: widen(MM__Q8_0, r, first, n, d, copy); break;
     }
     return copy;
 }
 
 #define left_of_scores left_of_sums
-static void pair_queries(float *rows, int64_t n, int64_t d) {}
+static void pair_queries(float *x, int64_t n, int64_t d) {}
 
 #endif
 
@@ -345,18 +383,18 @@ static void store_rows(const mm__call *c, const shape *s, const tile *t, const w
     for (int v = 0; v < t->vectors; v += PANEL) {
         const int nv = t->vectors - v < PANEL ? t->vectors - v : PANEL;
         const float *o = w->o + v * VL * s->dv;
-        float *rows = w->k;
+        float *turned = w->k;
         for (int i = 0; i < nv * VL; i += 8) {
             int64_t j = 0;
-            for (; j + 8 <= s->dv; j += 8) v_transpose8(o + j * nv * VL + i, nv * VL, rows + i * s->dv + j, s->dv);
+            for (; j + 8 <= s->dv; j += 8) v_transpose8(o + j * nv * VL + i, nv * VL, turned + i * s->dv + j, s->dv);
             for (; j < s->dv; j++)
-                for (int k = 0; k < 8; k++) rows[(i + k) * s->dv + j] = o[j * nv * VL + i + k];
+                for (int k = 0; k < 8; k++) turned[(i + k) * s->dv + j] = o[j * nv * VL + i + k];
         }
         for (int64_t r = v * VL; r < t->n && r < (v + nv) * VL; r++) {
             const int64_t row = t->first + r, query = row / s->group, head = t->head * s->group + row % s->group;
             float *out = (float *)c->out.data + query * c->out.stride[0] + head * s->dv;
             const float by = w->lo[r] < w->hi[r] ? 1.0f / w->sum[r] : 0.0f;
-            for (int64_t i = 0; i < s->dv; i++) out[i] = rows[(r - v * VL) * s->dv + i] * by;
+            for (int64_t i = 0; i < s->dv; i++) out[i] = turned[(r - v * VL) * s->dv + i] * by;
         }
     }
 }

@@ -8,6 +8,8 @@
 #include "../../kern.h"
 #include "../vec.h"
 
+#include <string.h>
+
 #define UNIT 8192
 
 static int64_t row_units(const mm__call *c, int phase)
@@ -256,6 +258,23 @@ static void rope_run(const mm__call *c, int phase, int64_t begin, int64_t end, v
 
 /* ---- KV_WRITE: a unit is a run of heads ---- */
 
+/* A block as mm__pack_row makes it (tensor/quant/q8_0.c), bit for bit. */
+static void kv_block(const float *src, uint8_t *dst)
+{
+    vf most = v_set(0.0f);
+    for (int i = 0; i < 32; i += VL) most = v_max(v_abs(v_load(src + i)), most); /* of a NaN, the second */
+    const float d = v_top(most) / 127.0f, inverse = d > 0.0f ? 1.0f / d : 0.0f;
+    const uint16_t half = _cvtss_sh(d, _MM_FROUND_TO_NEAREST_INT);
+    memcpy(dst, &half, sizeof half);
+    for (int i = 0; i < 32; i += VL) {
+        vf x = v_load(src + i) * v_set(inverse);
+        x = v_pick(v_lt(v_set(-1.0f), v_abs(x)), x, v_set(0.0f)); /* NaN is 0 */
+        x = v_max(v_min(x, v_set(127.0f)), v_set(-127.0f));
+        const vf whole = v_trunc(x), up = v_pick(v_lt(v_abs(x - whole), v_set(0.5f)), v_set(0.0f), v_copysign(v_set(1.0f), x));
+        v_store_bytes((int8_t *)dst + 2 + i, whole + up);
+    }
+}
+
 static int64_t kv_units(const mm__call *c, int phase)
 {
     const int64_t heads = c->in[1].shape.d[1], units = (c->in[1].shape.d[0] * heads * c->in[1].shape.d[2] + UNIT - 1) / UNIT;
@@ -275,6 +294,10 @@ static void kv_run(const mm__call *c, int phase, int64_t begin, int64_t end, voi
             if (slot < 0 || slot >= cache->shape.d[1]) continue;
             if (cache->dtype == MM__F32) {
                 for (; i < d; i += VL) store((float *)cache->data + at + i, load(src + i, d - i), d - i);
+                continue;
+            }
+            if (cache->dtype == MM__Q8_0) {
+                for (; i < d; i += 32) kv_block(src + i, (uint8_t *)cache->data + (at + i) / 32 * 34);
                 continue;
             }
             for (; i + VL <= d; i += VL) v_store_half((uint16_t *)cache->data + at + i, v_load(src + i));
