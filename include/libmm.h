@@ -343,6 +343,7 @@ MM_API void mm_model_release(mm_model *model);
  *            model was made for: weights; kv and cross, the caches; encoder_arena and decoder_arena, work memory; total.
  *            It holds for a full context with one picture or window of sound and plain options; decoded media, the
  *            conversation's text, events, watched stages, "history" and "lookup" come on top, and what "media_cache_bytes" allows)
+ *   "plan:N:T" "kv_bytes_per_token:T" (since 0.2: with caches of T, a "kv_type" of mm_session_set())
  *   "media_cache" (since 0.2: as JSON, what the cache of "media_cache_bytes" holds in bytes, and its hits and misses from the
  *            load on; not in the summary)
  * MM_E_KEY, MM_E_SPACE. [any] since 0.1 */
@@ -489,6 +490,11 @@ MM_API void mm_session_release(mm_session *session);
  *   "watch"     adds a stage name: its tensor is delivered as MM_EVENT_TENSOR ("*" for all)
  *   "decoder_prompt"  encoder-decoder models: text the answer starts with
  *   "force_ids" space-separated ids the answer starts with, after the prompt
+ *   "kv_type"   "f16" "f32" "q8_0" (since 0.2): what keys and values of the timeline, and of the memory that cross-attention
+ *               reads, are kept in; default: "f16", in precision "exact" "f32". "q8_0" takes about half of "f16" and rounds to
+ *               8 bits in blocks of 32; MM_E_UNSUPPORTED where heads are no whole blocks, or the device is not the CPU. The
+ *               new caches take the place of the old ones, which mm_session_create() had room for; what those held is
+ *               computed again
  *   "truncate"  "1": a text prompt that leaves no room for an answer of max_tokens (0: of a quarter of the context; of
  *               half of it at most) loses its middle instead of failing
  *   "lookup"    generate: so many tokens (0..16; default 0) are drafted, where the last two or three tokens stand earlier in the

@@ -98,7 +98,8 @@ func (s *Session) call(f func(e *C.mm_error) C.mm_status) error {
 }
 
 // Set changes a rare option by key: "task", "stop", "tools", "variables", "language", "translate", "timestamps", "history",
-// "single_pass", "watch", "decoder_prompt", "force_ids", "truncate", "lookup"; the header says what each takes.
+// "single_pass", "watch", "decoder_prompt", "force_ids", "truncate", "lookup", "kv_type"; the header
+// says what each takes.
 func (s *Session) Set(key, value string) error {
 	return withSetting(key, value, func(k, v *C.char) error {
 		return s.call(func(e *C.mm_error) C.mm_status { return C.mm_session_set(s.p, k, v, e) })

@@ -37,6 +37,7 @@ static const option table[] = {
     {"--json", FLAG, ALL, AT(json), 0, 0, 0},
     {"--max-tokens", WHOLE, RUN | TRANSCRIBE, AT(session.max_tokens), 0, UINT32_MAX, 0},
     {"--ctx", WHOLE, RUN | BENCH, AT(session.n_ctx), 0, 1 << 24, 0},
+    {"--kv-type", TEXT, RUN | BENCH, AT(kv_type), 0, 0, 0},
     {"--truncate", FLAG, RUN, AT(truncate), 0, 0, 0},
     {"--temp", REAL, RUN, AT(session.temperature), 0, INFINITY, true},
     {"--top-k", WHOLE, RUN, AT(session.top_k), 0, UINT32_MAX, 0},

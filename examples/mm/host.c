@@ -184,6 +184,7 @@ int host_session(host *h, const options *o, const char *task)
     }
     if (st != MM_OK) return fail_at(o->model, &err, st);
     set(h->session, "task", "task", task, &status);
+    set(h->session, "--kv-type", "kv_type", o->kv_type, &status);
     set(h->session, "--language", "language", o->language, &status);
     set(h->session, "--translate", "translate", o->translate ? "1" : NULL, &status);
     set(h->session, "--truncate", "truncate", o->truncate ? "1" : NULL, &status);

@@ -20,7 +20,7 @@ typedef struct options {
     size_t n_items;
     list stops, dumps;
     const char *system, *messages, *language, *file, *device, *force_ids, *decoder_prompt, *synthetic, *keep, *gpu_layers, *place, *device_cache,
-        *lookup;
+        *lookup, *kv_type;
     const mm_files *files;    /* of a synthetic model; NULL: the system's */
     bool raw, json, ignore_eos, translate, srt, vtt, special, tensors, encode, counts, verbose, truncate, self_test;
     mm_session_options session;

@@ -12,6 +12,7 @@ void usage(FILE *to)
           "      --raw                         no chat template; special tokens are recognised\n"
           "      --max-tokens N                longest answer (0, the default: until the context is full)\n"
           "      --ctx N                       positions of the context (default: the model's, at most 4096)\n"
+          "      --kv-type f16|f32|q8_0        what keys and values are kept in; q8_0 takes half of f16 (bench, too)\n"
           "      --truncate                    a prompt that is too long loses its middle\n"
           "      --temp X                      0, the default, always takes the most likely token\n"
           "      --top-k N  --top-p X  --min-p X  --repeat-penalty X  --seed N\n"

@@ -142,11 +142,18 @@ static mm_status write_weights_bytes(const mm_model *m, mm__buf *b, mm_error *er
     return MM_OK;
 }
 
+/* Bytes that a position takes in caches of type t. */
+static mm_status write_kv_of(const mm_model *m, mm__dtype t, mm__buf *b, mm_error *err)
+{
+    const mm__decoder *d = m->assembly->decoder;
+    const mm_status st = d ? mm__kv_check(t, d->info.kv, d->info.n_layer, err) : MM_OK;
+    if (st == MM_OK) mm__buf_printf(b, "%zu", d ? mm__kv_row_bytes(t, d->info.kv, d->info.n_layer) : 0);
+    return st;
+}
+
 static mm_status write_kv(const mm_model *m, mm__buf *b, mm_error *err)
 {
-    const mm__assembly *a = m->assembly;
-    mm__buf_printf(b, "%zu", a->decoder ? mm__kv_row_bytes(a->backend, a->decoder->info.kv, a->decoder->info.n_layer) : 0);
-    return MM_OK;
+    return write_kv_of(m, mm__kv_default(m->assembly->backend), b, err);
 }
 
 static mm_status write_parts(const mm_model *m, mm__buf *b, mm_error *err)
@@ -205,10 +212,10 @@ static mm_status write_rate(const mm_model *m, mm__buf *b, mm_error *err)
     return MM_OK;
 }
 
-static mm_status write_plan(const mm_model *m, uint32_t n_ctx, mm__buf *b, mm_error *err)
+static mm_status write_plan(const mm_model *m, uint32_t n_ctx, mm__dtype kv_type, mm__buf *b, mm_error *err)
 {
     mm__plan p;
-    mm_status st = mm__session_plan(m->assembly, n_ctx, &p, err);
+    mm_status st = mm__session_plan(m->assembly, n_ctx, kv_type, &p, err);
     mm__buf_printf(b, "{\"weights\":%" PRIu64 ",\"kv\":%" PRIu64 ",\"cross\":%" PRIu64 ",\"encoder_arena\":%" PRIu64
                    ",\"decoder_arena\":%" PRIu64 ",\"total\":%" PRIu64 "}",
                    p.weights, p.kv, p.cross, p.encoder, p.decoder, p.total);
@@ -254,7 +261,7 @@ static const struct info_key {
 static mm_status write_keys(const mm_model *m, mm__buf *b, mm_error *err)
 {
     for (size_t i = 0; i < sizeof info_keys / sizeof *info_keys; i++) mm__buf_printf(b, "%s ", info_keys[i].key);
-    mm__buf_puts(b, "plan:N");
+    mm__buf_puts(b, "plan:N plan:N:T kv_bytes_per_token:T");
     return MM_OK;
 }
 
@@ -283,10 +290,14 @@ static mm_status write_summary(const mm_model *m, mm__buf *b, mm_error *err)
 
 static mm_status write_key(const mm_model *m, const char *key, mm__buf *b, mm_error *err)
 {
+    static const char per_token[] = "kv_bytes_per_token:";
+    mm__dtype t = mm__kv_default(m->assembly->backend);
+    if (strncmp(key, per_token, sizeof per_token - 1) == 0 && mm__kv_named(key + sizeof per_token - 1, &t)) return write_kv_of(m, t, b, err);
     if (strncmp(key, "plan:", 5) == 0) {
         const size_t digits = strspn(key + 5, "0123456789");
         const unsigned long n = digits && digits < 10 ? strtoul(key + 5, NULL, 10) : MAX_PLAN + 1;
-        if (!key[5 + digits] && n <= MAX_PLAN) return write_plan(m, (uint32_t)n, b, err);
+        const char *rest = key + 5 + digits;
+        if ((!*rest || (*rest == ':' && mm__kv_named(rest + 1, &t))) && n <= MAX_PLAN) return write_plan(m, (uint32_t)n, t, b, err);
     }
     for (size_t i = 0; i < sizeof info_keys / sizeof *info_keys; i++)
         if (strcmp(info_keys[i].key, key) == 0) return info_keys[i].write(m, b, err);

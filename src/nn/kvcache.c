@@ -4,9 +4,32 @@
 #include "../base/ckd.h"
 #include "../base/error.h"
 
-static mm__dtype cache_type(const mm__backend *backend)
+#include <string.h>
+
+mm__dtype mm__kv_default(const mm__backend *backend)
 {
     return backend->exact ? MM__F32 : MM__F16;
+}
+
+bool mm__kv_named(const char *name, mm__dtype *out)
+{
+    static const struct { const char *name; mm__dtype type; } all[] = {{"f32", MM__F32}, {"f16", MM__F16}, {"q8_0", MM__Q8_0}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strcmp(all[i].name, name) == 0) {
+            *out = all[i].type;
+            return true;
+        }
+    return false;
+}
+
+mm_status mm__kv_check(mm__dtype t, const mm__kv_layer *layers, int32_t n_layer, mm_error *err)
+{
+    const mm__dtype_info *type = mm__dtype_info_of(t);
+    for (int32_t i = 0; i < n_layer; i++)
+        if (layers[i].n_head_kv && layers[i].head_dim % (int32_t)type->block != 0)
+            return mm__fail(err, MM_E_UNSUPPORTED, "a cache of %s holds heads in blocks of %u numbers, and this model's have %d; take F16 or F32",
+                            type->name, type->block, layers[i].head_dim);
+    return MM_OK;
 }
 
 typedef mm_status (*make_state)(mm__backend *backend, mm__where where, mm__dtype t, mm__shape s, mm__tensor **out, mm_error *err);
@@ -27,14 +50,14 @@ static void state_free(mm__mem *mem, mm__tensor *t)
     else mm__free(mem, t);
 }
 
-static mm_status create(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, make_state make,
-                        mm__kv **out, mm_error *err)
+static mm_status create(mm__backend *backend, mm__dtype t, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx,
+                        make_state make, mm__kv **out, mm_error *err)
 {
-    mm__dtype t = cache_type(backend);
-    mm_status st = MM_OK;
     *out = NULL;
     if (n_layer < 1 || n_ctx < 1)
         return mm__fail(err, MM_E_ARG, "cache of %d layers and %d positions: both must be positive", n_layer, n_ctx);
+    mm_status st = mm__kv_check(t, layers, n_layer, err);
+    if (st != MM_OK) return st;
     mm__kv *kv = mm__zalloc(backend->mem, sizeof *kv);
     if (!kv) return mm__nomem(err, "key-value cache");
     kv->mem = backend->mem;
@@ -63,16 +86,16 @@ done:
     return st;
 }
 
-mm_status mm__kv_create(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out,
+mm_status mm__kv_create(mm__backend *backend, mm__dtype t, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out,
                         mm_error *err)
 {
-    return create(backend, layers, n_layer, n_ctx, backend->ops->state, out, err);
+    return create(backend, t, layers, n_layer, n_ctx, backend->ops->state, out, err);
 }
 
-mm_status mm__kv_sketch(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out,
+mm_status mm__kv_sketch(mm__backend *backend, mm__dtype t, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out,
                         mm_error *err)
 {
-    return create(backend, layers, n_layer, n_ctx, sketch_state, out, err);
+    return create(backend, t, layers, n_layer, n_ctx, sketch_state, out, err);
 }
 
 void mm__kv_destroy(mm__kv *kv)
@@ -87,10 +110,11 @@ void mm__kv_destroy(mm__kv *kv)
     mm__free(kv->mem, kv);
 }
 
-size_t mm__kv_row_bytes(const mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer)
+size_t mm__kv_row_bytes(mm__dtype t, const mm__kv_layer *layers, int32_t n_layer)
 {
-    size_t sum = 0, each = mm__dtype_info_of(cache_type(backend))->bytes;
-    for (int32_t i = 0; i < n_layer; i++) sum += 2 * each * (size_t)layers[i].n_head_kv * (size_t)layers[i].head_dim;
+    const mm__dtype_info *type = mm__dtype_info_of(t);
+    size_t sum = 0;
+    for (int32_t i = 0; i < n_layer; i++) sum += 2 * (size_t)layers[i].n_head_kv * ((size_t)layers[i].head_dim / type->block * type->bytes);
     return sum;
 }
 
@@ -112,7 +136,7 @@ mm__kv_run mm__kv_run_at(const mm__kv *kv, size_t i, int32_t n)
     }
     const size_t heads = (size_t)kv->k[layer]->shape.d[0];
     const mm__tensor *t = i < heads ? kv->k[layer] : kv->v[layer];
-    const size_t row = mm__dtype_info_of(t->dtype)->bytes * (size_t)t->shape.d[2], head = row * (size_t)kv->n_ctx;
+    const size_t head = t->bytes / heads, row = head / (size_t)kv->n_ctx;
     return (mm__kv_run){(unsigned char *)t->data + i % heads * head, row * (size_t)n};
 }
 

@@ -1,5 +1,6 @@
-/* The memory of a timeline: one K and one V state per decoder layer, [n_head_kv, n_ctx, head_dim], F16 in fast precision
- * and F32 in exact. A second cache of the same kind holds what cross-attention reads (encoder output, media).
+/* The memory of a timeline: one K and one V state per decoder layer, [n_head_kv, n_ctx, head_dim], by default F16 in fast
+ * precision and F32 in exact; Q8_0, half of F16, where heads are whole blocks of it. A second cache of the same kind holds what
+ * cross-attention reads (encoder output, media).
  *
  * A step is one forward pass over T new rows. Everything that varies from step to step sits in four small input tensors
  * (positions, slots, visible spans), so a graph is built once per T and re-bound, never rebuilt for each token. */
@@ -17,11 +18,20 @@ typedef struct mm__kv {
     size_t bytes;
 } mm__kv;
 
-mm_status mm__kv_create(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out, mm_error *err);
+/* What the precision asks for. */
+mm__dtype mm__kv_default(const mm__backend *backend);
+/* The type that hosts call `name`: "f32", "f16", "q8_0"; false for another. */
+bool mm__kv_named(const char *name, mm__dtype *out);
+/* MM_E_UNSUPPORTED: heads of these layers are no whole blocks of t. */
+mm_status mm__kv_check(mm__dtype t, const mm__kv_layer *layers, int32_t n_layer, mm_error *err);
+/* t: F32, F16 or Q8_0. As mm__kv_check(), and what the backend's state() refuses. */
+mm_status mm__kv_create(mm__backend *backend, mm__dtype t, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out,
+                        mm_error *err);
 /* The same without memory: graphs that use it can be emitted and planned, not run. */
-mm_status mm__kv_sketch(mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out, mm_error *err);
+mm_status mm__kv_sketch(mm__backend *backend, mm__dtype t, const mm__kv_layer *layers, int32_t n_layer, int32_t n_ctx, mm__kv **out,
+                        mm_error *err);
 void mm__kv_destroy(mm__kv *kv);
-size_t mm__kv_row_bytes(const mm__backend *backend, const mm__kv_layer *layers, int32_t n_layer); /* per position */
+size_t mm__kv_row_bytes(mm__dtype t, const mm__kv_layer *layers, int32_t n_layer); /* per position; layers that pass mm__kv_check() */
 
 /* The first n positions of a cache as runs of bytes on the device, in a fixed order: what a snapshot keeps. */
 typedef struct mm__kv_run { unsigned char *at; size_t bytes; } mm__kv_run;

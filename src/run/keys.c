@@ -158,6 +158,14 @@ static mm_status set_json(mm__session *s, char **field, int kind, const char *ke
     return st;
 }
 
+static mm_status set_kv_type(mm__session *s, const char *value, mm_error *err)
+{
+    mm__dtype t;
+    if (!mm__kv_named(value, &t)) return mm__fail(err, MM_E_ARG, "\"%s\" is no type of a cache; use f32, f16 or q8_0", value);
+    if (!s->a->decoder) return mm__fail(err, MM_E_UNSUPPORTED, "this model keeps no cache of keys and values");
+    return mm__session_keep_in(s, t, err);
+}
+
 static mm_status set_timestamps(mm__session *s, const char *value, mm_error *err)
 {
     bool on = !s->no_timestamps;
@@ -181,6 +189,7 @@ static mm_status apply(mm__session *s, const char *key, const char *value, mm_er
     if (strcmp(key, "history") == 0) return set_flag(&s->use_history, key, value, err);
     if (strcmp(key, "lookup") == 0) return set_lookup(s, value, err);
     if (strcmp(key, "decoder_prompt") == 0) return set_text(s, &s->decoder_prompt, value, err);
+    if (strcmp(key, "kv_type") == 0) return set_kv_type(s, value, err);
     if (strcmp(key, "force_ids") == 0) return set_ids(s, &s->forced, value, err);
     return mm__fail(err, MM_E_KEY, "\"%s\" is no session option", key);
 }

@@ -25,6 +25,7 @@ struct mm__lm {
     mm__assembly *a;
     mm__decoder *d;
     mm__kv *kv, *cross;
+    mm__dtype type;           /* of both */
     int32_t n_ctx, n_past, n_cross;
     mm__arena arena;
     forward steps[MM__LM_STEP]; /* by rows - 1; g NULL until the first step of so many */
@@ -58,7 +59,7 @@ void mm__lm_destroy(mm__lm *lm)
     mm__free(lm->mem, lm);
 }
 
-mm_status mm__lm_create(mm__assembly *a, int32_t n_ctx, mm__lm **out, mm_error *err)
+mm_status mm__lm_create(mm__assembly *a, int32_t n_ctx, mm__dtype type, mm__lm **out, mm_error *err)
 {
     *out = NULL;
     mm__lm *lm = mm__zalloc(a->mem, sizeof *lm);
@@ -66,9 +67,10 @@ mm_status mm__lm_create(mm__assembly *a, int32_t n_ctx, mm__lm **out, mm_error *
     lm->mem = a->mem;
     lm->a = a;
     lm->d = a->decoder;
+    lm->type = type;
     lm->n_ctx = n_ctx;
     lm->arena.backend = a->backend;
-    mm_status st = mm__kv_create(a->backend, lm->d->info.kv, lm->d->info.n_layer, n_ctx, &lm->kv, err);
+    mm_status st = mm__kv_create(a->backend, type, lm->d->info.kv, lm->d->info.n_layer, n_ctx, &lm->kv, err);
     if (st != MM_OK) mm__lm_destroy(lm);
     else *out = lm;
     return st;
@@ -121,7 +123,7 @@ bool mm__lm_keeps(const mm__lm *lm, size_t n)
 
 size_t mm__lm_state_bytes(const mm__lm *lm, int32_t n)
 {
-    return (size_t)n * mm__kv_row_bytes(lm->a->backend, lm->d->info.kv, lm->d->info.n_layer);
+    return (size_t)n * mm__kv_row_bytes(lm->type, lm->d->info.kv, lm->d->info.n_layer);
 }
 
 static size_t longest_run(const mm__lm *lm, int32_t n)
@@ -402,7 +404,7 @@ static mm_status need_cross(mm__lm *lm, int32_t n, mm_error *err)
     drop_steps(lm); /* they point into the old cache */
     mm__kv_destroy(lm->cross);
     lm->cross = NULL;
-    return mm__kv_create(lm->a->backend, lm->d->info.cross, lm->d->info.n_layer, n, &lm->cross, err);
+    return mm__kv_create(lm->a->backend, lm->type, lm->d->info.cross, lm->d->info.n_layer, n, &lm->cross, err);
 }
 
 static mm_status cross_emit(mm__lm *lm, mm__graph *g, int32_t n, mm__node **memory, mm__node **slot, mm_error *err)
@@ -472,8 +474,8 @@ mm_status mm__lm_measure(mm__assembly *a, const mm__lm_use *use, mm__lm_bytes *o
     mm__lm lm = {.mem = a->mem, .a = a, .d = a->decoder, .n_ctx = use->n_ctx};
     const int32_t chunk = use->all_logits || use->n_rows < CHUNK ? use->n_rows : CHUNK;
     *out = (mm__lm_bytes){0};
-    mm_status st = mm__kv_sketch(a->backend, info->kv, info->n_layer, use->n_ctx, &lm.kv, err);
-    if (st == MM_OK && info->cross) st = mm__kv_sketch(a->backend, info->cross, info->n_layer, use->n_cross, &lm.cross, err);
+    mm_status st = mm__kv_sketch(a->backend, use->type, info->kv, info->n_layer, use->n_ctx, &lm.kv, err);
+    if (st == MM_OK && info->cross) st = mm__kv_sketch(a->backend, use->type, info->cross, info->n_layer, use->n_cross, &lm.cross, err);
     if (st == MM_OK && lm.cross) st = measure_cross(&lm, use->n_cross, &out->arena, err);
     if (st == MM_OK) st = measure_chunk(&lm, chunk, use->n_media < chunk ? use->n_media : chunk, use->all_logits, &out->arena, err);
     if (st == MM_OK) st = measure_chunk(&lm, 1, 0, true, &out->arena, err);

@@ -15,7 +15,8 @@ typedef struct mm__row {
 
 typedef struct mm__lm mm__lm;
 
-mm_status mm__lm_create(mm__assembly *a, int32_t n_ctx, mm__lm **out, mm_error *err);
+/* type: what the caches are kept in. */
+mm_status mm__lm_create(mm__assembly *a, int32_t n_ctx, mm__dtype type, mm__lm **out, mm_error *err);
 void mm__lm_destroy(mm__lm *lm);
 int32_t mm__lm_past(const mm__lm *lm);      /* positions held */
 int32_t mm__lm_context(const mm__lm *lm);
@@ -41,6 +42,7 @@ size_t mm__lm_arena_bytes(const mm__lm *lm);
 /* What the decoder side takes in bytes; nothing of it is allocated to find out. */
 typedef struct mm__lm_use {
     int32_t n_ctx;
+    mm__dtype type;           /* of the caches */
     int32_t n_rows, n_media;  /* of a prompt, and how many of them are rows of media */
     int32_t n_cross;          /* rows of the memory that cross-attention reads */
     bool all_logits;          /* the prompt goes through mm__lm_logits_from */

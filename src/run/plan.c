@@ -68,12 +68,12 @@ static mm_status plan_text(mm__assembly *a, uint32_t n, uint64_t *most, mm_error
     return st == MM_OK ? measure(g, mm__emit_text(a, g, rows, &e, err), most, err) : st;
 }
 
-static mm_status plan_decoder(mm__assembly *a, uint32_t n_ctx, int32_t media_rows, mm__plan *out, mm_error *err)
+static mm_status plan_decoder(mm__assembly *a, uint32_t n_ctx, mm__dtype kv_type, int32_t media_rows, mm__plan *out, mm_error *err)
 {
     const int32_t most = a->decoder->info.n_ctx;
     const int32_t ctx = n_ctx && n_ctx < (uint32_t)most && !a->speech ? (int32_t)n_ctx : most;
     const bool spliced = a->prompt.media == MM__MEDIA_SPLICE || a->prompt.media == MM__MEDIA_FIRST;
-    mm__lm_use use = {.n_ctx = ctx, .n_rows = ctx, .n_media = spliced ? media_rows : 0, .n_cross = media_rows};
+    mm__lm_use use = {.n_ctx = ctx, .type = kv_type, .n_rows = ctx, .n_media = spliced ? media_rows : 0, .n_cross = media_rows};
     mm__lm_bytes b;
     mm_status st = MM_OK;
     if (a->speech) {
@@ -95,7 +95,7 @@ static mm_status plan_decoder(mm__assembly *a, uint32_t n_ctx, int32_t media_row
     return MM_OK;
 }
 
-mm_status mm__session_plan(mm__assembly *a, uint32_t n_ctx, mm__plan *out, mm_error *err)
+mm_status mm__session_plan(mm__assembly *a, uint32_t n_ctx, mm__dtype kv_type, mm__plan *out, mm_error *err)
 {
     mm_status st = MM_OK;
     int32_t media_rows = 0;
@@ -103,7 +103,7 @@ mm_status mm__session_plan(mm__assembly *a, uint32_t n_ctx, mm__plan *out, mm_er
     if (a->vision) st = plan_picture(a, &out->encoder, &media_rows, err);
     if (st == MM_OK && a->speech) st = plan_sound(a, &out->encoder, &media_rows, err);
     if (st == MM_OK && a->text && !a->decoder) st = plan_text(a, n_ctx, &out->encoder, err);
-    if (st == MM_OK && a->decoder) st = plan_decoder(a, n_ctx, media_rows, out, err);
+    if (st == MM_OK && a->decoder) st = plan_decoder(a, n_ctx, kv_type, media_rows, out, err);
     out->total = out->weights + out->kv + out->cross + out->encoder + out->decoder;
     return st;
 }
@@ -111,7 +111,7 @@ mm_status mm__session_plan(mm__assembly *a, uint32_t n_ctx, mm__plan *out, mm_er
 void mm__plan_log(const mm__session *s)
 {
     mm__plan p;
-    if (!s->log.fn || s->log.level < MM_LOG_DEBUG || mm__session_plan(s->a, s->opt.n_ctx, &p, NULL) != MM_OK) return;
+    if (!s->log.fn || s->log.level < MM_LOG_DEBUG || mm__session_plan(s->a, s->opt.n_ctx, s->kv_type, &p, NULL) != MM_OK) return;
     mm__logf(&s->log, MM_LOG_DEBUG, "run",
              "a session of %u positions: weights %" PRIu64 ", caches %" PRIu64 " + %" PRIu64 ", work memory %" PRIu64 " + %" PRIu64
              ", in all %" PRIu64 " bytes",

@@ -40,7 +40,27 @@ mm_status mm__session_open_decoder(mm__session *s, mm_error *err)
     mm_status st = choose_context(s, err);
     if (st == MM_OK && !s->logits && !(s->logits = mm__calloc(s->mem, (size_t)s->a->decoder->info.n_vocab, sizeof *s->logits)))
         st = mm__nomem(err, "logits");
-    return st == MM_OK ? mm__lm_create(s->a, (int32_t)s->opt.n_ctx, &s->lm, err) : st;
+    return st == MM_OK ? mm__lm_create(s->a, (int32_t)s->opt.n_ctx, s->kv_type, &s->lm, err) : st;
+}
+
+mm_status mm__session_keep_in(mm__session *s, mm__dtype t, mm_error *err)
+{
+    const mm__lm_info *info = &s->a->decoder->info;
+    const mm__dtype was = s->kv_type;
+    if (t == was) return MM_OK;
+    mm_status st = mm__kv_check(t, info->kv, info->n_layer, err);
+    if (st == MM_OK && info->cross) st = mm__kv_check(t, info->cross, info->n_layer, err);
+    if (st != MM_OK) return st;
+    const bool open = s->lm != NULL;
+    mm__lm_destroy(s->lm);
+    s->lm = NULL;
+    s->line.n_held = 0;
+    s->kv_type = t;
+    if (open && (st = mm__session_open_decoder(s, err)) != MM_OK) {
+        s->kv_type = was;
+        mm__session_open_decoder(s, NULL); /* should it fail, the next answer tries again */
+    }
+    return st;
 }
 
 static mm_status check_options(const mm__mem *mem, const mm__session_options *o, mm_error *err)
@@ -71,6 +91,7 @@ mm_status mm__session_create(mm__mem *mem, const mm__log *log, mm__assembly *a, 
     s->opt = *opt;
     s->task = first_task(a);
     s->last_id = -1;
+    s->kv_type = mm__kv_default(a->backend);
     s->arena.backend = a->backend;
     atomic_init(&s->cancel, 0);
     mm__queue_init(&s->events, mem);
@@ -138,6 +159,8 @@ mm_status mm__session_feed(mm__session *s, const mm__feed *in, mm_error *err)
 
 static mm_status play(mm__session *s, mm_error *err)
 {
+    const mm_status st = mm__session_open_decoder(s, err);
+    if (st != MM_OK) return st;
     if (s->task == MM__TASK_GENERATE) return mm__generate_next(s, err);
     if (s->task == MM__TASK_TRANSCRIBE) return mm__transcribe_next(s, err);
     return mm__vectors_next(s, err);

@@ -101,6 +101,7 @@ struct mm__session {
     char *tools;              /* JSON array for the chat template, or NULL */
     char *variables;          /* members of a JSON object for the chat template, or NULL */
     mm__ids forced;           /* ids the answer starts with */
+    mm__dtype kv_type;        /* what the decoder side's caches are kept in */
     bool translate, no_timestamps, truncate, single_pass, use_history;
     mm__lookup lookup;        /* drafts of tokens that are tried together */
 
@@ -144,6 +145,9 @@ bool mm__session_is_chat(const mm__session *s);
 
 /* session.c: opens the decoder side when the task needs one */
 mm_status mm__session_open_decoder(mm__session *s, mm_error *err);
+/* Keeps the caches in another type from now on; what they hold is forgotten. The old ones make room for the new ones; on failure
+ * the session goes on with the old type, as far as there is memory. */
+mm_status mm__session_keep_in(mm__session *s, mm__dtype t, mm_error *err);
 /* Takes out of what the cache holds everything that speaks of media which are gone. */
 void mm__session_forget_media(mm__session *s);
 /* snapshot.c: how many of the positions held are worth keeping in a copy */

@@ -26,6 +26,8 @@ refuses "more threads than there can be" 2 "0 to 1024.*--threads" run model x --
 refuses "a seed beyond 64 bits" 2 "whole number.*--seed" run model x --seed 18446744073709551616
 refuses "a context larger than the model's" 2 "$G/llama: .*context of 1000000" run $G/llama x --ctx 1000000
 refuses "a device there is not" 2 "--device gpu9: .*mm devices" run $G/llama x --device gpu9
+refuses "a type of cache that is none" 2 "--kv-type q4: .*f32, f16 or q8_0" run $G/llama x --kv-type q4
+refuses "heads that are no blocks" 3 "--kv-type q8_0: .*blocks of 32.* have 8" run $G/llama x --kv-type q8_0
 refuses "ids that are none" 2 "--force-ids one: .*token ids" run $G/llama x --force-ids one
 refuses "a draft that is too long" 2 "--lookup 17: .*up to 16" run $G/llama x --lookup 17
 refuses "drafts of a model that writes nothing" 3 "bert: .*no text" bench $G/bert --lookup 3

@@ -74,10 +74,10 @@ static mm_status make_session(play *p)
 
 static mm_status set_option(play *p, mm_session *s)
 {
-    static const char *const keys[] = {"task", "stop", "tools", "variables", "language", "translate", "timestamps", "history", "single_pass", "watch", "decoder_prompt", "force_ids", "truncate", "lookup", "?"};
-    static const char *const values[] = {"", "1", "0", "generate", "embed", "score", "transcribe", "a", "en", "*", "5 6", "[]", "{}", "{\"a\":1}", "[{\"x\":[]}]", "-1"};
+    static const char *const keys[] = {"task", "stop", "tools", "variables", "language", "translate", "timestamps", "history", "single_pass", "watch", "decoder_prompt", "force_ids", "truncate", "lookup", "?", "kv_type"};
+    static const char *const values[] = {"", "1", "0", "generate", "embed", "score", "transcribe", "a", "en", "*", "5 6", "[]", "{}", "{\"a\":1}", "[{\"x\":[]}]", "-1", "f16", "f32", "q8_0"};
     const uint8_t k = take(p);
-    return mm_session_set(s, keys[k % 15], values[take(p) % 16], &p->err);
+    return mm_session_set(s, keys[k % 16], values[take(p) % 19], &p->err);
 }
 
 static mm_status append(play *p, mm_input *in)

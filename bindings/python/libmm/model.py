@@ -91,7 +91,8 @@ class Model(Handle):
 
         "name" "assembly" "format" "modalities_in" "modalities_out" "tasks" "context" "vocab" "parameters" "weights_bytes"
         "kv_bytes_per_token" "parts" "dtypes" "chat_template" "chat_template_sha256" "prompt_layout" "placeholder"
-        "sample_rate" "layers" "fingerprint" "tensors" "media_cache" "summary" "keys" "plan:N". UnknownKey.
+        "sample_rate" "layers" "fingerprint" "tensors" "media_cache" "summary" "keys" "plan:N", "plan:N:T" and
+        "kv_bytes_per_token:T" with T a session's kv_type. UnknownKey.
         """
         with self._ref as m:
             text = (text_of(lib.mm_model_info, m, encode(key or "summary", "key")) or b"").decode("utf-8", "replace")

@@ -42,6 +42,7 @@ class SessionOptions(TypedDict, total=False):
       force_ids       token ids the answer starts with, after the prompt
       truncate        True: a too long text prompt loses its middle instead of failing
       lookup          tokens drafted from what was said before, 0..16; the same answer, sooner where it repeats
+      kv_type         "f16" "f32" "q8_0": what keys and values are kept in; "q8_0" takes about half of "f16"
     """
     n_ctx: int
     max_tokens: int
@@ -69,6 +70,7 @@ class SessionOptions(TypedDict, total=False):
     force_ids: Iterable[int]
     truncate: bool
     lookup: int
+    kv_type: str
 
 
 _QUICK = 0.25  # seconds
@@ -77,7 +79,7 @@ _FLAGS = {"raw": abi.MM_SESSION_RAW, "ignore_eos": abi.MM_SESSION_IGNORE_EOS, "l
 _UINTS = ("n_ctx", "max_tokens", "top_k", "top_logprobs")
 _FLOATS = ("temperature", "top_p", "min_p", "repeat_penalty")
 _KEYS = ("task", "stop", "tools", "variables", "language", "translate", "timestamps", "history", "single_pass", "watch",
-         "decoder_prompt", "force_ids", "truncate", "lookup")
+         "decoder_prompt", "force_ids", "truncate", "lookup", "kv_type")
 
 
 def _c_options(options: Mapping[str, Any]) -> abi.mm_session_options:

@@ -241,7 +241,7 @@ static int32_t fill_cross(room *r, const char *cs, line *l, bool *ok, int *compa
         n = (int32_t)(count / width);
         memory = in = mm__input(g, MM__F32, mm__shape2(n, width), "memory");
     }
-    OK(mm__kv_create(r->backend, r->dec->info.cross, r->dec->info.n_layer, n, &l->cross, &err));
+    OK(mm__kv_create(r->backend, mm__kv_default(r->backend), r->dec->info.cross, r->dec->info.n_layer, n, &l->cross, &err));
     mm__node *slot = mm__input(g, MM__I32, mm__shape1(n), "slot");
     r->dec->ops->cross(r->dec, g, memory, l->cross, slot);
     run_graph(r, g, &arena);
@@ -265,7 +265,7 @@ static int32_t fill_cross(room *r, const char *cs, line *l, bool *ok, int *compa
 static void open_line(room *r, line *l, int32_t n_ctx)
 {
     mm__lm_info *info = &r->dec->info;
-    OK(mm__kv_create(r->backend, info->kv, info->n_layer, n_ctx, &l->kv, &err));
+    OK(mm__kv_create(r->backend, mm__kv_default(r->backend), info->kv, info->n_layer, n_ctx, &l->kv, &err));
 }
 
 static void close_line(room *r, line *l)

@@ -27,7 +27,7 @@ static void whole(bench *b, const int32_t *ids, size_t n, float *out)
     const size_t n_vocab = (size_t)b->a->decoder->info.n_vocab;
     float *all = mm__calloc(b->mem, n, n_vocab * sizeof *all);
     assert_non_null(all);
-    assert_int_equal(mm__lm_create(b->a, (int32_t)n, &lm, &err), MM_OK);
+    assert_int_equal(mm__lm_create(b->a, (int32_t)n, mm__kv_default(b->backend), &lm, &err), MM_OK);
     if (mm__lm_logits_from(lm, ids, n, 0, NULL, "", NULL, all, &err) != MM_OK) fail_msg("%s", err.text);
     memcpy(out, all + (n - 1) * n_vocab, n_vocab * sizeof *out);
     mm__lm_destroy(lm);
@@ -167,7 +167,7 @@ static void chunks(void **state)
     b.a->decoder->info.ctx_original = 600;
     for (size_t i = 0; i < N; i++) rows[i] = (mm__row){ids[i] = id_at(i), -1, 0, -1};
     whole(&b, ids, N, want);
-    assert_int_equal(mm__lm_create(b.a, N, &lm, &err), MM_OK);
+    assert_int_equal(mm__lm_create(b.a, N, mm__kv_default(b.backend), &lm, &err), MM_OK);
     assert_int_equal(mm__lm_prefill(lm, rows, N, NULL, NULL, "", NULL, got, &err), MM_OK);
     for (int32_t i = 0; i < b.a->decoder->info.n_vocab; i++)
         if (!(fabsf(want[i] - got[i]) < 1e-4f)) fail_msg("logit %d is %g, in one pass %g", (int)i, (double)got[i], (double)want[i]);
