@@ -1,5 +1,5 @@
 /* Language models: greedy tokens while the recorded margin allows, last logits, perplexity of a passage in both
- * precisions, agreement of fast with exact, answers with drafts. */
+ * precisions, agreement of fast with exact, answers with drafts; the same with keys and values of 8 bits. */
 #include "real.h"
 
 #include <math.h>
@@ -13,6 +13,10 @@
 #define PPL_FAST 0.015
 #define AGREEMENT 0.98
 #define DRAFTED 1.3           /* tokens a pass where a text is repeated, greedy */
+/* Keys and values of Q8_0. */
+#define MARGIN_8 0.2
+#define PPL_8 0.004           /* beside the perplexity of the same precision */
+#define AGREEMENT_8 0.96
 
 static int32_t *ids_of(const mm__json *v, size_t *n)
 {
@@ -22,9 +26,9 @@ static int32_t *ids_of(const mm__json *v, size_t *n)
     return ids;
 }
 
-/* Feeds ids; max tokens are answered; the logits stage is kept when asked for. */
-static bool run_ids(real *r, mm_engine *e, mm_model *m, const char *name, const mm__json *ids_json, uint32_t max_tokens, bool logits,
-                    said *out)
+/* Feeds ids; max tokens are answered; the logits stage is kept when asked for. kv: the "kv_type", or NULL. */
+static bool run_ids(real *r, mm_engine *e, mm_model *m, const char *name, const char *kv, const mm__json *ids_json, uint32_t max_tokens,
+                    bool logits, said *out)
 {
     mm_session_options o;
     mm_session *s = NULL;
@@ -37,6 +41,7 @@ static bool run_ids(real *r, mm_engine *e, mm_model *m, const char *name, const 
     o.max_tokens = max_tokens;
     o.n_ctx = (uint32_t)(n + max_tokens + 1);
     mm_status st = mm_session_create(m, &o, &s, &err);
+    if (st == MM_OK && kv) st = mm_session_set(s, "kv_type", kv, &err);
     if (st == MM_OK && logits) st = mm_session_set(s, "watch", "logits", &err);
     if (st == MM_OK) st = mm_input_create(e, &in, &err);
     if (st == MM_OK) st = mm_input_tokens(in, ids, n, &err);
@@ -48,7 +53,7 @@ static bool run_ids(real *r, mm_engine *e, mm_model *m, const char *name, const 
     return ok;
 }
 
-static void greedy(real *r, mm_model *m, const char *name, const char *expected)
+static void greedy(real *r, mm_model *m, const char *name, const char *kv, double least, const char *expected)
 {
     char path[128], what[32];
     snprintf(path, sizeof path, "tests/real/%s_greedy_transformers.json", expected);
@@ -58,12 +63,12 @@ static void greedy(real *r, mm_model *m, const char *name, const char *expected)
         const mm__json *c = mm__json_at(cases, i), *want = mm__json_get(c, "tokens"), *margin = mm__json_get(c, "top1_minus_top2");
         const size_t n = mm__json_count(want);
         said a;
-        snprintf(what, sizeof what, "greedy %zu", i);
-        if (run_ids(r, r->exact, m, name, mm__json_get(c, "prompt_ids"), (uint32_t)n, false, &a)) {
+        snprintf(what, sizeof what, kv ? "greedy %zu %s" : "greedy %zu", i, kv);
+        if (run_ids(r, r->exact, m, name, kv, mm__json_get(c, "prompt_ids"), (uint32_t)n, false, &a)) {
             size_t safe = 0, same = 0;
-            while (safe < n && mm__json_num(mm__json_at(margin, safe), 0) > MARGIN) safe++;
+            while (safe < n && mm__json_num(mm__json_at(margin, safe), 0) > least) safe++;
             while (same < n && same < a.n_ids && mm__json_int(mm__json_at(want, same), -1) == a.ids[same]) same++;
-            check(r, name, what, same >= safe, "%zu of %zu equal, %zu before the margin falls to %g", same, n, safe, MARGIN);
+            check(r, name, what, same >= safe, "%zu of %zu equal, %zu before the margin falls to %g", same, n, safe, least);
         }
         said_free(r, &a);
     }
@@ -82,7 +87,7 @@ static void last_logits(real *r, mm_model *m, const char *name, const char *expe
         double worst = 0;
         snprintf(what, sizeof what, "logits %zu", i);
         if (!top) continue;
-        if (run_ids(r, r->exact, m, name, mm__json_get(c, "ids"), 1, true, &a)) {
+        if (run_ids(r, r->exact, m, name, NULL, mm__json_get(c, "ids"), 1, true, &a)) {
             const tensor *t = stage_of(&a, "logits");
             for (size_t j = 0; t && t->v && j < mm__json_count(top); j++) {
                 const mm__json *pair = mm__json_at(top, j);
@@ -118,6 +123,29 @@ static double perplexity(const tensor *t, const mm__json *ids)
     return exp(nll / (double)(rows - 1));
 }
 
+/* Positions whose most likely token is the same. */
+static size_t agreeing(const tensor *x, const tensor *y)
+{
+    size_t same = 0;
+    for (size_t i = 0; i < x->n; i += x->cols) same += best(x->v + i, x->cols) == best(y->v + i, x->cols);
+    return same;
+}
+
+/* The passage with keys and values of Q8_0 beside `plain`, the same precision's logits without. */
+static void passage_8(real *r, mm_engine *e, mm_model *m, const char *name, const char *what, const mm__json *ids, const tensor *plain)
+{
+    said a = {0};
+    if (run_ids(r, e, m, name, "q8_0", ids, 1, true, &a)) {
+        const tensor *x = stage_of(&a, "logits");
+        const bool ok = x && x->v && x->n == plain->n;
+        const double want = perplexity(plain, ids), got = ok ? perplexity(x, ids) : 0;
+        const size_t rows = plain->n / plain->cols, same = ok ? agreeing(x, plain) : 0;
+        check(r, name, what, fabs(got / want - 1) <= PPL_8 && (double)same >= AGREEMENT_8 * (double)rows, "%.4f beside %.4f, %zu of %zu positions agree",
+              got, want, same, rows);
+    }
+    said_free(r, &a);
+}
+
 static void passage(real *r, mm_model *exact, mm_model *fast, const char *name, const char *expected)
 {
     char path[128];
@@ -126,16 +154,16 @@ static void passage(real *r, mm_model *exact, mm_model *fast, const char *name, 
     const mm__json *root = mm__json_root(doc), *ids = mm__json_get(root, "ids");
     const double want = mm__json_num(mm__json_path(root, "transformers_float32.perplexity"), 0);
     said a = {0}, b = {0};
-    if (run_ids(r, r->exact, exact, name, ids, 1, true, &a) && run_ids(r, r->fast, fast, name, ids, 1, true, &b)) {
+    if (run_ids(r, r->exact, exact, name, NULL, ids, 1, true, &a) && run_ids(r, r->fast, fast, name, NULL, ids, 1, true, &b)) {
         const tensor *x = stage_of(&a, "logits"), *y = stage_of(&b, "logits");
         if (x && y && x->v && y->v && x->n == y->n) {
             const double px = perplexity(x, ids), py = perplexity(y, ids);
-            size_t same = 0;
-            const size_t rows = x->n / x->cols;
-            for (size_t i = 0; i < rows; i++) same += best(x->v + i * x->cols, x->cols) == best(y->v + i * x->cols, x->cols);
+            const size_t rows = x->n / x->cols, same = agreeing(x, y);
             check(r, name, "perplexity exact", fabs(px / want - 1) <= PPL_EXACT, "%.4f, recorded %.4f", px, want);
             check(r, name, "perplexity fast", fabs(py / want - 1) <= PPL_FAST, "%.4f, recorded %.4f", py, want);
             check(r, name, "fast agrees with exact", (double)same >= AGREEMENT * (double)rows, "%zu of %zu positions", same, rows);
+            passage_8(r, r->exact, exact, name, "perplexity exact q8_0", ids, x);
+            passage_8(r, r->fast, fast, name, "perplexity fast q8_0", ids, y);
         } else {
             check(r, name, "perplexity", false, "no logits");
         }
@@ -238,7 +266,8 @@ void test_language_model(real *r, const char *file, const char *expected)
 {
     mm_model *exact = open_model(r, r->exact, file), *fast = exact ? open_model(r, r->fast, file) : NULL;
     if (exact && fast) {
-        greedy(r, exact, expected, expected);
+        greedy(r, exact, expected, NULL, MARGIN, expected);
+        greedy(r, exact, expected, "q8_0", MARGIN_8, expected);
         last_logits(r, exact, expected, expected);
         passage(r, exact, fast, expected, expected);
         drafts(r, r->exact, exact, expected, "exact");
