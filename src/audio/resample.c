@@ -69,7 +69,7 @@ static mm_status make_bank(mm__mem *mem, int32_t from, int32_t to, bank *b, mm_e
     const int64_t factor = common_factor(from, to);
     const double slower = from > to ? (double)from / to : 1, width = ZEROS * slower;
     b->from = from / factor;
-    b->to = to / factor;
+    b->to = to / factor > 0 ? to / factor : 1; /* it always is, which analysers do not see */
     b->half = (int64_t)ceil(width);
     b->taps = 2 * b->half;
     b->rows = (int64_t)ceil(STEPS / slower);

@@ -31,9 +31,9 @@ static inline void eight_rounds(uint32_t s[8], const uint32_t k[8], const uint32
 {
     uint32_t a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], h = s[7];
 #define ROUND(a, b, c, d, e, f, g, h, t)                 \
-    h += sum1(e) + ch(e, f, g) + k[t] + w[t];            \
-    d += h;                                              \
-    h += sum0(a) + maj(a, b, c)
+    (h) += sum1(e) + ch(e, f, g) + k[t] + w[t];          \
+    (d) += (h);                                          \
+    (h) += sum0(a) + maj(a, b, c)
     ROUND(a, b, c, d, e, f, g, h, 0);
     ROUND(h, a, b, c, d, e, f, g, 1);
     ROUND(g, h, a, b, c, d, e, f, 2);

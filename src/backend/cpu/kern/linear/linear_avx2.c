@@ -64,8 +64,8 @@ static void multiply_f32(mm__dtype from, const void *panel, int64_t k, const voi
 
 const mm__linear_isa mm__linear_isa_avx2 = {
     .arith = {
-        [MM__FORM_F32] = {6, {2, 4, 6}, convert_f32, multiply_f32},
-        [MM__FORM_INT8] = {4, {1, 2, 4}, convert_int8, multiply_int8},
+        [MM__FORM_F32] = {.tile = 6, .widths = {2, 4, 6}, .convert = convert_f32, .multiply = multiply_f32},
+        [MM__FORM_INT8] = {.tile = 4, .widths = {1, 2, 4}, .convert = convert_int8, .multiply = multiply_int8},
     },
     .interleave = interleave,
     .unpack = mm__linear_unpack_avx2,

@@ -65,10 +65,11 @@ static void multiply_bf16(mm__dtype from, const void *panel, int64_t k, const vo
 
 const mm__linear_isa mm__linear_isa_avx512bf16 = {
     .arith = {
-        [MM__FORM_F32] = {16, {4, 8, 12, 16}, convert_f32, multiply_f32},
-        [MM__FORM_INT8] = {16, {1, 2, 4, 8, 12, 16}, mm__linear_int8_convert_avx512, mm__linear_int8_multiply_avx512,
-                          mm__linear_int8_wide_bytes_avx512, mm__linear_int8_widen_avx512, mm__linear_int8_multiply_wide_avx512},
-        [MM__FORM_BF16] = {16, {1, 2, 4, 8, 12, 16}, convert_bf16, multiply_bf16},
+        [MM__FORM_F32] = {.tile = 16, .widths = {4, 8, 12, 16}, .convert = convert_f32, .multiply = multiply_f32},
+        [MM__FORM_INT8] = {.tile = 16, .widths = {1, 2, 4, 8, 12, 16}, .convert = mm__linear_int8_convert_avx512, .multiply = mm__linear_int8_multiply_avx512,
+                          .wide_bytes = mm__linear_int8_wide_bytes_avx512, .widen = mm__linear_int8_widen_avx512,
+                          .multiply_wide = mm__linear_int8_multiply_wide_avx512},
+        [MM__FORM_BF16] = {.tile = 16, .widths = {1, 2, 4, 8, 12, 16}, .convert = convert_bf16, .multiply = multiply_bf16},
     },
     .interleave = interleave,
     .unpack = mm__linear_unpack_avx2,
