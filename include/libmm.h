@@ -340,9 +340,11 @@ MM_API void mm_model_release(mm_model *model);
  *   bytes) "layers" (since 0.2: of the decoder; of a model without one, of its first encoder) "summary" (the whole as JSON)
  *   "keys"
  *   "plan:N" (JSON memory plan, in bytes, computed without taking the memory, for a session of N positions, 0: all the
- *            model was made for: weights; kv and cross, the caches; encoder_arena and decoder_arena, work memory; total.
+ *            model was made for: weights; tables (since 0.2), what the model holds beside them; kv and cross, the caches;
+ *            encoder_arena and decoder_arena, work memory; total.
  *            It holds for a full context with one picture or window of sound and plain options; decoded media, the
- *            conversation's text, events, watched stages, "history" and "lookup" come on top, and what "media_cache_bytes" allows)
+ *            conversation's text, events, watched stages, "history" and "lookup" come on top, and what "media_cache_bytes"
+ *            allows. While a model loads, its tokenizer's file takes memory for a moment that no plan counts)
  *   "plan:N:T" "kv_bytes_per_token:T" (since 0.2: with caches of T, a "kv_type" of mm_session_set())
  *   "media_cache" (since 0.2: as JSON, what the cache of "media_cache_bytes" holds in bytes, and its hits and misses from the
  *            load on; not in the summary)

@@ -146,6 +146,7 @@ func (m *Model) Info(key string) (string, error) {
 // MemoryPlan says how many bytes a session takes.
 type MemoryPlan struct {
 	Weights uint64 `json:"weights"`
+	Tables  uint64 `json:"tables"` // tokenizer, names and what else the model holds
 	KV      uint64 `json:"kv"`
 	Arena   uint64 `json:"arena"`
 	Total   uint64 `json:"total"`

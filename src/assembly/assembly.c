@@ -63,13 +63,12 @@ static mm_status find_product(const mm__source *s, const mm__assembly_ops **out,
     return mm__fail(err, MM_E_UNSUPPORTED, "%s: no model is known for these files; check model_type and architectures in config.json", s->path);
 }
 
-mm_status mm__assembly_load(const mm__files *files, mm__backend *backend, const char *path, mm_progress_fn progress, void *user,
-                            mm__assembly **out, mm_error *err)
+static mm_status load(const mm__files *files, mm__backend *backend, const char *path, mm_progress_fn progress, void *user,
+                      mm__assembly **out, mm_error *err)
 {
     mm__mem *mem = files->mem;
     mm_status st;
     const double start = mm__os_now();
-    *out = NULL;
     mm__assembly *a = mm__zalloc(mem, sizeof *a);
     if (!a) return mm__nomem(err, "a model");
     a->mem = mem;
@@ -89,6 +88,20 @@ mm_status mm__assembly_load(const mm__files *files, mm__backend *backend, const 
     return MM_OK;
 fail:
     mm__assembly_destroy(a);
+    return st;
+}
+
+mm_status mm__assembly_load(const mm__files *files, mm__backend *backend, const char *path, mm_progress_fn progress, void *user,
+                            mm__assembly **out, mm_error *err)
+{
+    mm__account *account;
+    *out = NULL;
+    if (!mm__account_open(files->mem, UINT64_MAX, &account)) return mm__nomem(err, "a model");
+    mm__account *before = mm__account_enter(account);
+    const mm_status st = load(files, backend, path, progress, user, out, err);
+    mm__account_enter(before);
+    if (st == MM_OK) (*out)->table_bytes = mm__account_live(account);
+    mm__account_close(account);
     return st;
 }
 

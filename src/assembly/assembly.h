@@ -86,6 +86,7 @@ struct mm__assembly {
     mm__loader loader;        /* base for the parts' loaders */
     unsigned tasks, modalities;
     char fingerprint[65];     /* tells models apart, in hexadecimal */
+    uint64_t table_bytes;     /* what it holds beside its weights: tokenizer, names, configuration */
 
     mm__decoder *decoder;     /* generates */
     mm__encoder *memory;      /* text encoder whose output the decoder attends to (encoder-decoder models) */

@@ -283,6 +283,11 @@ void mm__account_close(mm__account *a)
     if (a && atomic_fetch_sub(&a->refs, 1) == 1) mm__free(a->mem, a);
 }
 
+uint64_t mm__account_live(const mm__account *a)
+{
+    return atomic_load(&a->live);
+}
+
 /* Books a block on the account of this thread, which *out becomes. */
 static bool book(mm__mem *mem, size_t total, mm__account **out)
 {

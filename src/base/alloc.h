@@ -34,13 +34,15 @@ void mm__mem_spare_remove(mm__mem *mem, mm__spare *s);
 /* Frees all that can be spared. */
 void mm__mem_spare_all(mm__mem *mem);
 
-/* A part of an engine's memory with a limit of its own, for one session: what a thread allocates from `mem` between enter and
+/* A part of an engine's memory with a limit of its own, for one session, or counted by itself, for one model: what a thread allocates from `mem` between enter and
  * leave is booked there, too, whoever frees it later. NULL stands for no account. An account lives until it is closed and its
  * last block is freed. */
 typedef struct mm__account mm__account;
 /* limit 0: *out is NULL. False when memory is short. */
 bool mm__account_open(mm__mem *mem, uint64_t limit, mm__account **out);
 void mm__account_close(mm__account *a);
+/* Bytes of the blocks that are booked on it now. */
+uint64_t mm__account_live(const mm__account *a);
 /* The account of this thread from here on; returns the one before, to be entered again. */
 mm__account *mm__account_enter(mm__account *a);
 

@@ -98,7 +98,10 @@ const mm__tensor *mm__store_add(mm__source *s, const char *name, mm__shape shape
         mm__nomem(err, "list of weights");
         return NULL;
     }
-    if (store->backend->ops->upload(store->backend, &up, &t, err) < 0) return NULL;
+    mm__account *account = mm__account_enter(NULL); /* of what a model holds beside its weights */
+    const mm_status st = store->backend->ops->upload(store->backend, &up, &t, err);
+    mm__account_enter(account);
+    if (st < 0) return NULL;
     store->items[store->n++] = t;
     store->bytes += t->bytes;
     return t;

@@ -99,12 +99,12 @@ mm_status mm__session_plan(mm__assembly *a, uint32_t n_ctx, mm__dtype kv_type, m
 {
     mm_status st = MM_OK;
     int32_t media_rows = 0;
-    *out = (mm__plan){.weights = mm__store_bytes(a->store)};
+    *out = (mm__plan){.weights = mm__store_bytes(a->store), .tables = a->table_bytes};
     if (a->vision) st = plan_picture(a, &out->encoder, &media_rows, err);
     if (st == MM_OK && a->speech) st = plan_sound(a, &out->encoder, &media_rows, err);
     if (st == MM_OK && a->text && !a->decoder) st = plan_text(a, n_ctx, &out->encoder, err);
     if (st == MM_OK && a->decoder) st = plan_decoder(a, n_ctx, kv_type, media_rows, out, err);
-    out->total = out->weights + out->kv + out->cross + out->encoder + out->decoder;
+    out->total = out->weights + out->tables + out->kv + out->cross + out->encoder + out->decoder;
     return st;
 }
 
@@ -113,7 +113,7 @@ void mm__plan_log(const mm__session *s)
     mm__plan p;
     if (!s->log.fn || s->log.level < MM_LOG_DEBUG || mm__session_plan(s->a, s->opt.n_ctx, s->kv_type, &p, NULL) != MM_OK) return;
     mm__logf(&s->log, MM_LOG_DEBUG, "run",
-             "a session of %u positions: weights %" PRIu64 ", caches %" PRIu64 " + %" PRIu64 ", work memory %" PRIu64 " + %" PRIu64
+             "a session of %u positions: weights %" PRIu64 ", tables %" PRIu64 ", caches %" PRIu64 " + %" PRIu64 ", work memory %" PRIu64 " + %" PRIu64
              ", in all %" PRIu64 " bytes",
-             s->opt.n_ctx, p.weights, p.kv, p.cross, p.encoder, p.decoder, p.total);
+             s->opt.n_ctx, p.weights, p.tables, p.kv, p.cross, p.encoder, p.decoder, p.total);
 }

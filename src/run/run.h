@@ -39,9 +39,9 @@ mm_status mm__session_stat(const mm__session *s, const char *key, double *out, m
 /* The scores that the last token was chosen from, [*n], borrowed until the next call. */
 mm_status mm__session_logits(const mm__session *s, const float **logits, size_t *n, mm_error *err);
 
-/* plan.c: bytes that a session of n_ctx positions (0: all the model was made for) will take with caches of kv_type. kv and
- * cross: the caches; encoder and decoder: work memory of either side. */
-typedef struct mm__plan { uint64_t weights, kv, cross, encoder, decoder, total; } mm__plan;
+/* plan.c: bytes that a session of n_ctx positions (0: all the model was made for) will take with caches of kv_type. tables:
+ * what the model holds beside its weights; kv and cross: the caches; encoder and decoder: work memory of either side. */
+typedef struct mm__plan { uint64_t weights, tables, kv, cross, encoder, decoder, total; } mm__plan;
 mm_status mm__session_plan(mm__assembly *a, uint32_t n_ctx, mm__dtype kv_type, mm__plan *out, mm_error *err);
 /* Renders messages (OpenAI layout) with the model's chat template. */
 mm_status mm__render_messages(mm__mem *mem, mm__assembly *a, const char *json, size_t len, bool add_prompt, mm__buf *out, mm_error *err);
