@@ -19,10 +19,10 @@ esac
 rc=$?
 times >"$log.times" # its second line: user and system time of what this script has run
 cpu=$(tr ms '  ' <"$log.times" | awk 'NR == 2 { print 60 * $1 + $2 + 60 * $3 + $4 }')
-# libFuzzer's clock goes on while the process or the machine stands still: an input that is done in time when it runs again alone
-# took no time of its own and is no finding.
+# libFuzzer's clock goes on while the process or the machine stands still: an input that needs less than these seconds of the
+# processor when it runs again alone is no finding.
 unit=$(sed -n 's/.*Test unit written to \(.*-timeout-[0-9a-f]*\)$/\1/p' "$log.now")
-if [ $rc -eq 70 ] && [ -e "$unit" ] && timeout 20 "$folder/fuzz_$target" "$unit" >/dev/null 2>&1; then
+if [ $rc -eq 70 ] && [ -e "$unit" ] && (ulimit -t 20; exec "$folder/fuzz_$target" "$unit") >/dev/null 2>&1; then
     sed -i 's/Test unit written to \(.*-timeout-\)/In time when repeated: \1/' "$log.now"
     rm "$unit"
     rc=0
