@@ -3,7 +3,8 @@
  * make it: ink and black multiplied, the Adobe marker saying that inks are stored inverted.
  *
  * The library reports errors by calling back; the callback jumps out to the one setjmp below, so nothing that must be
- * released may be held in registers across it - everything sits in `decode`. Truncated files are refused; so are, by
+ * released may be held in registers across it - everything sits in `decode`. It takes memory from libc: a picture of several
+ * scans is kept as coefficients, two bytes for each, and these are booked on the engine's account; the rest is some rows. Truncated files are refused; so are, by
  * probe.c beforehand, files with more scans than any honest progressive picture has. */
 #include "jpeg.h"
 
@@ -21,6 +22,7 @@ typedef struct decode {
     bool truncated;
     mm__pixels *pixels;
     uint8_t *inks; /* one row of C, M, Y, K */
+    uint64_t booked;
 } decode;
 
 static void on_error(j_common_ptr info)
@@ -52,12 +54,27 @@ static void inks_to_rgb(const uint8_t *inks, size_t width, bool inverted, uint8_
         for (int c = 0; c < 3; c++) rgb[c] = multiply(inks[c] ^ flip, inks[3] ^ flip);
 }
 
+/* What libjpeg is going to keep of a picture whose scans come one behind the other. */
+static uint64_t coefficient_bytes(j_decompress_ptr info)
+{
+    uint64_t n = 0;
+    if (!jpeg_has_multiple_scans(info)) return 0;
+    for (int i = 0; i < info->num_components; i++) {
+        const jpeg_component_info *c = &info->comp_info[i];
+        n += ((uint64_t)c->width_in_blocks + (uint64_t)c->h_samp_factor) * ((uint64_t)c->height_in_blocks + (uint64_t)c->v_samp_factor) * sizeof(JBLOCK);
+    }
+    return n;
+}
+
 static mm_status read_rows(decode *d, mm__mem *mem, int32_t w, int32_t h, mm_error *err)
 {
     j_decompress_ptr info = &d->info;
     if (jpeg_read_header(info, TRUE) != JPEG_HEADER_OK) return MM_E_MEDIA;
     const bool inks = info->num_components == 4;
     info->out_color_space = inks ? JCS_CMYK : info->num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    const uint64_t coefficients = coefficient_bytes(info);
+    if (!mm__mem_charge(mem, coefficients)) return mm__nomem(err, "a picture of several scans");
+    d->booked = coefficients;
     jpeg_start_decompress(info);
     if (info->output_width != (JDIMENSION)w || info->output_height != (JDIMENSION)h) return MM_E_MEDIA;
     const int32_t channels = inks ? 3 : info->output_components;
@@ -93,6 +110,7 @@ mm_status mm__jpeg_decode(mm__mem *mem, const void *bytes, size_t len, int32_t w
         st = MM_E_MEDIA;
     }
     jpeg_destroy_decompress(&d->info);
+    mm__mem_discharge(mem, d->booked);
     if (st == MM_OK) *out = d->pixels;
     else mm__pixels_free(d->pixels);
     mm__free(mem, d->inks);

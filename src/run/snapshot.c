@@ -120,6 +120,8 @@ mm_status mm__session_save(const mm__session *s, mm__writer write, void *user, m
 /* ---- load ---- */
 
 typedef struct loader {
+    mm__mem *mem;
+    uint64_t booked;          /* of what zstd takes from libc */
     ZSTD_DCtx *z;
     ZSTD_inBuffer in;
     size_t left;              /* of the frame; 0: at its end */
@@ -129,6 +131,11 @@ typedef struct loader {
 static mm_status turn(loader *l, ZSTD_outBuffer *out, mm_error *err)
 {
     l->left = ZSTD_decompressStream(l->z, out, &l->in);
+    const uint64_t has = ZSTD_sizeof_DCtx(l->z); /* grows once, by the window that the frame asks for */
+    if (has > l->booked) {
+        if (!mm__mem_charge(l->mem, has - l->booked)) return mm__nomem(err, "a snapshot");
+        l->booked = has;
+    }
     if (!ZSTD_isError(l->left)) return MM_OK;
     return mm__fail(err, MM_E_FORMAT, "snapshot: it is damaged (%s); save the session again", ZSTD_getErrorName(l->left));
 }
@@ -223,10 +230,11 @@ mm_status mm__session_load(mm__mem *mem, const mm__log *log, mm__assembly *a, co
     memcpy(&h, bytes, sizeof h);
     mm_status st = check_header(a, &h, len, err);
     if (st != MM_OK) return st;
-    loader l = {.z = ZSTD_createDCtx(), .in = {(const char *)bytes + sizeof h, len - sizeof h, 0}, .left = 1};
+    loader l = {.mem = mem, .z = ZSTD_createDCtx(), .in = {(const char *)bytes + sizeof h, len - sizeof h, 0}, .left = 1};
     if (!l.z) return mm__nomem(err, "a snapshot");
     ZSTD_DCtx_setParameter(l.z, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
     st = load(&l, mem, log, a, &h, out, err);
     ZSTD_freeDCtx(l.z);
+    mm__mem_discharge(mem, l.booked);
     return st;
 }

@@ -190,6 +190,28 @@ static void bitmaps_of_every_header(void **state)
     }
 }
 
+/* The coefficients of a picture of several scans are the engine's memory, too, whoever allocates them. */
+static void scans_are_counted(void **state)
+{
+    (void)state;
+    golden g = golden_open(mem, FILES);
+    size_t len;
+    const uint8_t *file = golden_tensor(&g, "jpg_progressive", &len);
+    mm__pixels *px;
+    mm__mem *counted = mm__mem_create(NULL, 0);
+    const uint64_t before = mm__mem_live(counted);
+    assert_int_equal(mm__image_decode(counted, file, len, "scans", &px, &err), MM_OK);
+    const uint64_t peak = mm__mem_peak(counted), pixels = (uint64_t)px->width * (uint64_t)px->height * 3;
+    assert_true(peak - before > 2 * pixels); /* at least three bytes a pixel by half sampled colour, behind the picture itself */
+    mm__pixels_free(px);
+    assert_int_equal(mm__mem_live(counted), before);
+    mm__mem_destroy(counted);
+    counted = mm__mem_create(NULL, peak - 1);
+    assert_int_equal(mm__image_decode(counted, file, len, "scans", &px, &err), MM_E_NOMEM);
+    mm__mem_destroy(counted);
+    golden_close(&g);
+}
+
 static void impossible_pictures_are_refused(void **state)
 {
     static const struct { int32_t w, h, channels; mm_status want; } sizes[] = {{0, 1, 3, MM_E_ARG}, {1, 0, 3, MM_E_ARG}, {1, 1, 0, MM_E_ARG},
@@ -401,6 +423,7 @@ int main(void)
         cmocka_unit_test(damaged_files_never_crash),
         cmocka_unit_test(forged_headers_are_refused),
         cmocka_unit_test(bitmaps_of_every_header),
+        cmocka_unit_test(scans_are_counted),
         cmocka_unit_test(impossible_pictures_are_refused),
         cmocka_unit_test(resizing_without_memory),
         cmocka_unit_test(data_cannot_outgrow_the_picture),
