@@ -216,8 +216,8 @@ static mm_status write_plan(const mm_model *m, uint32_t n_ctx, mm__dtype kv_type
 {
     mm__plan p;
     mm_status st = mm__session_plan(m->assembly, n_ctx, kv_type, &p, err);
-    mm__buf_printf(b, "{\"weights\":%" PRIu64 ",\"tables\":%" PRIu64 ",\"kv\":%" PRIu64 ",\"cross\":%" PRIu64 ",\"encoder_arena\":%" PRIu64
-                   ",\"decoder_arena\":%" PRIu64 ",\"total\":%" PRIu64 "}",
+    mm__buf_printf(b, "{\"weights\":%" PRIu64 ",\"tables\":%" PRIu64 ",\"kv\":%" PRIu64 ",\"cross\":%" PRIu64
+                   ",\"encoder_arena\":%" PRIu64 ",\"decoder_arena\":%" PRIu64 ",\"total\":%" PRIu64 "}",
                    p.weights, p.tables, p.kv, p.cross, p.encoder, p.decoder, p.total);
     return st;
 }

@@ -113,7 +113,7 @@ void mm__plan_log(const mm__session *s)
     mm__plan p;
     if (!s->log.fn || s->log.level < MM_LOG_DEBUG || mm__session_plan(s->a, s->opt.n_ctx, s->kv_type, &p, NULL) != MM_OK) return;
     mm__logf(&s->log, MM_LOG_DEBUG, "run",
-             "a session of %u positions: weights %" PRIu64 ", tables %" PRIu64 ", caches %" PRIu64 " + %" PRIu64 ", work memory %" PRIu64 " + %" PRIu64
-             ", in all %" PRIu64 " bytes",
+             "a session of %u positions: weights %" PRIu64 ", tables %" PRIu64 ", caches %" PRIu64 " + %" PRIu64
+             ", work memory %" PRIu64 " + %" PRIu64 ", in all %" PRIu64 " bytes",
              s->opt.n_ctx, p.weights, p.tables, p.kv, p.cross, p.encoder, p.decoder, p.total);
 }
