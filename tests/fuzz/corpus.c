@@ -8,7 +8,6 @@
  *
  * -n 200000 spreads so many cases over files and kinds, chosen by the seed; "all" runs every one; the museum is always whole. The
  * work is done in a child process: when one ends badly its case is reported and the next child goes on behind it. */
-#define CASE_SECONDS 200 /* only for what stands still: processor time is measured */
 #include "damage.h"
 #include "museum.h"
 
