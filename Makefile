@@ -9,7 +9,7 @@
 #: make unit         builds the unit tests into build/t/
 #: make layers       checks which room includes what (tests/layers.txt)
 #: make faults       every failing allocation, read, thread and write of each test model, 1,000 kills while saving (a night's work),
-#:                   20,000 mixed operations, and how soon 256 calls of each kind end that are told to stop
+#:                   limits of memory, 20,000 mixed operations, and how soon 256 calls of each kind end that are told to stop
 #: make analyze      gcc -fanalyzer and clang-tidy (.clang-tidy) over the rooms that read what strangers wrote
 #: make valgrind     the unit tests under memcheck (T=pattern: those whose name matches)
 #: make coverage     the lines and branches of these rooms that unit, golden, fault, fuzz and command line tests run: a table,
@@ -246,7 +246,7 @@ $(BUILD)/fault_vulkan: WRAP := $(addprefix -Wl$(comma)--wrap=,dlsym clock_gettim
 
 # What make check runs a sixteenth of.
 .PHONY: faults
-faults: $(addprefix $(BUILD)/fault_,alloc reads saving vulkan soak latency)
+faults: $(addprefix $(BUILD)/fault_,alloc reads saving vulkan memory soak latency)
 	@for p in $^; do $$p -a || exit 1; done
 
 # Targets of tests/fuzz: with libFuzzer for `make fuzz`, with replay.c for `make check`; corpus.c damages files by itself.
