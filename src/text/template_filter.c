@@ -149,9 +149,18 @@ static tval f_items(trun *r, const tval *v, const targs *a)
 static tval f_tojson(trun *r, const tval *v, const targs *a)
 {
     /* as Hugging Face sets it up: (value, ensure_ascii, indent, separators, sort_keys); the plain form puts indent first */
-    const tval indent = mm__tmpl_arg(r, a, 0, "indent");
-    return mm__tval_to_json(r, v, indent.kind == T_INT && indent.u.i >= 0 ? indent.u.i : -1,
-                            flag(mm__tmpl_arg(r, a, 3, "sort_keys")));
+    const tval first = mm__tmpl_arg(r, a, 0, "ensure_ascii"), second = mm__tmpl_arg(r, a, 1, "indent");
+    const tval indent = first.kind == T_INT ? first : second, marks = mm__tmpl_arg(r, a, 2, "separators");
+    tjson how = {indent.kind == T_INT && indent.u.i >= 0 ? indent.u.i : -1, flag(mm__tmpl_arg(r, a, 3, "sort_keys")),
+                 first.kind != T_INT && flag(first), tv_str(", ", 2), tv_str(": ", 2)};
+    if (how.indent >= 0) how.comma.n = 1;
+    if (given(marks) && marks.kind != T_NONE) {
+        if (marks.kind != T_LIST || marks.n != 2 || marks.u.items[0].kind != T_STR || marks.u.items[1].kind != T_STR)
+            return mm__tmpl_error(r, "separators are two strings");
+        how.comma = marks.u.items[0];
+        how.colon = marks.u.items[1];
+    }
+    return mm__tval_to_json(r, v, &how);
 }
 
 static tval f_indent(trun *r, const tval *v, const targs *a)

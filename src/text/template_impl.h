@@ -241,7 +241,9 @@ bool mm__tval_number(const tval *v, double *d);
 const char *mm__tval_kind(const tval *v);
 tval mm__tval_to_str(trun *r, const tval *v);                         /* str() */
 void mm__tval_write(trun *r, mm__buf *b, const tval *v, bool quoted); /* str() or repr() */
-tval mm__tval_to_json(trun *r, const tval *v, int64_t indent, bool sort);
+/* JSON as Python writes it. indent < 0: on one line; ascii: other characters as \u; the separators are strings. */
+typedef struct tjson { int64_t indent; bool sort, ascii; tval comma, colon; } tjson;
+tval mm__tval_to_json(trun *r, const tval *v, const tjson *how);
 tval mm__tval_take(trun *r, mm__buf *b); /* the buffer as a string; frees it */
 void mm__tval_buf(trun *r, mm__buf *b);
 tval mm__tval_list(trun *r, size_t n); /* elements undefined */

@@ -286,21 +286,27 @@ tval mm__tval_to_str(trun *r, const tval *v)
     return mm__tval_take(r, &b);
 }
 
-static void json_string(mm__buf *b, const tval *v)
+static void json_string(mm__buf *b, const tval *v, bool ascii)
 {
     static const char plain[] = "\"\\\n\r\t\b\f", letter[] = "\"\\nrtbf";
     mm__buf_putc(b, '"');
-    for (size_t i = 0, from = 0; i <= v->n; i++) {
-        const unsigned char c = i < v->n ? (unsigned char)v->u.s[i] : 0;
-        if (i < v->n && c >= 32 && c != '"' && c != '\\') continue;
+    for (size_t i = 0, from = 0; i <= v->n;) {
+        uint32_t cp = i < v->n ? (unsigned char)v->u.s[i] : 0;
+        if (i < v->n && cp >= 32 && cp != '"' && cp != '\\' && (cp < 127 || !ascii)) {
+            i++;
+            continue;
+        }
         mm__buf_put(b, v->u.s + from, i - from);
-        from = i + 1;
         if (i == v->n) break;
-        const char *at = c ? strchr(plain, c) : NULL;
+        i += ascii ? mm__utf8_decode(v->u.s + i, v->n - i, &cp, NULL) : 1;
+        from = i;
+        const char *at = cp && cp < 127 ? strchr(plain, (int)cp) : NULL;
         if (at)
             mm__buf_printf(b, "\\%c", letter[at - plain]);
+        else if (cp > 0xffff) /* two surrogates */
+            mm__buf_printf(b, "\\u%04x\\u%04x", (unsigned)(0xd7c0 + (cp >> 10)), (unsigned)(0xdc00 + (cp & 0x3ff)));
         else
-            mm__buf_printf(b, "\\u%04x", c);
+            mm__buf_printf(b, "\\u%04x", (unsigned)cp);
     }
     mm__buf_putc(b, '"');
 }
@@ -311,9 +317,9 @@ static void json_line(mm__buf *b, int64_t indent, int64_t level)
     for (int64_t i = 0; i < indent * level && !b->failed; i++) mm__buf_putc(b, ' ');
 }
 
-static void json_value(trun *r, mm__buf *b, const tval *v, int64_t indent, int64_t level, bool sort);
+static void json_value(trun *r, mm__buf *b, const tval *v, const tjson *how, int64_t level);
 
-static void json_container(trun *r, mm__buf *b, const tval *v, int64_t indent, int64_t level, bool sort)
+static void json_container(trun *r, mm__buf *b, const tval *v, const tjson *how, int64_t level)
 {
     const bool list = v->kind == T_LIST;
     const tdict *d = list ? NULL : v->u.dict;
@@ -321,7 +327,7 @@ static void json_container(trun *r, mm__buf *b, const tval *v, int64_t indent, i
     size_t *order = mm__tmpl_get(r, n + 1, sizeof *order);
     if (!order || !frame(r)) return;
     for (size_t i = 0; i < n; i++) order[i] = i;
-    for (size_t i = 1; i < n && sort && !list; i++)
+    for (size_t i = 1; i < n && how->sort && !list; i++)
         for (size_t j = i; j > 0 && mm__tval_order(r, &d->keys[order[j - 1]], &d->keys[order[j]], false) > 0; j--) {
             const size_t t = order[j];
             order[j] = order[j - 1];
@@ -329,22 +335,22 @@ static void json_container(trun *r, mm__buf *b, const tval *v, int64_t indent, i
         }
     mm__buf_putc(b, list ? '[' : '{');
     for (size_t i = 0; i < n && mm__tmpl_step(r, 1) && !b->failed; i++) {
-        if (i) mm__buf_puts(b, indent >= 0 ? "," : ", ");
-        if (indent >= 0) json_line(b, indent, level + 1);
+        if (i) mm__buf_put(b, how->comma.u.s, how->comma.n);
+        if (how->indent >= 0) json_line(b, how->indent, level + 1);
         if (!list) {
             const tval key = mm__tval_to_str(r, &d->keys[order[i]]);
             if (r->st != MM_OK) break;
-            json_string(b, &key);
-            mm__buf_puts(b, ": ");
+            json_string(b, &key, how->ascii);
+            mm__buf_put(b, how->colon.u.s, how->colon.n);
         }
-        json_value(r, b, list ? &v->u.items[i] : &d->vals[order[i]], indent, level + 1, sort);
+        json_value(r, b, list ? &v->u.items[i] : &d->vals[order[i]], how, level + 1);
     }
-    if (indent >= 0 && n) json_line(b, indent, level);
+    if (how->indent >= 0 && n) json_line(b, how->indent, level);
     mm__buf_putc(b, list ? ']' : '}');
     r->frames--;
 }
 
-static void json_value(trun *r, mm__buf *b, const tval *v, int64_t indent, int64_t level, bool sort)
+static void json_value(trun *r, mm__buf *b, const tval *v, const tjson *how, int64_t level)
 {
     switch (v->kind) {
     case T_NONE:
@@ -358,11 +364,11 @@ static void json_value(trun *r, mm__buf *b, const tval *v, int64_t indent, int64
         mm__tval_write(r, b, v, false);
         break;
     case T_STR:
-        if (mm__tmpl_step(r, v->n / 1024)) json_string(b, v);
+        if (mm__tmpl_step(r, v->n / 1024)) json_string(b, v, how->ascii);
         break;
     case T_LIST:
     case T_DICT:
-        json_container(r, b, v, indent, level, sort);
+        json_container(r, b, v, how, level);
         break;
     default:
         mm__tmpl_error(r, "%s has no JSON form", mm__tval_kind(v));
@@ -370,12 +376,12 @@ static void json_value(trun *r, mm__buf *b, const tval *v, int64_t indent, int64
     }
 }
 
-tval mm__tval_to_json(trun *r, const tval *v, int64_t indent, bool sort)
+tval mm__tval_to_json(trun *r, const tval *v, const tjson *how)
 {
     mm__buf b;
-    if (indent > 64) return mm__tmpl_error(r, "an indent of more than 64");
+    if (how->indent > 64) return mm__tmpl_error(r, "an indent of more than 64");
     mm__tval_buf(r, &b);
-    json_value(r, &b, v, indent, 0, sort);
+    json_value(r, &b, v, how, 0);
     return mm__tval_take(r, &b);
 }
 
