@@ -369,7 +369,7 @@ MM_API mm_status mm_model_detokenize(const mm_model *model, const int32_t *ids, 
  * ("enable_thinking": false). `add_generation_prompt`: non-zero opens the assistant's turn at the end.
  * Texts are rendered as they are: a special token that one spells is in the result like the template's own, and becomes that
  * token where the result is tokenised with MM_TOKENIZE_SPECIAL or fed to a raw session. Sessions hide such texts; feed untrusted
- * ones to them.
+ * ones to them. A "\u0000" in a text is a NUL byte of the result, within *need; sessions refuse it.
  * MM_E_FORMAT: the JSON is damaged; MM_E_ARG: the template refuses these messages (its own words are in the error);
  * MM_E_UNSUPPORTED: the model has no template; MM_E_LIMIT, MM_E_SPACE. [any] since 0.1 */
 MM_API mm_status mm_model_apply_template(const mm_model *model, const char *json, size_t len, int32_t add_generation_prompt,

@@ -212,6 +212,40 @@ static void texts(void)
     }
 }
 
+/* Bytes that are no UTF-8, NULs and halves of surrogate pairs, in every place where JSON of a host has text. */
+static void damaged_texts(void)
+{
+    static const char *const damage[] = {"\\u0000", "\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\\ud800",
+                                        "\\udc00", "\\ud800x", "\\udfff\\ud800", "\x01"};
+    static const char *const places[] = {"[{\"role\":\"user\",\"content\":\"a%sb\"}]", "[{\"role\":\"us%ser\",\"content\":\"a\"}]",
+                                        "[{\"ro%sle\":\"user\",\"role\":\"user\",\"content\":\"a\"}]",
+                                        "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"%s\"}]}]",
+                                        "[{\"role\":\"user\",\"content\":[{\"type\":\"image\",\"image\":\"%s.png\"}]}]"};
+    char json[256];
+    if (!begin("messages that are no UTF-8")) return;
+    mm_input *in = input_of(NULL, NULL, NULL);
+    mm_model *m = load(CHAT);
+    for (size_t i = 0; i < sizeof damage / sizeof *damage; i++)
+        for (size_t k = 0; k < sizeof places / sizeof *places; k++) {
+            snprintf(json, sizeof json, places[k], damage[i]);
+            EXPECT(MM_E_FORMAT, mm_input_messages(in, json, strlen(json), GOLDEN "/_inputs", &err));
+            if (i && k < 4) EXPECT(MM_E_FORMAT, mm_model_apply_template(m, json, strlen(json), 1, NULL, 0, NULL, &err));
+        }
+    static const char nul[] = "[{\"role\":\"user\",\"content\":\"a\0b\"}]";
+    static const char pair[] = "[{\"role\":\"user\",\"content\":\"\\ud83d\\ude00\"}]";
+    EXPECT(MM_E_FORMAT, mm_input_messages(in, nul, sizeof nul - 1, NULL, &err));
+    EXPECT(MM_E_FORMAT, mm_model_apply_template(m, nul, sizeof nul - 1, 1, NULL, 0, NULL, &err));
+    EXPECT(MM_OK, mm_input_messages(in, pair, sizeof pair - 1, NULL, &err));
+    EXPECT(MM_OK, mm_model_apply_template(m, pair, sizeof pair - 1, 1, json, sizeof json, NULL, &err));
+    check(strstr(json, "\xf0\x9f\x98\x80") != NULL, "a pair became \"%s\"", json);
+    static const char escaped[] = "[{\"role\":\"user\",\"content\":\"a\\u0000b\"}]";
+    size_t need = 0; /* a template may write a NUL; the length counts it */
+    EXPECT(MM_OK, mm_model_apply_template(m, escaped, sizeof escaped - 1, 1, json, sizeof json, &need, &err));
+    check(strlen(json) < need && memcmp(json + strlen(json) - 1, "a\0b", 3) == 0, "a NUL became \"%s\"", json);
+    mm_input_release(in);
+    mm_model_release(m);
+}
+
 static void messages(void)
 {
     if (!begin("messages")) return;
@@ -262,6 +296,6 @@ static void messages(void)
 
 int main(int argc, char **argv)
 {
-    static void (*const tests[])(void) = {pictures, bad_pictures, damaged_media, sounds, modalities, texts, messages};
+    static void (*const tests[])(void) = {pictures, bad_pictures, damaged_media, sounds, modalities, texts, damaged_texts, messages};
     return run_tests(tests, sizeof tests / sizeof *tests, argc, argv);
 }

@@ -91,6 +91,26 @@ static void answers_are_true(void **state)
     mm_engine_release(e);
 }
 
+/* Of the template's bytes, as a host finds them: made with sha256sum, so it can compare with what it knows. */
+static void a_template_has_its_hash(void **state)
+{
+    static const struct { const char *path, *hash; } models[] = {
+        {GOLDEN "gemma3", "7d6a20e2cec29a4fb5547772785b976e42ab22df83300fe4214a103a3fe855c0"},
+        {GOLDEN "phi3", "ccc11f79798ea10ca568fe7ad38a7c846eb0aa6f96198cb73d4765ce439269aa"},
+        {DIRECTORY, "be2e76bd49a22161a04ab3295bfcee850226144cd9dc837187fd41ff0de880a9"},
+        {GGUF, "be2e76bd49a22161a04ab3295bfcee850226144cd9dc837187fd41ff0de880a9"},
+        {GOLDEN "gpt2", ""}};
+    char text[80];
+    mm_engine *e = plain_engine();
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        mm_model *m = model_of(e, models[i].path);
+        OK(mm_model_info(m, "chat_template_sha256", text, sizeof text, NULL, &err));
+        assert_string_equal(text, models[i].hash);
+        mm_model_release(m);
+    }
+    mm_engine_release(e);
+}
+
 static void statuses_are_listed(void **state)
 {
     uint32_t n = 0;
@@ -172,7 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_key_has_an_answer),
-        cmocka_unit_test(answers_are_true),
+        cmocka_unit_test(answers_are_true), cmocka_unit_test(a_template_has_its_hash),
         cmocka_unit_test(statuses_are_listed),
         cmocka_unit_test(fingerprints_tell_models_apart),
         cmocka_unit_test(logits_are_what_tokens_were_chosen_from),
