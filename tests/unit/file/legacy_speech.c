@@ -115,6 +115,37 @@ static void ggml_mutations(void **state)
     assert_true(refused > 1000);
 }
 
+/* A tensor's type that is unknown, one that its rows are no whole blocks of, and so many values that no size holds them. */
+static void ggml_bad_tensors(void **state)
+{
+    static uint8_t all[1 << 18];
+    static const struct { uint32_t type, axis; mm_status want; const char *word; } cases[] = {
+        {1, 3, MM_OK, ""}, {99, 3, MM_E_UNSUPPORTED, "is of type"}, {8, 3, MM_E_FORMAT, "impossible shape"},
+        {1, INT32_MAX, MM_E_FORMAT, ""}};
+    char path[64];
+    mm__weights *w;
+    mm__ggml_bin *g;
+    mm_error err = {.size = sizeof err};
+    const size_t n = read_golden(all, sizeof all);
+    assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
+    assert_int_equal(mm__ggml_bin_open(&(mm__files){.mem = mem}, golden, w, &g, NULL), MM_OK);
+    const mm__weight *t = mm__weights_find(w, "encoder.conv1.weight");
+    const size_t at = t->offset - strlen(t->name) - 4 * (size_t)t->shape.n - 4; /* the type, then the axes, the last one first */
+    mm__ggml_bin_free(g);
+    mm__weights_destroy(w);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        memcpy(all + at, &cases[i].type, 4);
+        memcpy(all + at + 4, &cases[i].axis, 4);
+        write_temp(all, n, path, ".bin");
+        assert_int_equal(mm__weights_create(mem, &w, NULL), MM_OK);
+        assert_int_equal(mm__ggml_bin_open(&(mm__files){.mem = mem}, path, w, &g, &err), cases[i].want);
+        if (cases[i].want && !strstr(err.text, cases[i].word)) fail_msg("%s", err.text);
+        unlink(path);
+        mm__ggml_bin_free(g);
+        mm__weights_destroy(w);
+    }
+}
+
 /* ---- CTranslate2 -------------------------------------------------------------------------------------------------- */
 
 static bytes b;
@@ -294,7 +325,8 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ggml_golden), cmocka_unit_test(ggml_prefixes), cmocka_unit_test(ggml_mutations), cmocka_unit_test(ct2_good), cmocka_unit_test(ct2_bad),
+        cmocka_unit_test(ggml_golden), cmocka_unit_test(ggml_prefixes), cmocka_unit_test(ggml_mutations),
+        cmocka_unit_test(ggml_bad_tensors), cmocka_unit_test(ct2_good), cmocka_unit_test(ct2_bad),
         cmocka_unit_test(failing_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
