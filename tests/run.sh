@@ -105,6 +105,18 @@ for source in tests/fuzz/*.c; do
     esac
 done
 
+# The same under sanitizers, where the rest is without.
+if [ -z "$SAN" ] && [ "$BUILD" = build ]; then
+    if echo 'int main(void) { return 0; }' | "$CC" -fsanitize=address,undefined -x c -o "$BUILD/probe" - 2>/dev/null; then
+        for source in tests/fuzz/*.c; do
+            name=$(basename "$source" .c)
+            [ "$name" = replay ] || run "sanitized/$name" bash tests/fuzz/sanitized.sh "$name"
+        done
+    else
+        echo "     sanitized: $CC has no sanitizers here, left out"
+    fi
+fi
+
 for script in tests/cli/*.sh; do
     [ "$script" = tests/cli/lib.sh ] || run "cli/$(basename "$script" .sh)" bash "$script"
 done
