@@ -105,7 +105,10 @@ for source in tests/fuzz/*.c; do
     esac
 done
 
-# The same under sanitizers, where the rest is without.
+# Those of the unit tests that read files and media under memcheck, too (make valgrind runs all).
+if [ -z "$SAN" ] && [ "$BUILD" = build ]; then run memcheck bash tests/valgrind.sh "$BUILD" '^(base|file|image|audio)/'; fi
+
+# The damaged files and stored inputs under sanitizers, where the rest is without.
 if [ -z "$SAN" ] && [ "$BUILD" = build ]; then
     if echo 'int main(void) { return 0; }' | "$CC" -fsanitize=address,undefined -x c -o "$BUILD/probe" - 2>/dev/null; then
         for source in tests/fuzz/*.c; do
