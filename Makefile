@@ -10,12 +10,13 @@
 #: make layers       checks which room includes what (tests/layers.txt)
 #: make faults       every failing allocation, read, thread and write of each test model, 1,000 kills while saving (a night's work),
 #:                   limits of memory, 20,000 mixed operations, and how soon 256 calls of each kind end that are told to stop
+#:                   (T=reads: that part of alloc, reads, saving, vulkan, memory, soak, latency)
 #: make analyze      gcc -fanalyzer and clang-tidy (.clang-tidy) over the rooms that read what strangers wrote
 #: make valgrind     the unit tests under memcheck (T=pattern: those whose name matches)
 #: make coverage     the lines and branches of these rooms that unit, golden, fault, fuzz and command line tests run: a table,
 #:                   MISSED=1 adds what none reached (T=pattern: those tests alone)
 #: make fuzz         T=target SECONDS=60: looks for inputs that end a parser badly (clang with libFuzzer); make fuzz lists targets
-#: make fuzz-report  tests/fuzz/REPORT.md from the logs of all runs
+#: make fuzz-report  tests/fuzz/REPORT.md from the logs of all runs of fuzz, corpus, faults and coverage
 #: make corpus       200,000 damaged files against the built library, SAN=address,undefined too; CASES=n or all
 #: make bench        speed of kernels and models against the machine's limits: table, build/bench.json. REPS=1 is quick;
 #:                   ONLY=kernels,models,scaling,context and MATCH=text choose; PEER_LLAMA=folder PEER_WHISPER=folder
@@ -244,10 +245,16 @@ $(BUILD)/fault_reads: WRAP := $(addprefix -Wl$(comma)--wrap=,open fstat stat pre
 $(BUILD)/fault_saving: WRAP := $(addprefix -Wl$(comma)--wrap=,open write fsync close rename)
 $(BUILD)/fault_vulkan: WRAP := $(addprefix -Wl$(comma)--wrap=,dlsym clock_gettime)
 
+# The library as clang instruments it for libFuzzer, inputs that are found, and the logs that `make fuzz-report` reads.
+FUZZ_DIR := build-fuzz
+FUZZ_LOG := $(FUZZ_DIR)/log
+FUZZ_BEFORE := $(FUZZ_LOG)/before.txt
+
 # What make check runs a sixteenth of.
+FAULTS := alloc reads saving vulkan memory soak latency
 .PHONY: faults
-faults: $(addprefix $(BUILD)/fault_,alloc reads saving vulkan memory soak latency)
-	@for p in $^; do $$p -a || exit 1; done
+faults: $(addprefix $(BUILD)/fault_,$(or $(T),$(FAULTS))) $(FUZZ_BEFORE)
+	@tests/fault/all.sh $(FUZZ_LOG) $(filter $(BUILD)/%,$^)
 
 # Targets of tests/fuzz: with libFuzzer for `make fuzz`, with replay.c for `make check`; corpus.c damages files by itself.
 FUZZ_HELPERS := tests/fuzz/replay.c tests/fuzz/corpus.c
@@ -262,12 +269,9 @@ $(REPLAY) $(FUZZERS) $(BUILD)/corpus: $(FUZZ_HEADERS) $(BUILD)/libmm_all.a
 	$(call say,LINK)
 	$(Q)$(CC) $(TEST_CFLAGS) $(FUZZER) -Iinclude -o $@ $(filter %.c,$^) $(BUILD)/libmm_all.a -Wl,--as-needed $(LDLIBS)
 
-# The library as clang instruments it for libFuzzer, in a folder of its own; inputs that are found stay there too.
-FUZZ_DIR := build-fuzz
 SECONDS ?= 60
 .PHONY: fuzz fuzz-report corpus
 # The sums of a report go on where those of the committed one end, unless the folder has logs of its own from before.
-FUZZ_BEFORE := $(FUZZ_DIR)/log/before.txt
 $(FUZZ_BEFORE):
 	@if [ -d $(@D) ]; then : >$@; else mkdir -p $(@D) && cp tests/fuzz/REPORT.md $@; fi
 fuzz: $(FUZZ_BEFORE)
@@ -280,8 +284,8 @@ fuzz-report:
 	@$(PYTHON) tests/fuzz/report.py $(FUZZ_DIR)
 CASES ?= 200000
 corpus: $(BUILD)/corpus $(FUZZ_BEFORE)
-	@$(if $(SAN),MM_TEST_SLOW=5) $(BUILD)/corpus -n $(CASES) >$(FUZZ_DIR)/log/corpus.now; rc=$$?; cat $(FUZZ_DIR)/log/corpus.now; \
-	    echo "$$(date -u +%Y-%m-%d) $$(git rev-parse --short HEAD) $(CC)$(if $(SAN), $(SAN)): $$(grep ' corpus: ' $(FUZZ_DIR)/log/corpus.now)" >>$(FUZZ_DIR)/log/corpus.txt; exit $$rc
+	@$(if $(SAN),MM_TEST_SLOW=5) $(BUILD)/corpus -n $(CASES) >$(FUZZ_LOG)/corpus.now; rc=$$?; cat $(FUZZ_LOG)/corpus.now; \
+	    echo "$$(date -u +%Y-%m-%d) $$(git rev-parse --short HEAD) $(CC)$(if $(SAN), $(SAN)): $$(grep ' corpus: ' $(FUZZ_LOG)/corpus.now)" >>$(FUZZ_LOG)/corpus.txt; exit $$rc
 
 # What the bindings are compared with: the header as C sees it, and the shared table run in C.
 BINDINGS := $(patsubst tests/bindings/%.c,$(BUILD)/bindings_%,$(wildcard tests/bindings/*.c))
@@ -311,10 +315,10 @@ valgrind: unit
 
 # What tests reach of the guarded rooms. Counts of an earlier run would add to these.
 .PHONY: coverage
-coverage:
+coverage: $(FUZZ_BEFORE)
 	@find $(COVERED) -name '*.gcda' -delete 2>/dev/null || true
 	@$(MAKE) --no-print-directory check BUILD=$(COVERED) LIB=$(COVERED)/lib THIRD='$(THIRD) --coverage' T='$(or $(T),^(unit|golden|fault|fuzz|cli)/)'; rc=$$?; \
-	    $(PYTHON) tests/coverage.py $(if $(MISSED),--missed) $(COVERED) $(GUARDED) && exit $$rc
+	    $(PYTHON) tests/coverage.py $(if $(MISSED),--missed) $(if $(T),,--log $(FUZZ_LOG)/coverage.txt) $(COVERED) $(GUARDED) && exit $$rc
 
 .PHONY: check test-programs
 test-programs: all unit $(GOLDEN) $(REAL) $(FAULT) $(REPLAY) $(BUILD)/corpus $(BINDINGS) $(BENCH)

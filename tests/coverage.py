@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""What tests ran of some rooms: coverage.py [--missed] BUILD ROOM... reads the counts that programs built with --coverage left
+"""What tests ran of some rooms: coverage.py [--missed] [--log FILE] BUILD ROOM... reads the counts that programs built with --coverage left
 in BUILD/obj/src/ROOM, by gcov, and prints a row for each room: lines that ran and branches that were taken, of those there are.
---missed lists the rest by file. Writes nothing.
+--missed lists the rest by file. --log adds the table to a file, for tests/fuzz/report.py.
 
 A line of a header counts once for the room that the header lies in, whoever included it; a branch is one way out of a
 condition, so each condition has two. Compiled without optimisation, as `make coverage` does, they are those of the source."""
 import collections
+import datetime
 import json
 import pathlib
 import subprocess
@@ -52,7 +53,9 @@ def ranges(numbers):
 
 def main():
     missed = "--missed" in sys.argv
-    build, *rooms = (a for a in sys.argv[1:] if a != "--missed")
+    arguments = [a for a in sys.argv[1:] if a != "--missed"]
+    log = arguments[1] if arguments[0] == "--log" else None
+    build, *rooms = arguments[2:] if log else arguments
     files = counts(pathlib.Path(build), rooms)
     if missed:
         for name, lines in sorted(files.items()):
@@ -63,10 +66,15 @@ def main():
                     print("%s\n    lines that never ran: %s\n    branches never taken, line:number: %s" % (name, ranges(never) or "none", " ".join(ways) or "none"))
         print()
     print("%-6s  %-24s  %-24s" % ("room", "lines", "branches"))
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE, text=True).stdout.strip()
     for room in rooms:
         lines = [line for name, of in files.items() if name.startswith("src/%s/" % room) for line in of.values()]
         branches = [b for _, each in lines for b in each.values()]
-        print("%-6s  %s  %s" % (room, share(sum(runs > 0 for runs, _ in lines), len(lines)), share(sum(b > 0 for b in branches), len(branches))))
+        ran, taken = share(sum(runs > 0 for runs, _ in lines), len(lines)), share(sum(b > 0 for b in branches), len(branches))
+        print("%-6s  %s  %s" % (room, ran, taken))
+        if log:
+            with open(log, "a") as out:
+                out.write("%s %s %s: lines %s, branches %s\n" % (datetime.date.today(), commit, room, ran, taken))
 
 
 main()

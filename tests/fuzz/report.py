@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Prints tests/fuzz/REPORT.md from the logs that `make fuzz` left: python3 tests/fuzz/report.py FOLDER. A run is one call of
 run.sh; nothing is estimated. FOLDER/log/before.txt is the report as it was when the folder began, and its sums are where these
-begin: it never changes, so a report that is written twice counts nothing twice."""
+begin: it never changes, so a report that is written twice counts nothing twice. Of `make corpus`, `make faults` and `make coverage`
+the last result of each kind is kept."""
 import pathlib
 import re
 import sys
@@ -9,7 +10,7 @@ import sys
 OUT = pathlib.Path("tests/fuzz/REPORT.md")
 HEAD = """# What the fuzz targets have run
 
-Written by `make fuzz-report` from the logs of `make fuzz` (clang {clang}, libFuzzer, address and undefined-behaviour sanitizers); last
+libmm {version}. Written by `make fuzz-report` from the logs of `make fuzz` (clang {clang}, libFuzzer, address and undefined-behaviour sanitizers); last
 run on {day}, commit {commit}. A finding is an input that ended a target badly: a crash, a hang, a leak, an undocumented status. Each
 was fixed in the library or, where it was the target's own mistake, there, and its input lies in `tests/fuzz/corpus`; an input that was
 met again before its fix counts once. Edges are those of the last run; executions and processor time are sums over all runs, "since" counts from the last finding of that target.
@@ -17,6 +18,12 @@ met again before its fix counts once. Edges are those of the last run; execution
 | target | executions | edges | inputs | findings | CPU minutes | since |
 |---|---:|---:|---:|---:|---:|---:|
 """
+
+
+SECTIONS = (("Damaged files, `make corpus`: date, commit, compiler and sanitizers, result:", "corpus.txt", r"(\S+(?: \S+)?): \w+ corpus:"),
+            ("Failing memory, reads and devices, `make faults`: date, commit, program, result:", "faults.txt", r"(\w+): \d+ passed"),
+            ("Coverage of the rooms that read what strangers wrote, `make coverage`: date, commit, room, result:", "coverage.txt",
+             r"(\w+): lines"))
 
 
 def runs(text):
@@ -31,7 +38,7 @@ def runs(text):
 
 
 def earlier(text):
-    """The rows of a report, its last run and clang, and its lines about damaged files."""
+    """The rows of a report, its last run and clang, and its lines about everything else."""
     rows = {}
     for name, executions, *rest in re.findall(r"^\| (\w+) \| ([\d,]+) \| (\d+) \| (\d+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|$", text, re.M):
         edges, inputs, findings, cpu, since = map(float, rest)
@@ -45,7 +52,7 @@ def earlier(text):
 def main():
     folder = pathlib.Path(sys.argv[1])
     lines = lambda name: (folder / name).read_text(errors="replace").splitlines() if (folder / name).exists() else []
-    before, last, clang, damaged = earlier("\n".join(lines("log/before.txt")))
+    before, last, clang, results = earlier("\n".join(lines("log/before.txt")))
     rows, total = [], [0, 0, 0.0]
     none = dict.fromkeys(("executions", "edges", "inputs", "findings", "cpu", "since"), 0)
     logs = {p.name: p for p in (folder / "log").glob("*") if not p.suffix}
@@ -65,12 +72,19 @@ def main():
         rows.append("| %s | %s | %d | %d | %d | %.1f | %.1f |" % (name, format(row["executions"], ","), row["edges"], row["inputs"], row["findings"],
                                                                 row["cpu"] / 60, row["since"] / 60))
     rows.append("| all | %s | | | %d | %.1f | |" % (format(total[0], ","), total[1], total[2] / 60))
-    damaged += lines("log/corpus.txt")
-    if damaged:
-        rows += ["", "Damaged files, `make corpus`: date, commit, compiler and sanitizers, result:", ""]
-        rows += ["- " + line for line in damaged[-4:]]
+    for title, file, pattern in SECTIONS:
+        latest = {}
+        for line in results + lines("log/" + file):
+            kind = re.match(r"\S+ \S+ " + pattern, line)
+            if kind:
+                latest.pop(kind[1], None)
+                latest[kind[1]] = line
+        if latest:
+            rows += ["", title, ""] + ["- " + re.sub(r"\s+", " ", line) for line in latest.values()]
     clang = (lines("clang") or [clang])[0]
-    OUT.write_text(HEAD.format(day=last[0], commit=last[1], clang=clang) + "\n".join(rows) + "\n")
+    header = pathlib.Path("include/libmm.h").read_text()
+    version = ".".join(re.search("#define MM_VERSION_%s ([0-9]+)" % part, header)[1] for part in ("MAJOR", "MINOR", "PATCH"))
+    OUT.write_text(HEAD.format(version=version, day=last[0], commit=last[1], clang=clang) + "\n".join(rows) + "\n")
     print(OUT.read_text())
 
 
