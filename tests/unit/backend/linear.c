@@ -145,7 +145,8 @@ static double power(const float *a, const float *less, int64_t n)
  * only. Else of that of the bare product, as the slope of no activation is above 1.13: F32 differs by rounding; for quantised
  * weights, blocks of x without a low plane are rounded in steps of d = m / 127 with m at most 3.2 times the root mean square of
  * the row, so d^2 / 12 is at most 5.3e-5 of its power. Float weights that become Q8_0 are rounded as well; of normal ones, none
- * of a block is likely above 4.5 times the root mean square: 1.05e-4. */
+ * of a block is likely above 4.5 times the root mean square: 1.05e-4. Coarse
+ * blocks of x are rounded in steps of half their range / 127, which is below 3 on average: no more than blocks of int8. */
 static double allowed(const problem *p, const float *want, float *room, int64_t n)
 {
     const double shaped = p->call.args.act >= MM__ACT_TANH ? 10 : p->call.args.act ? 2 : 1;
@@ -153,7 +154,8 @@ static double allowed(const problem *p, const float *want, float *room, int64_t 
     for (int i = 0; i < 3; i++) {
         if (!p->w[i].packed) continue;
         const bool is_quant = mm__dtype_is_quant(p->w[i].dtype);
-        if (is_quant || ((const mm__linear_packed *)p->w[i].packed)->form == MM__FORM_INT8) {
+        const mm__linear_form form = ((const mm__linear_packed *)p->w[i].packed)->form;
+        if (form != MM__FORM_BF16) {
             const double e = (is_quant ? 5.3e-5 : 5.3e-5 + 1.05e-4) * 1.13 * 1.13;
             if (e > rounded) rounded = e;
         } else {

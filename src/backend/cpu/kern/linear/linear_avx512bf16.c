@@ -69,6 +69,8 @@ const mm__linear_isa mm__linear_isa_avx512bf16 = {
         [MM__FORM_INT8] = {.tile = 16, .widths = {1, 2, 4, 8, 12, 16}, .convert = mm__linear_int8_convert_avx512, .multiply = mm__linear_int8_multiply_avx512,
                           .wide_bytes = mm__linear_int8_wide_bytes_avx512, .widen = mm__linear_int8_widen_avx512,
                           .multiply_wide = mm__linear_int8_multiply_wide_avx512},
+        [MM__FORM_COARSE] = {.tile = 16, .widths = {1, 2, 4, 8, 12, 16}, .convert = mm__linear_coarse_convert_avx512,
+                             .multiply = mm__linear_coarse_multiply_avx512},
         [MM__FORM_BF16] = {.tile = 16, .widths = {1, 2, 4, 8, 12, 16}, .convert = convert_bf16, .multiply = multiply_bf16},
     },
     .interleave = interleave,

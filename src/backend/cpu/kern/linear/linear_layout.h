@@ -14,6 +14,9 @@
  *     code = byte | nibble | pair << (4 when there are nibbles, else 0) | bit << (4 or 2, above the rest)
  *   Scales (S_*): see the enum. Formats of 256 elements keep their factor d (and dmin) once per 8 blocks, ahead of them.
  *
+ *   coarse panel: for each block of 64 columns a byte plane of 16 quads, then f32 scale[16] and f32 total[16], the sum of the
+ *     64 weights; code = value + 128
+ *
  * Codes are unsigned; a format whose codes stand for code - 2^offset has its offset folded into the integer sum, which
  * starts from -(sum of activations) << offset.
  *
@@ -23,6 +26,8 @@
  * Activations, in tiles of up to `tile` rows of x stored column-major ("width" rows, padded with zero rows):
  *   int8: for each block of 32, mm__linear_q8 high[width]; after all of these, for each block, int32 n and mm__linear_low of the
  *         n rows with a low plane
+ *   coarse: for each block of 64, 16 quads of `width` rows each, f32 d[width], f32 middle[width], int32 minus[width]; x = middle + d q,
+ *         and minus is -128 times the sum of q
  *   bf16: for each pair of columns, width x two BF16
  *   f32:  for each column, width floats */
 #ifndef MM__CPU_LINEAR_LAYOUT_H
@@ -33,6 +38,9 @@
 #define MM__LINEAR_BLOCK 32
 #define MM__LINEAR_SUPER 8       /* blocks that share d and dmin in formats of 256 elements */
 #define MM__LINEAR_INT8_BYTES (sizeof(mm__linear_q8) + 4 + sizeof(mm__linear_low)) /* at most, of a row and a block in an int8 tile */
+#define MM__LINEAR_C8 64    /* columns of a coarse block */
+#define MM__LINEAR_C8_BYTES (MM__LINEAR_PANEL * (MM__LINEAR_C8 + 8)) /* of one in a panel */
+#define MM__LINEAR_C8_TILE(width) ((size_t)(width) * (MM__LINEAR_C8 + 12)) /* of one in a tile */
 #define MM__LINEAR_MAX_TILE 16
 
 /* Per block and row of a panel: */
@@ -91,12 +99,12 @@ typedef struct mm__linear_low {
     mm__linear_q8 of;
 } mm__linear_low;
 
-typedef enum mm__linear_form { MM__FORM_F32, MM__FORM_INT8, MM__FORM_BF16, MM__N_FORM } mm__linear_form;
+typedef enum mm__linear_form { MM__FORM_F32, MM__FORM_INT8, MM__FORM_COARSE, MM__FORM_BF16, MM__N_FORM } mm__linear_form;
 
 struct mm__linear_packed {
     mm__linear_form form;
     uint8_t source;       /* mm__dtype of the rows that are packed */
-    uint8_t from;         /* mm__dtype that panels hold: that one, or what it is turned into first */
+    uint8_t from;         /* mm__dtype that int8 and bf16 panels hold: that one, or what it is turned into first */
     int64_t n, k;
     size_t row_bytes;     /* of a row of `source` */
     size_t panel_bytes, bytes;
@@ -142,6 +150,10 @@ extern const mm__linear_isa mm__linear_isa_avx2, mm__linear_isa_avx512, mm__line
 /* AVX-512 pieces shared by both AVX-512 tables. */
 void mm__linear_int8_multiply_avx512(mm__dtype from, const void *panel, int64_t k, const void *tile, int width, float *sums);
 void mm__linear_int8_convert_avx512(const float *const *rows, int n, int width, int64_t k, void *tile);
+/* n rows of MM__LINEAR_C8 floats become a block of a coarse panel. */
+void mm__linear_coarse_pack_avx512(const float *const *rows, int n, uint8_t *block);
+void mm__linear_coarse_convert_avx512(const float *const *rows, int n, int width, int64_t k, void *tile);
+void mm__linear_coarse_multiply_avx512(mm__dtype from, const void *panel, int64_t k, const void *tile, int width, float *sums);
 size_t mm__linear_int8_wide_bytes_avx512(mm__dtype from, int64_t k);
 void mm__linear_int8_widen_avx512(mm__dtype from, const void *panel, int64_t k, void *wide);
 void mm__linear_int8_multiply_wide_avx512(mm__dtype from, const void *wide, int64_t k, const void *tile, int width, float *sums);

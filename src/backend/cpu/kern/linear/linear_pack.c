@@ -176,7 +176,7 @@ INLINE void pack_int8(const mm__dtype t, const int bits, const int scales, const
 }
 
 /* n rows of a float type as Q8_0. */
-static void pack_coarse_panel(const mm__linear_packed *p, const uint8_t *src, int n, uint8_t *panel)
+static void pack_q8_0_panel(const mm__linear_packed *p, const uint8_t *src, int n, uint8_t *panel)
 {
     enum { PIECE = 256, PIECE_BYTES = PIECE / 32 * 34 };
     const size_t each = mm__dtype_info_of((mm__dtype)p->source)->bytes;
@@ -195,7 +195,7 @@ static void pack_coarse_panel(const mm__linear_packed *p, const uint8_t *src, in
 static void pack_int8_panel(const mm__linear_packed *p, const uint8_t *src, int n, uint8_t *panel)
 {
     if (p->source != p->from) {
-        pack_coarse_panel(p, src, n, panel);
+        pack_q8_0_panel(p, src, n, panel);
         return;
     }
     switch ((mm__dtype)p->from) {
@@ -222,10 +222,25 @@ static void pack_bf16_panel(mm__dtype t, const uint8_t *src, size_t row_bytes, i
     }
 }
 
+/* n rows of a float type, K a multiple of MM__LINEAR_C8. */
+static void pack_coarse_panel(mm__dtype t, const uint8_t *src, size_t row_bytes, int n, int64_t k, uint8_t *panel)
+{
+    const size_t each = mm__dtype_info_of(t)->bytes;
+    float pieces[MM__LINEAR_PANEL][MM__LINEAR_C8];
+    const float *rows[MM__LINEAR_PANEL];
+    for (int r = 0; r < n; r++) rows[r] = pieces[r];
+    for (int64_t k0 = 0; k0 < k; k0 += MM__LINEAR_C8, panel += MM__LINEAR_C8_BYTES) {
+        for (int r = 0; r < n; r++)
+            mm__linear_unpack_avx2(t, src + (size_t)r * row_bytes + (size_t)k0 * each, pieces[r], MM__LINEAR_C8);
+        mm__linear_coarse_pack_avx512(rows, n, panel);
+    }
+}
+
 /* Bytes of a panel; false on overflow. */
 static bool panel_bytes(mm__linear_form form, mm__dtype t, int64_t k, size_t *out)
 {
     if (form == MM__FORM_BF16) return mm__ckd_mul((size_t)k / 2 + (size_t)k % 2, (size_t)64, out);
+    if (form == MM__FORM_COARSE) return mm__ckd_mul((size_t)k / MM__LINEAR_C8, (size_t)MM__LINEAR_C8_BYTES, out);
     const format f = formats[t];
     size_t supers;
     if (!mm__ckd_mul((size_t)k / 32, (size_t)(MM__CODE_BYTES(f.bits) + MM__SCALE_BYTES(f.scales)), out)) return false;
@@ -237,6 +252,9 @@ static bool choose_form(unsigned isa, mm__linear_grade grade, mm__dtype t, int64
 {
     if (grade == MM__LINEAR_EXACT || !(isa & (MM__ISA_AVX2 | MM__ISA_AVX512))) return false;
     const bool is_float = t == MM__F32 || t == MM__F16 || t == MM__BF16;
+    *from = t;
+    *form = MM__FORM_COARSE;
+    if (is_float && grade == MM__LINEAR_COARSE && k % MM__LINEAR_C8 == 0 && (isa & MM__ISA_AVX512)) return true;
     *from = is_float && grade == MM__LINEAR_COARSE && k % MM__LINEAR_BLOCK == 0 ? MM__Q8_0 : t;
     *form = formats[*from].bits ? MM__FORM_INT8 : MM__FORM_BF16;
     return *form == MM__FORM_INT8 || (is_float && (isa & MM__ISA_AVX512BF16));
@@ -273,6 +291,7 @@ void mm__linear_pack_panel(mm__linear_packed *p, int64_t panel, const void *rows
     const int n = (int)(left < MM__LINEAR_PANEL ? left : MM__LINEAR_PANEL);
     uint8_t *dst = p->panels + (size_t)panel * p->panel_bytes;
     if (p->form == MM__FORM_BF16) pack_bf16_panel((mm__dtype)p->from, rows, p->row_bytes, n, p->k, dst);
+    else if (p->form == MM__FORM_COARSE) pack_coarse_panel((mm__dtype)p->from, rows, p->row_bytes, n, p->k, dst);
     else pack_int8_panel(p, rows, n, dst);
 }
 

@@ -42,6 +42,7 @@ static size_t row_bytes(mm__linear_form form, int64_t k)
 {
     switch (form) {
     case MM__FORM_INT8: return (size_t)(k / MM__LINEAR_BLOCK) * MM__LINEAR_INT8_BYTES;
+    case MM__FORM_COARSE: return (size_t)(k / MM__LINEAR_C8) * MM__LINEAR_C8_TILE(1);
     case MM__FORM_BF16: return (size_t)((k + 1) / 2) * 4;
     default: return (size_t)k * 4;
     }
