@@ -1,8 +1,9 @@
-/* What lives longer or shorter than its neighbours: many threads on one model, loads that are cancelled or run side by
- * side, every order of release, engines with a memory limit. Expected: the same answers, and nothing left behind. */
+/* What lives longer or shorter than its neighbours: many threads on one model, loads that are cancelled or run side by side,
+ * every order of release, engines with a memory limit. Expected: the same answers, and nothing left behind. */
 #include "api.h"
 
 #include <pthread.h>
+#include <time.h>
 
 static int32_t stop_at(void *user, const char *stage, uint64_t done, uint64_t total)
 {
@@ -73,6 +74,111 @@ static void threads(void)
                   w[i].hash == alone.hash ? "same answer" : "another answer");
         }
         mm_model_release(m);
+    }
+}
+
+/* ---- 8 sessions of a model at work, one thread that cancels them, one that loads and releases beside them ---- */
+
+enum { SITTERS = 8, ROUNDS = 12 };
+
+typedef struct sitter { mm_session *s; facts f; uint64_t want; int answers, cancelled, wrong; } sitter;
+typedef struct table { sitter sitters[SITTERS]; const char *path; atomic_bool over; int opened, failed; } table;
+
+static void *sit(void *arg)
+{
+    sitter *w = arg;
+    mm_error e = {.size = sizeof e};
+    for (int k = 0; k < ROUNDS; k++) {
+        uint64_t got = 0;
+        mm_status st = mm_session_reset(w->s, &e);
+        if (st == MM_OK) st = answer(engine, &w->f, w->s, &got, &e);
+        if (st == MM_OK && got == w->want) w->answers++;
+        else if (st == MM_E_CANCELLED && described(st, &e)) w->cancelled++;
+        else w->wrong++;
+    }
+    return NULL;
+}
+
+static void *cancel_some(void *arg)
+{
+    table *t = arg;
+    for (uint64_t i = 0; !atomic_load(&t->over); i++) {
+        const uint64_t r = mix(seed + i);
+        nanosleep(&(struct timespec){0, (long)(r % 8000000)}, NULL);
+        mm_session_cancel(t->sitters[(r >> 32) % SITTERS].s);
+    }
+    return NULL;
+}
+
+static void *open_and_close(void *arg)
+{
+    table *t = arg;
+    const char *paths[] = {t->path, CHAT "/model-f16.gguf", CLIP, SPEECH "/ggml-f16.bin"};
+    mm_error e = {.size = sizeof e};
+    while (!atomic_load(&t->over)) {
+        mm_model *m = NULL;
+        mm_session *s = NULL;
+        mm_status st = mm_model_load(engine, paths[t->opened++ % 4], NULL, &m, &e);
+        const facts f = st == MM_OK ? facts_of(m) : (facts){0};
+        if (st == MM_OK) st = open_session(m, &f, 2, &s, &e);
+        mm_session_release(s);
+        mm_model_release(m);
+        t->failed += st != MM_OK;
+    }
+    return NULL;
+}
+
+static void run_table(table *t)
+{
+    pthread_t sitting[SITTERS], cancelling, opening;
+    if (pthread_create(&cancelling, NULL, cancel_some, t) != 0 || pthread_create(&opening, NULL, open_and_close, t) != 0) exit(3);
+    for (int i = 0; i < SITTERS; i++)
+        if (pthread_create(&sitting[i], NULL, sit, &t->sitters[i]) != 0) exit(3);
+    for (int i = 0; i < SITTERS; i++) pthread_join(sitting[i], NULL);
+    atomic_store(&t->over, true);
+    pthread_join(cancelling, NULL);
+    pthread_join(opening, NULL);
+}
+
+/* Without the others each session gives every answer again. */
+static void sit_alone(sitter *w)
+{
+    mm_session_reset(w->s, &err);
+    end_of(w->s); /* takes a cancel that came late */
+    w->answers = 0;
+    sit(w);
+    check(w->answers == ROUNDS, "alone again: %d of %d answers", w->answers, ROUNDS);
+}
+
+static void together(void)
+{
+    const char *paths[] = {LM, VLM, CLIP, SPEECH, T5};
+    for (size_t p = 0; p < sizeof paths / sizeof *paths; p++) {
+        if (!begin("8 sessions, a canceller, an opener and closer on %s", paths[p])) continue;
+        const long before = atomic_load(&mem_live);
+        table t = {.path = paths[p]};
+        mm_model *m = load(paths[p]);
+        worker alone = {.m = m, .f = facts_of(m)};
+        int answers = 0, cancelled = 0;
+        work(&alone);
+        for (int i = 0; i < SITTERS; i++) {
+            t.sitters[i] = (sitter){.f = alone.f, .want = alone.hash};
+            EXPECT(MM_OK, open_session(m, &alone.f, 6, &t.sitters[i].s, &err));
+        }
+        run_table(&t);
+        for (int i = 0; i < SITTERS; i++) {
+            sitter *w = &t.sitters[i];
+            check(!w->wrong, "session %d: %d other answers, of %d", i, w->wrong, ROUNDS);
+            answers += w->answers;
+            cancelled += w->cancelled;
+            sit_alone(w);
+            mm_session_release(w->s);
+        }
+        check(cancelled > 0, "nothing was cancelled");
+        check(t.opened > 0 && !t.failed, "%d of %d loads failed", t.failed, t.opened);
+        mm_model_release(m);
+        check(atomic_load(&mem_live) == before, "%ld bytes are left", atomic_load(&mem_live) - before);
+        if (verbose) printf("     %d answers, %d cancelled, %d models opened and closed beside them\n", answers, cancelled, t.opened);
     }
 }
 
@@ -172,6 +278,6 @@ static void memory_limits(void)
 
 int main(int argc, char **argv)
 {
-    static void (*const tests[])(void) = {cancelled_loads, threads, loading_threads, release_orders, memory_limits};
+    static void (*const tests[])(void) = {cancelled_loads, threads, together, loading_threads, release_orders, memory_limits};
     return run_tests(tests, sizeof tests / sizeof *tests, argc, argv);
 }
