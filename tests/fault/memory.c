@@ -16,21 +16,10 @@ typedef struct result { mm_status st; uint64_t peak; int64_t grown; char text[25
 
 static result *out; /* of the child */
 
-static int64_t status_kib(const char *key)
-{
-    char line[256];
-    long v = 0;
-    FILE *f = fopen("/proc/self/status", "r");
-    while (f && fgets(line, sizeof line, f))
-        if (strncmp(line, key, strlen(key)) == 0) v = atol(line + strlen(key) + 1);
-    if (f) fclose(f);
-    return v;
-}
-
 /* In the child, with the system's malloc. */
 static void live(const char *path, uint64_t limit)
 {
-    const int64_t before = status_kib("RssAnon");
+    const int64_t before = process_status("RssAnon");
     mm_error e = {.size = sizeof e};
     mm_engine_options o;
     mm_engine *own = NULL;
@@ -48,8 +37,8 @@ static void live(const char *path, uint64_t limit)
         st = life(own, m, &f, &s, &hash, &e);
     }
     if (own) mm_engine_info(own, "memory_peak", text, sizeof text, NULL, NULL);
-    *out = (result){.st = st, .peak = strtoull(text, NULL, 10), 
-                    .grown = (status_kib("VmHWM") - status_kib("RssFile") - before) * 1024, .done = true};
+    *out = (result){.st = st, .peak = strtoull(text, NULL, 10),
+                    .grown = (process_status("VmHWM") - process_status("RssFile") - before) * 1024, .done = true};
     if (described(st, &e)) snprintf(out->text, sizeof out->text, "%.200s", e.text);
     mm_session_release(s);
     mm_model_release(m);

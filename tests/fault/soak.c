@@ -155,15 +155,7 @@ typedef struct use { long rss; int files, threads; } use;
 
 static use use_now(void)
 {
-    use u = {.files = open_files()};
-    char line[256];
-    FILE *f = fopen("/proc/self/status", "r");
-    while (f && fgets(line, sizeof line, f)) {
-        if (sscanf(line, "VmRSS: %ld kB", &u.rss) == 1) u.rss *= 1024;
-        sscanf(line, "Threads: %d", &u.threads);
-    }
-    if (f) fclose(f);
-    return u;
+    return (use){1024 * (long)process_status("VmRSS"), open_files(), (int)process_status("Threads")};
 }
 
 static void soak(void)
