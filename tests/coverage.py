@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What tests ran of some rooms: coverage.py [--missed] [--log FILE] BUILD ROOM... reads the counts that programs built with --coverage left
-in BUILD/obj/src/ROOM, by gcov, and prints a row for each room: lines that ran and branches that were taken, of those there are.
---missed lists the rest by file. --log adds the table to a file, for tests/fuzz/report.py.
+"""What tests ran of some rooms: reads the counts that programs built with --coverage left in BUILD/obj/src/ROOM, by gcov, and
+prints a row for each room: lines that ran and branches that were taken, of those there are.
 
 A line of a header counts once for the room that the header lies in, whoever included it; a branch is one way out of a
 condition, so each condition has two. Compiled without optimisation, as `make coverage` does, they are those of the source."""
+import argparse
 import collections
 import datetime
 import json
@@ -51,30 +51,42 @@ def ranges(numbers):
     return " ".join(str(a) if a == b else "%d-%d" % (a, b) for a, b in parts)
 
 
+def print_missed(files, rooms):
+    for name, lines in sorted(files.items()):
+        if not name.startswith(tuple("src/%s/" % room for room in rooms)):
+            continue
+        never = [n for n, (runs, _) in sorted(lines.items()) if not runs]
+        ways = ["%d:%d" % (n, left) for n, (runs, branches) in sorted(lines.items())
+                if runs and (left := sum(not b for b in branches.values()))]
+        if never or ways:
+            print(name)
+            print("    lines that never ran:", ranges(never) or "none")
+            print("    branches never taken, line:number:", " ".join(ways) or "none")
+    print()
+
+
 def main():
-    missed = "--missed" in sys.argv
-    arguments = [a for a in sys.argv[1:] if a != "--missed"]
-    log = arguments[1] if arguments[0] == "--log" else None
-    build, *rooms = arguments[2:] if log else arguments
-    files = counts(pathlib.Path(build), rooms)
-    if missed:
-        for name, lines in sorted(files.items()):
-            if name.startswith(tuple("src/%s/" % room for room in rooms)):
-                never = [n for n, (runs, _) in sorted(lines.items()) if not runs]
-                ways = ["%d:%d" % (n, left) for n, (runs, branches) in sorted(lines.items()) if runs and (left := sum(not b for b in branches.values()))]
-                if never or ways:
-                    print("%s\n    lines that never ran: %s\n    branches never taken, line:number: %s" % (name, ranges(never) or "none", " ".join(ways) or "none"))
-        print()
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--missed", action="store_true", help="lists what none reached, by file")
+    options.add_argument("--log", type=pathlib.Path, help="adds the table to this file, for tests/fuzz/report.py")
+    options.add_argument("build", type=pathlib.Path, metavar="BUILD")
+    options.add_argument("rooms", nargs="+", metavar="ROOM")
+    asked = options.parse_args()
+    files = counts(asked.build, asked.rooms)
+    if asked.missed:
+        print_missed(files, asked.rooms)
     print("%-6s  %-24s  %-24s" % ("room", "lines", "branches"))
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE, text=True).stdout.strip()
-    for room in rooms:
+    rows = []
+    for room in asked.rooms:
         lines = [line for name, of in files.items() if name.startswith("src/%s/" % room) for line in of.values()]
         branches = [b for _, each in lines for b in each.values()]
         ran, taken = share(sum(runs > 0 for runs, _ in lines), len(lines)), share(sum(b > 0 for b in branches), len(branches))
         print("%-6s  %s  %s" % (room, ran, taken))
-        if log:
-            with open(log, "a") as out:
-                out.write("%s %s %s: lines %s, branches %s\n" % (datetime.date.today(), commit, room, ran, taken))
+        rows.append("%s: lines %s, branches %s\n" % (room, ran, taken))
+    if asked.log:
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE, text=True).stdout.strip()
+        with open(asked.log, "a") as out:
+            out.writelines("%s %s %s" % (datetime.date.today(), commit, row) for row in rows)
 
 
 main()
