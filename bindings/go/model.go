@@ -145,11 +145,13 @@ func (m *Model) Info(key string) (string, error) {
 
 // MemoryPlan says how many bytes a session takes.
 type MemoryPlan struct {
-	Weights uint64 `json:"weights"`
-	Tables  uint64 `json:"tables"` // tokenizer, names and what else the model holds
-	KV      uint64 `json:"kv"`
-	Arena   uint64 `json:"arena"`
-	Total   uint64 `json:"total"`
+	Weights      uint64 `json:"weights"`
+	Tables       uint64 `json:"tables"` // tokenizer, names and what else the model holds
+	KV           uint64 `json:"kv"`
+	Cross        uint64 `json:"cross"`         // keys and values of an encoder's output
+	EncoderArena uint64 `json:"encoder_arena"` // work memory
+	DecoderArena uint64 `json:"decoder_arena"`
+	Total        uint64 `json:"total"`
 }
 
 // Summary is the whole of a model's facts.
