@@ -105,11 +105,10 @@ for source in tests/fuzz/*.c; do
     esac
 done
 
-# Those of the unit tests that read files and media under memcheck, too (make valgrind runs all).
-if [ -z "$SAN" ] && [ "$BUILD" = build ]; then run memcheck bash tests/valgrind.sh "$BUILD" '^(base|file|image|audio)/'; fi
-
-# The damaged files and stored inputs under sanitizers, where the rest is without.
+# Where the rest runs without: those of the unit tests that read files and media under memcheck (make valgrind runs all),
+# the damaged files and stored inputs under sanitizers.
 if [ -z "$SAN" ] && [ "$BUILD" = build ]; then
+    run memcheck bash tests/valgrind.sh "$BUILD" '^(base|file|image|audio)/'
     if echo 'int main(void) { return 0; }' | "$CC" -fsanitize=address,undefined -x c -o "$BUILD/probe" - 2>/dev/null; then
         for source in tests/fuzz/*.c; do
             name=$(basename "$source" .c)

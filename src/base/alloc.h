@@ -34,9 +34,9 @@ void mm__mem_spare_remove(mm__mem *mem, mm__spare *s);
 /* Frees all that can be spared. */
 void mm__mem_spare_all(mm__mem *mem);
 
-/* A part of an engine's memory with a limit of its own, for one session, or counted by itself, for one model: what a thread allocates from `mem` between enter and
- * leave is booked there, too, whoever frees it later. NULL stands for no account. An account lives until it is closed and its
- * last block is freed. */
+/* A part of an engine's memory with a limit of its own, for one session, or counted by itself, for one model: what a thread
+ * allocates from `mem` between enter and leave is booked there, too, whoever frees it later. NULL stands for no account. An
+ * account lives until it is closed and its last block is freed. */
 typedef struct mm__account mm__account;
 /* limit 0: *out is NULL. False when memory is short. */
 bool mm__account_open(mm__mem *mem, uint64_t limit, mm__account **out);

@@ -4,8 +4,8 @@
  *
  * The library reports errors by calling back; the callback jumps out to the one setjmp below, so nothing that must be
  * released may be held in registers across it - everything sits in `decode`. It takes memory from libc: a picture of several
- * scans is kept as coefficients, two bytes for each, and these are booked on the engine's account; the rest is some rows. Truncated files are refused; so are, by
- * probe.c beforehand, files with more scans than any honest progressive picture has. */
+ * scans is kept as coefficients, two bytes for each, and these are booked on the engine's account; the rest is some rows.
+ * Truncated files are refused; so are, by probe.c beforehand, files with more scans than any honest progressive picture has. */
 #include "jpeg.h"
 
 #include "../base/error.h"

@@ -203,13 +203,13 @@ static mm_status expand_record(loader *l, uint64_t n, mm__buf *out, mm_error *er
     return st;
 }
 
-static mm_status load(loader *l, mm__mem *mem, const mm__log *log, mm__assembly *a, const header *h, mm__session **out, mm_error *err)
+static mm_status load(loader *l, const mm__log *log, mm__assembly *a, const header *h, mm__session **out, mm_error *err)
 {
     mm__session *s = NULL;
     mm__buf record;
-    mm__buf_init(&record, mem);
+    mm__buf_init(&record, l->mem);
     mm_status st = expand_record(l, h->record_bytes, &record, err);
-    if (st == MM_OK) st = mm__record_read(mem, log, a, record.data, record.len, &s, err);
+    if (st == MM_OK) st = mm__record_read(l->mem, log, a, record.data, record.len, &s, err);
     mm__buf_free(&record);
     const int32_t n = st == MM_OK ? (int32_t)s->line.n_held : 0;
     if (st == MM_OK && h->state_bytes != (n ? mm__lm_state_bytes(s->lm, n) : 0))
@@ -233,7 +233,7 @@ mm_status mm__session_load(mm__mem *mem, const mm__log *log, mm__assembly *a, co
     loader l = {.mem = mem, .z = ZSTD_createDCtx(), .in = {(const char *)bytes + sizeof h, len - sizeof h, 0}, .left = 1};
     if (!l.z) return mm__nomem(err, "a snapshot");
     ZSTD_DCtx_setParameter(l.z, ZSTD_d_windowLogMax, WINDOW_LOG_MAX);
-    st = load(&l, mem, log, a, &h, out, err);
+    st = load(&l, log, a, &h, out, err);
     ZSTD_freeDCtx(l.z);
     mm__mem_discharge(mem, l.booked);
     return st;

@@ -145,8 +145,8 @@ static double power(const float *a, const float *less, int64_t n)
  * only. Else of that of the bare product, as the slope of no activation is above 1.13: F32 differs by rounding; for quantised
  * weights, blocks of x without a low plane are rounded in steps of d = m / 127 with m at most 3.2 times the root mean square of
  * the row, so d^2 / 12 is at most 5.3e-5 of its power. Float weights that become Q8_0 are rounded as well; of normal ones, none
- * of a block is likely above 4.5 times the root mean square: 1.05e-4. Coarse
- * blocks of x are rounded in steps of half their range / 127, which is below 3 on average: no more than blocks of int8. */
+ * of a block is likely above 4.5 times the root mean square: 1.05e-4. Coarse blocks of x are rounded in steps of half their range
+ * / 127, which is below 3 on average: no more than blocks of int8. */
 static double allowed(const problem *p, const float *want, float *room, int64_t n)
 {
     const double shaped = p->call.args.act >= MM__ACT_TANH ? 10 : p->call.args.act ? 2 : 1;

@@ -1,7 +1,7 @@
-/* LINEAR in eight bits on both sides, with AVX-512 VNNI, for float weights of media encoders (layout: linear_layout.h). In blocks of
- * 64 columns, 16 dot products share a multiplication and two multiply-adds, so the two units that do all of these are busy with
- * dot products for 16 / 19 of the time, where blocks of 32 columns leave 8 / 10. The integer sums of all rows of the tile stay in
- * registers, their F32 sums in memory.
+/* LINEAR in eight bits on both sides, with AVX-512 VNNI, for float weights of media encoders (layout: linear_layout.h). In
+ * blocks of 64 columns, 16 dot products share a multiplication and two multiply-adds, so the two units that do all of these are
+ * busy with dot products for 16 / 19 of the time, where blocks of 32 columns leave 8 / 10. The integer sums of all rows of the
+ * tile stay in registers, their F32 sums in memory.
  *
  * A block of activations is rounded in steps from the middle of its range. A lone large number, and what a gate leaves of
  * one sign, so cost half the step, a quarter of the error, that steps from zero would have. The middle meets the sum of
@@ -22,7 +22,8 @@ V_INLINE steps quantise(const float *x, vi *q)
         most = vf_max(most, v);
         sum = vf_add(sum, v);
     }
-    const float lo = _mm512_reduce_min_ps(least), hi = vf_largest(most), middle = 0.5f * lo + 0.5f * hi, half = 0.5f * hi - 0.5f * lo;
+    const float lo = _mm512_reduce_min_ps(least), hi = vf_largest(most);
+    const float middle = 0.5f * lo + 0.5f * hi, half = 0.5f * hi - 0.5f * lo;
     const float inverse = half > 1e-30f ? 127 / half : 0;
     for (int i = 0; i < MM__LINEAR_C8 / V_LANES; i++)
         q[i] = _mm512_cvtps_epi32(vf_mul(vf_sub(vf_load(x + i * V_LANES), vf_set(middle)), vf_set(inverse)));

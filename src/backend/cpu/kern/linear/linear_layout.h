@@ -26,8 +26,8 @@
  * Activations, in tiles of up to `tile` rows of x stored column-major ("width" rows, padded with zero rows):
  *   int8: for each block of 32, mm__linear_q8 high[width]; after all of these, for each block, int32 n and mm__linear_low of the
  *         n rows with a low plane
- *   coarse: for each block of 64, 16 quads of `width` rows each, f32 d[width], f32 middle[width], int32 minus[width]; x = middle + d q,
- *         and minus is -128 times the sum of q
+ *   coarse: for each block of 64, 16 quads of `width` rows each, f32 d[width], f32 middle[width], int32 minus[width];
+ *         x = middle + d q, and minus is -128 times the sum of q
  *   bf16: for each pair of columns, width x two BF16
  *   f32:  for each column, width floats */
 #ifndef MM__CPU_LINEAR_LAYOUT_H
