@@ -8,9 +8,10 @@
 #:                   (DEVICE=vulkan:0 on that device)
 #: make unit         builds the unit tests into build/t/
 #: make layers       checks which room includes what (tests/layers.txt)
-#: make faults       every failing allocation, read, thread and write of each test model, 1,000 kills while saving (a night's work),
-#:                   limits of memory, 20,000 mixed operations, and how soon 256 calls of each kind end that are told to stop
-#:                   (T=reads: that part of alloc, reads, saving, vulkan, memory, soak, latency)
+#: make faults       every failing allocation, read, thread and write of each test model, every place where it can be told to
+#:                   stop, 1,000 kills while saving (a night's work), limits of memory, 20,000 mixed operations, and how soon
+#:                   256 calls of each kind end that are told to stop
+#:                   (T=reads: that part of alloc, cancel, reads, saving, vulkan, memory, soak, latency)
 #: make analyze      gcc -fanalyzer and clang-tidy (.clang-tidy) over the rooms that read what strangers wrote
 #: make valgrind     the unit tests under memcheck (T=pattern: those whose name matches)
 #: make coverage     the lines and branches of these rooms that unit, golden, fault, fuzz and command line tests run: a table,
@@ -237,13 +238,15 @@ $(GOLDEN) $(REAL) $(BENCH): $(BUILD)/libmm_all.a
 	$(Q)$(test_program)
 # Failing memory, damaged files, wrong calls: through the public header only.
 FAULT := $(patsubst tests/fault/%.c,$(BUILD)/fault_%,$(wildcard tests/fault/*.c))
-$(BUILD)/fault_%: tests/fault/%.c $(wildcard tests/fault/*.h) include/libmm.h $(STATIC) $(BUILD)/flags
+$(BUILD)/fault_%: tests/fault/%.c $(wildcard tests/fault/*.h) include/libmm.h $(STATIC) $(BUILD)/libmm_all.a $(BUILD)/flags
 	$(call say,LINK)
-	$(Q)$(CC) $(TEST_CFLAGS) -Iinclude -o $@ $< $(STATIC) -Wl,--as-needed $(WRAP) $(LDLIBS)
-# These stand between the library and the system.
+	$(Q)$(CC) $(TEST_CFLAGS) -Iinclude -o $@ $< $(or $(WITHIN),$(STATIC)) -Wl,--as-needed $(WRAP) $(LDLIBS)
+# These stand between the library and the system, one within the library.
 $(BUILD)/fault_reads: WRAP := $(addprefix -Wl$(comma)--wrap=,open fstat stat pread opendir readdir pthread_create)
 $(BUILD)/fault_saving: WRAP := $(addprefix -Wl$(comma)--wrap=,open write fsync close rename)
 $(BUILD)/fault_vulkan: WRAP := $(addprefix -Wl$(comma)--wrap=,dlsym clock_gettime)
+$(BUILD)/fault_cancel: WRAP := -Wl,--wrap=mm__told_to_stop
+$(BUILD)/fault_cancel: WITHIN := $(BUILD)/libmm_all.a
 
 # The library as clang instruments it for libFuzzer, inputs that are found, and the logs that `make fuzz-report` reads.
 FUZZ_DIR := build-fuzz
@@ -251,7 +254,7 @@ FUZZ_LOG := $(FUZZ_DIR)/log
 FUZZ_BEFORE := $(FUZZ_LOG)/before.txt
 
 # What make check runs a sixteenth of.
-FAULTS := alloc reads saving vulkan memory soak latency
+FAULTS := alloc cancel reads saving vulkan memory soak latency
 .PHONY: faults
 faults: $(addprefix $(BUILD)/fault_,$(or $(T),$(FAULTS))) $(FUZZ_BEFORE)
 	@tests/fault/all.sh $(FUZZ_LOG) $(filter $(BUILD)/%,$^)

@@ -91,7 +91,7 @@ SEED=${SEED:-$(date -u +%Y%m)}
 for source in tests/fault/*.c; do
     name=$(basename "$source" .c)
     case $name in
-    alloc | reads | saving | vulkan) run "fault/$name seed $SEED" "$BUILD/fault_$name" -s "$SEED" ;;
+    alloc | cancel | reads | saving | vulkan) run "fault/$name seed $SEED" "$BUILD/fault_$name" -s "$SEED" ;;
     *) run "fault/$name" "$BUILD/fault_$name" ;;
     esac
 done

@@ -20,6 +20,7 @@
 #include "ckd.h"
 #include "error.h"
 #include "host.h"
+#include "stop.h"
 #include "os/os.h"
 
 #define SPIN_SECONDS 40e-6
@@ -207,7 +208,7 @@ static bool take_turn(mm__pool *pool, const atomic_int *cancel)
     bool stop = false;
     while ((pool->busy || pool->first != &self) && !stop) {
         mm__cond_wait_for(&pool->opened, &pool->door, LOOK_SECONDS);
-        stop = cancel && atomic_load(cancel);
+        stop = mm__told_to_stop(cancel);
     }
     leave_queue(pool, &self);
     if (!stop) pool->busy = true;

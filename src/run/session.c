@@ -4,6 +4,7 @@
 
 #include "../base/error.h"
 #include "../base/os/os.h"
+#include "../base/stop.h"
 
 #include <math.h>
 #include <string.h>
@@ -192,7 +193,7 @@ mm_status mm__session_next(mm__session *s, mm_event *out, mm_error *err)
         if (idle && (!waiting || out->kind == MM_EVENT_END)) atomic_store(&s->cancel, 0);
         if (waiting) return MM_OK;
         if (idle) return MM_END;
-        mm_status st = atomic_load(&s->cancel) ? mm__fail(err, MM_E_CANCELLED, "cancelled by the host") : play(s, err);
+        mm_status st = mm__told_to_stop(&s->cancel) ? mm__fail(err, MM_E_CANCELLED, "cancelled by the host") : play(s, err);
         if (st == MM_OK) continue;
         atomic_store(&s->cancel, 0);
         roll_back(s);

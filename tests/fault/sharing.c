@@ -1,39 +1,9 @@
-/* What lives longer or shorter than its neighbours: many threads on one model, loads that are cancelled or run side by side,
- * every order of release, engines with a memory limit. Expected: the same answers, and nothing left behind. */
+/* What lives longer or shorter than its neighbours: many threads on one model, sessions that are cancelled beside loads, every
+ * order of release, engines with a memory limit. Expected: the same answers, and nothing left behind. */
 #include "api.h"
 
 #include <pthread.h>
 #include <time.h>
-
-static int32_t stop_at(void *user, const char *stage, uint64_t done, uint64_t total)
-{
-    (void)stage;
-    check(done <= total, "progress %llu of %llu", (unsigned long long)done, (unsigned long long)total);
-    return (*(int *)user)-- <= 0;
-}
-
-static void cancelled_loads(void)
-{
-    const char *paths[] = {LM, CHAT "/model-f16.gguf", GOLDEN "/llava/model-f16.gguf", SPEECH "/ggml-f16.bin", VLM};
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        if (!begin("a cancelled load of %s", paths[i])) continue;
-        const long before = atomic_load(&mem_live);
-        mm_status st = MM_E_CANCELLED;
-        for (int n = 0; st == MM_E_CANCELLED && n < 100000; n++) {
-            int left = n;
-            mm_model *m = NULL;
-            mm_model_options o;
-            mm_model_options_init(&o, sizeof o);
-            o.progress = stop_at;
-            o.progress_user = &left;
-            st = mm_model_load(engine, paths[i], &o, &m, &err);
-            check(st == MM_OK ? m != NULL : st == MM_E_CANCELLED && !m && described(st, &err), "%s \"%s\"", mm_status_name(st), err.text);
-            check(st != MM_E_CANCELLED || err.os_code == 1, "the callback's 1 became %d", err.os_code);
-            mm_model_release(m);
-            check(atomic_load(&mem_live) == before, "%ld bytes are left", atomic_load(&mem_live) - before);
-        }
-    }
-}
 
 /* ---- many threads, release order, limits ---- */
 
@@ -278,6 +248,6 @@ static void memory_limits(void)
 
 int main(int argc, char **argv)
 {
-    static void (*const tests[])(void) = {cancelled_loads, threads, together, loading_threads, release_orders, memory_limits};
+    static void (*const tests[])(void) = {threads, together, loading_threads, release_orders, memory_limits};
     return run_tests(tests, sizeof tests / sizeof *tests, argc, argv);
 }

@@ -16,6 +16,7 @@
 #include "../../base/ckd.h"
 #include "../../base/error.h"
 #include "../../base/pool.h"
+#include "../../base/stop.h"
 
 #define SLICE_ORACLE 2000000.0  /* multiply-adds between two looks at the cancel flag, scalar code */
 #define SLICE_VECTOR 100000000.0
@@ -53,15 +54,13 @@ size_t mm__cpu_scratch(const mm__pool *pool, const mm__cpu_table *table, const m
     return all;
 }
 
-static bool cancelled(const run *r) { return r->cancel && atomic_load_explicit(r->cancel, memory_order_relaxed); }
-
 /* False: stop. */
 static bool meet(walker *w)
 {
     run *r = w->r;
     atomic_int *stop = &r->stop[w->meetings++ & 1];
     if (w->ith == 0) {
-        if (cancelled(r)) atomic_store(&r->abandoned, 1);
+        if (mm__told_to_stop(r->cancel)) atomic_store(&r->abandoned, 1);
         atomic_store(stop, atomic_load(&r->abandoned));
     }
     mm__pool_barrier(r->pool);
@@ -95,7 +94,7 @@ static void do_units(walker *w, const mm__kern *k, const mm__call *c, int phase,
     if (step < 1) step = 1;
     for (; begin < end; begin += step) {
         const int64_t to = end - begin < step ? end : begin + step;
-        if (cancelled(r) || atomic_load_explicit(&r->abandoned, memory_order_relaxed)) {
+        if (mm__told_to_stop(r->cancel) || atomic_load_explicit(&r->abandoned, memory_order_relaxed)) {
             atomic_store(&r->abandoned, 1);
             return;
         }

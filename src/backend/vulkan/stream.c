@@ -2,6 +2,7 @@
 #include "stream.h"
 
 #include "../../base/error.h"
+#include "../../base/stop.h"
 
 #include <string.h>
 
@@ -21,7 +22,7 @@ mm_status mm__vk_turn(mm__vk_stream *s, const atomic_int *cancel, mm_error *err)
     mm__mutex_lock(&s->lock);
     while (s->busy && !cancelled) {
         mm__cond_wait_for(&s->free, &s->lock, 0.01);
-        cancelled = cancel && atomic_load_explicit(cancel, memory_order_relaxed);
+        cancelled = mm__told_to_stop(cancel);
     }
     if (!cancelled) s->busy = true;
     mm__mutex_unlock(&s->lock);

@@ -10,6 +10,7 @@
 
 #include "../../base/ckd.h"
 #include "../../base/error.h"
+#include "../../base/stop.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -257,7 +258,7 @@ static mm_status run(mm__backend *b, const mm__call *calls, size_t n, void *scra
     if (s < 0) return s;
     for (size_t i = 0; i < n && s >= 0; i += done) {
         s = run_some(v, &r, &calls[i], n - i, cancel, &done, err);
-        if (s >= 0 && cancel && atomic_load_explicit(cancel, memory_order_relaxed)) s = mm__fail(err, MM_E_CANCELLED, "cancelled while computing");
+        if (s >= 0 && mm__told_to_stop(cancel)) s = mm__fail(err, MM_E_CANCELLED, "cancelled while computing");
     }
     const mm_status finished = mm__vk_finish(&v->stream, s < 0 ? NULL : err);
     mm__vk_turn_end(&v->stream);
