@@ -214,12 +214,17 @@ define unit_rule
 $(call unit_bin,$(1)): $(1) $(BUILD)/libmm_all.a
 	@mkdir -p $$(@D)
 	$$(call say,LINK)
-	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $$< $(BUILD)/libmm_all.a -o $$@ $$(WRAP) -lcmocka $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP $$< $$(filter %.o,$$^) $(BUILD)/libmm_all.a -o $$@ $$(WRAP) -lcmocka $(LDLIBS)
 endef
 $(foreach u,$(UNIT),$(eval $(call unit_rule,$(u))))
 -include $(UNIT_BIN:=.d)
 # This one is the decoder.
 $(BUILD)/t/run_windows: WRAP := $(addprefix -Wl$(comma)--wrap=,mm__lm_logits_from mm__lm_step)
+# The kernels for AVX-VNNI in the encoding of AVX-512, which more processors have.
+$(BUILD)/t/backend_linear_avxvnni: $(BUILD)/obj/evex_avx512.o
+$(BUILD)/obj/evex_avx512.o: src/backend/cpu/kern/linear/linear_avxvnni.c $(BUILD)/flags $(wildcard src/backend/cpu/kern/linear/*.h)
+	$(call say,CC  )
+	$(Q)$(CC) $(ALL_CFLAGS) $(AVX512) -DTABLE=mm__linear_isa_evex -c $< -o $@
 .PHONY: unit
 unit: $(UNIT_BIN)
 

@@ -253,6 +253,7 @@ const char *mm__cpu_tier(unsigned index, unsigned *isa)
     static const struct { const char *name; unsigned isa; } tiers[] = {
         {"c", MM__ISA_C},
         {"avx2", MM__ISA_AVX2},
+        {"avxvnni", MM__ISA_AVX2 | MM__ISA_AVXVNNI},
         {"avx512", MM__ISA_AVX2 | MM__ISA_AVX512},
         {"avx512bf16", MM__ISA_AVX2 | MM__ISA_AVX512 | MM__ISA_AVX512BF16},
     };

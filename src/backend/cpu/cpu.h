@@ -43,7 +43,7 @@ size_t mm__cpu_scratch(const struct mm__pool *pool, const mm__cpu_table *table, 
 /* cpu.c. The `index`-th tier, by rising instruction set, and its MM__ISA_* bits (may be NULL); NULL past the last. */
 const char *mm__cpu_tier(unsigned index, unsigned *isa);
 void mm__cpu_device(mm__device *out);
-/* `tier` caps the instruction set: "c", "avx2", "avx512", "avx512bf16"; NULL: everything there is. n_threads < 1: one
+/* `tier` caps the instruction set: "c", "avx2", "avxvnni", "avx512", "avx512bf16"; NULL: everything there is. n_threads < 1: one
  * per core. MM_E_DEVICE: the processor lacks the tier. */
 mm_status mm__cpu_create(mm__mem *mem, const mm__log *log, const char *tier, int n_threads, const mm_executor *host, bool exact,
                          mm__backend **out, mm_error *err);

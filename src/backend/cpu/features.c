@@ -19,19 +19,18 @@ static bool bit(uint32_t word, int i) { return word >> i & 1; }
 
 unsigned mm__cpu_features(void)
 {
-    uint32_t a, b, c, d, a7, b7, c7, d7, a71 = 0;
+    uint32_t a, b, c, d, a7, b7, c7, d7, a71 = 0, c1;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !bit(c, 27)) return MM__ISA_C; /* OSXSAVE */
     const uint64_t saved = xcr0();
     if ((saved & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a7, &b7, &c7, &d7)) return MM__ISA_C;
     if (!bit(c, 12) || !bit(c, 29) || !bit(b7, 5)) return MM__ISA_C; /* FMA, F16C, AVX2 */
     unsigned isa = MM__ISA_AVX2;
+    if (a7 >= 1) __cpuid_count(7, 1, a71, b, c1, d);
+    if (bit(a71, 4)) isa |= MM__ISA_AVXVNNI;
     const bool avx512 = bit(b7, 16) && bit(b7, 17) && bit(b7, 30) && bit(b7, 31) && bit(c7, 11); /* F DQ BW VL VNNI */
     if (!avx512 || (saved & 0xe6) != 0xe6) return isa;
     isa |= MM__ISA_AVX512;
-    if (a7 >= 1) {
-        __cpuid_count(7, 1, a71, b, c, d);
-        if (bit(a71, 5)) isa |= MM__ISA_AVX512BF16;
-    }
+    if (bit(a71, 5)) isa |= MM__ISA_AVX512BF16;
     return isa;
 }
 
@@ -61,7 +60,7 @@ void mm__cpu_brand(char out[49])
 void mm__cpu_describe(unsigned isa, int n_threads, char *buf, size_t cap)
 {
     char name[49], threads[32] = "";
-    const char *tier = isa & MM__ISA_AVX512BF16 ? "avx512-bf16" : isa & MM__ISA_AVX512 ? "avx512" : isa & MM__ISA_AVX2 ? "avx2" : "portable C";
+    const char *tier = isa & MM__ISA_AVX512BF16 ? "avx512-bf16" : isa & MM__ISA_AVX512 ? "avx512" : isa & MM__ISA_AVXVNNI ? "avxvnni" : isa & MM__ISA_AVX2 ? "avx2" : "portable C";
     mm__cpu_brand(name);
     if (n_threads > 0) snprintf(threads, sizeof threads, ", %d thread%s", n_threads, n_threads == 1 ? "" : "s");
     snprintf(buf, cap, "cpu  %s, %s%s", name, tier, threads);

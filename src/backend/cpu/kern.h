@@ -14,6 +14,7 @@
 #define MM__ISA_AVX2 1u        /* AVX2 + FMA + F16C */
 #define MM__ISA_AVX512 2u      /* + AVX-512 F BW DQ VL VNNI */
 #define MM__ISA_AVX512BF16 4u  /* + AVX-512 BF16 */
+#define MM__ISA_AVXVNNI 8u     /* AVX2 + AVX-VNNI */
 
 typedef struct mm__kern {
     const char *name;          /* "linear_avx512" */

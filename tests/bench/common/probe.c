@@ -67,6 +67,7 @@ static void read_c(const unsigned char *p, size_t n)
     }
 
 #define AVX2_TARGET __attribute__((target("avx2,fma")))
+#define AVXVNNI_TARGET __attribute__((target("avx2,fma,avxvnni")))
 #define AVX512_TARGET __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")))
 #define AVX512BF16_TARGET __attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512bf16")))
 
@@ -93,6 +94,14 @@ AVX2_TARGET static void int8_avx2(long rounds)
     __m256i a = _mm256_set1_epi32(seed_i);
     const __m256i b = _mm256_set1_epi32(seed_i + 1), one = _mm256_set1_epi16(1);
     CHAIN_LOOP(__m256i, "x", b, _mm256_add_epi32(acc[i], _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), one)); __asm__ volatile("" : "+x"(a)))
+    UNROLL for (int i = 1; i < CHAINS; i++) acc[0] = _mm256_xor_si256(acc[0], acc[i]);
+    sink_i = _mm256_cvtsi256_si32(acc[0]);
+}
+
+AVXVNNI_TARGET static void int8_avxvnni(long rounds)
+{
+    const __m256i a = _mm256_set1_epi32(seed_i), b = _mm256_set1_epi32(seed_i + 1);
+    CHAIN_LOOP(__m256i, "x", a, _mm256_dpbusd_avx_epi32(acc[i], a, b))
     UNROLL for (int i = 1; i < CHAINS; i++) acc[0] = _mm256_xor_si256(acc[0], acc[i]);
     sink_i = _mm256_cvtsi256_si32(acc[0]);
 }
@@ -165,6 +174,7 @@ static const struct loop {
     {PROBE_F32, MM__ISA_AVX2, f32_avx2, NULL, 16},
     {PROBE_INT16, MM__ISA_AVX2, int16_avx2, NULL, 32},
     {PROBE_INT8, MM__ISA_AVX2, int8_avx2, NULL, 64},
+    {PROBE_INT8, MM__ISA_AVXVNNI, int8_avxvnni, NULL, 64},
     {PROBE_L2, MM__ISA_AVX2, NULL, read_avx2, 0},
     {PROBE_DRAM, MM__ISA_AVX2, NULL, read_avx2, 0},
     {PROBE_F32, MM__ISA_AVX512, f32_avx512, NULL, 32},

@@ -1,6 +1,7 @@
 /* LINEAR kernels against the operator's oracle: every weight type, precision and instruction set of this processor, on
  * random shapes (odd N, strided x, 1 to 3 stacked weights of mixed types, bias, activation, residual). Also: results do
  * not depend on the cut into units or on the other rows, and packing keeps its promises. */
+#include "../../../src/backend/cpu/cpu.h"
 #include "../../../src/backend/cpu/kern/linear/linear_layout.h"
 #include "../../../src/base/rng.h"
 #include "weights.h"
@@ -23,17 +24,19 @@ static const mm__dtype types[] = {MM__F32,  MM__F16,  MM__BF16, MM__Q4_0, MM__Q4
 #define N_TYPES ((int)(sizeof types / sizeof *types))
 
 static const mm__kern *const kernels[] = {
-    &mm__kern_linear_c,          &mm__kern_linear_avx2,       &mm__kern_linear_few_avx2,      &mm__kern_linear_avx512,
+    &mm__kern_linear_c,          &mm__kern_linear_avx2,       &mm__kern_linear_few_avx2,      &mm__kern_linear_avxvnni,
+    &mm__kern_linear_few_avxvnni, &mm__kern_linear_avx512,
     &mm__kern_linear_few_avx512, &mm__kern_linear_avx512bf16, &mm__kern_linear_few_avx512bf16};
 
 /* The feature sets to test: from none to all this processor has. */
-static int levels(unsigned out[4])
+static int levels(unsigned out[5])
 {
     int n = 0;
     __builtin_cpu_init();
     out[n++] = MM__ISA_C;
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return n;
     out[n++] = MM__ISA_AVX2;
+    if (mm__cpu_features() & MM__ISA_AVXVNNI) out[n++] = MM__ISA_AVX2 | MM__ISA_AVXVNNI;
     if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512bw")) return n;
     out[n++] = MM__ISA_AVX2 | MM__ISA_AVX512;
     if (__builtin_cpu_supports("avx512bf16")) out[n++] = MM__ISA_AVX2 | MM__ISA_AVX512 | MM__ISA_AVX512BF16;
@@ -205,7 +208,7 @@ static int64_t random_k_for(mm__linear_grade grade, mm__dtype t)
 
 static void each_type(mm__linear_grade grade)
 {
-    unsigned isa[4];
+    unsigned isa[5];
     const int n = levels(isa);
     for (int l = 0; l < n; l++)
         for (int i = 0; i < N_TYPES; i++)
@@ -223,7 +226,7 @@ static void every_type_coarse(void **state) { each_type(MM__LINEAR_COARSE); }
 
 static void stacked_mixed_types(void **state)
 {
-    unsigned isa[4];
+    unsigned isa[5];
     const int n = levels(isa);
     for (int l = 0; l < n; l++)
         for (int round = 0; round < 40; round++) {
@@ -240,7 +243,7 @@ static void stacked_mixed_types(void **state)
 /* A value that is no number makes its row of the result so, and no other. */
 static void numbers_that_are_none(void **state)
 {
-    unsigned isa[4];
+    unsigned isa[5];
     const int n = levels(isa);
     for (int l = 0; l < n; l++) {
         const mm__dtype type = MM__F32;
@@ -258,7 +261,7 @@ static void numbers_that_are_none(void **state)
 /* A row alone and the same row among others give the same bits wherever the arithmetic is the packed one. */
 static void rows_are_independent(void **state)
 {
-    unsigned isa[4];
+    unsigned isa[5];
     const int n = levels(isa);
     for (int l = 1; l < n; l++)
         for (int i = 0; i < 2 * N_TYPES; i++) {
@@ -285,7 +288,7 @@ static void rows_are_independent(void **state)
 /* Each activation over a wide range of inputs: x times the unit matrix, exact. */
 static void activations(void **state)
 {
-    unsigned isa[4];
+    unsigned isa[5];
     const int n = levels(isa);
     enum { COLUMNS = 16, ROWS = 500 };
     static float x[ROWS * COLUMNS], w[COLUMNS * COLUMNS], out[ROWS * COLUMNS];
@@ -308,7 +311,7 @@ static void activations(void **state)
 
 static void unpacking_is_bit_exact(void **state)
 {
-    unsigned isa[4];
+    unsigned isa[5];
     if (levels(isa) == 1) skip();
     for (int i = 0; i < N_TYPES; i++) {
         enum { N = 1024 };
@@ -328,7 +331,7 @@ static void unpacking_is_bit_exact(void **state)
 /* Panels packed one by one, backwards, are the panels of the whole. */
 static void panels_in_any_order(void **state)
 {
-    unsigned isa[4];
+    unsigned isa[5];
     const unsigned best = isa[levels(isa) - 1];
     if (best == MM__ISA_C) skip();
     for (int i = 0; i < N_TYPES; i++) {
@@ -356,7 +359,7 @@ static void panels_in_any_order(void **state)
 
 static void packing(void **state)
 {
-    unsigned isa[4];
+    unsigned isa[5];
     const unsigned best = isa[levels(isa) - 1];
     const mm__dtype type = MM__Q8_0;
     size_t bytes;

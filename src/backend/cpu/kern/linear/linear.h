@@ -24,6 +24,7 @@
 
 extern const mm__kern mm__kern_linear_c;
 extern const mm__kern mm__kern_linear_avx2, mm__kern_linear_few_avx2;
+extern const mm__kern mm__kern_linear_avxvnni, mm__kern_linear_few_avxvnni;
 extern const mm__kern mm__kern_linear_avx512, mm__kern_linear_few_avx512;
 extern const mm__kern mm__kern_linear_avx512bf16, mm__kern_linear_few_avx512bf16;
 

@@ -145,7 +145,7 @@ typedef struct mm__linear_isa {
     void (*finish)(const float *sums, const mm__linear_dest *d);
 } mm__linear_isa;
 
-extern const mm__linear_isa mm__linear_isa_avx2, mm__linear_isa_avx512, mm__linear_isa_avx512bf16;
+extern const mm__linear_isa mm__linear_isa_avx2, mm__linear_isa_avxvnni, mm__linear_isa_avx512, mm__linear_isa_avx512bf16;
 
 /* AVX-512 pieces shared by both AVX-512 tables. */
 void mm__linear_int8_multiply_avx512(mm__dtype from, const void *panel, int64_t k, const void *tile, int width, float *sums);

@@ -279,7 +279,7 @@ mm_status mm__linear_packed_new(mm__mem *mem, unsigned isa, mm__linear_grade gra
     *p = (mm__linear_packed){
         .form = form, .source = (uint8_t)t, .from = (uint8_t)from, .n = n, .k = k, .row_bytes = row, .panel_bytes = panel,
         .bytes = all, .panels = (uint8_t *)p + 64,
-        .isa = isa & MM__ISA_AVX512 ? &mm__linear_isa_avx512 : &mm__linear_isa_avx2,
+        .isa = isa & MM__ISA_AVX512 ? &mm__linear_isa_avx512 : &mm__linear_isa_avx2, /* AVX-VNNI packs as AVX2 does */
     };
     *out = p;
     return MM_OK;

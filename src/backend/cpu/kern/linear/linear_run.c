@@ -344,5 +344,6 @@ static void run_few(const mm__call *c, const mm__linear_isa *isa, int64_t begin,
         "linear_few_" #suffix, features, few_##suffix, 1, units, NULL, own_few_##suffix, run_few_##suffix};
 
 KERNELS(avx2, MM__ISA_AVX2)
+KERNELS(avxvnni, MM__ISA_AVX2 | MM__ISA_AVXVNNI)
 KERNELS(avx512, MM__ISA_AVX2 | MM__ISA_AVX512)
 KERNELS(avx512bf16, MM__ISA_AVX2 | MM__ISA_AVX512 | MM__ISA_AVX512BF16)

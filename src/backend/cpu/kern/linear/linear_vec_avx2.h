@@ -1,5 +1,5 @@
-/* The vector vocabulary of the LINEAR templates, AVX2 + FMA + F16C: vf is 8 floats, vi 8 x int32 or 32 codes; a panel has
- * two halves. The names are those of linear_vec_avx512.h. */
+/* The vector vocabulary of the LINEAR templates, AVX2 + FMA + F16C, and AVX-VNNI where the file is compiled for it: vf is 8 floats,
+ * vi 8 x int32 or 32 codes; a panel has two halves. The names are those of linear_vec_avx512.h. */
 #ifndef MM__CPU_LINEAR_VEC_H
 #define MM__CPU_LINEAR_VEC_H
 
@@ -8,7 +8,6 @@
 
 #define V_LANES 8
 #define V_INLINE static inline __attribute__((always_inline))
-#define V_BYTE_OFFSET 128
 
 typedef __m256 vf;
 typedef __m256i vi;
@@ -66,19 +65,34 @@ V_INLINE vi vi_shr(vi a, int n) { return _mm256_srli_epi32(a, n); }
 /* Signed. */
 V_INLINE vi vi_sar(vi a, int n) { return _mm256_srai_epi32(a, n); }
 V_INLINE vf vi_to_float(vi a) { return _mm256_cvtepi32_ps(a); }
+/* VPDPBUSD, encoded as AVX-VNNI or as AVX-512 VNNI has it. */
+#if defined(__AVXVNNI__)
+#define V_DPBUSD _mm256_dpbusd_avx_epi32
+#elif defined(__AVX512VNNI__) && defined(__AVX512VL__)
+#define V_DPBUSD _mm256_dpbusd_epi32
+#endif
+
+/* vi_dot: sum + the four products of unsigned codes of each lane and the signed activations at q, codes up to 63. vi_dot_bytes:
+ * codes up to 255, less V_BYTE_OFFSET. */
+#if defined(V_DPBUSD)
+#define V_BYTE_OFFSET 0
+V_INLINE vi vi_dot(vi sum, vi codes, const uint8_t *q) { return V_DPBUSD(sum, codes, vi_set32(q)); }
+V_INLINE vi vi_dot_bytes(vi sum, vi codes, const uint8_t *q) { return vi_dot(sum, codes, q); }
+#else
+#define V_BYTE_OFFSET 128
 V_INLINE vi vi_dot_pairs(vi sum, vi codes, vi q)
 {
     return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, q), _mm256_set1_epi16(1)));
 }
-/* sum + the four products of unsigned codes of each lane and the signed activations at q. Codes up to 63: pairs stay
- * below 2^15. */
+/* Pairs of products stay below 2^15. */
 V_INLINE vi vi_dot(vi sum, vi codes, const uint8_t *q) { return vi_dot_pairs(sum, codes, vi_set32(q)); }
-/* Codes up to 255 lose their offset of 128 first: |code - 128| times q with the sign moved over, pairs stay below 2^15. */
+/* |code - 128| times q with the sign moved over: pairs stay below 2^15. */
 V_INLINE vi vi_dot_bytes(vi sum, vi codes, const uint8_t *q)
 {
     const vi w = _mm256_xor_si256(codes, _mm256_set1_epi8(-128));
     return vi_dot_pairs(sum, _mm256_abs_epi8(w), _mm256_sign_epi8(vi_set32(q), w));
 }
+#endif
 
 V_INLINE vf vf_from_half(const uint8_t *p, int half) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 16 * half))); }
 V_INLINE vi vi_from_u8(const uint8_t *p, int half) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p + 8 * half))); }
