@@ -2,9 +2,10 @@
  * the heads that share them are served together, so the kernel only has to keep up with the memory.
  *
  * Phase 0. Unit: (pack of at most PACK heads that share keys, chunk of CHUNK keys, query). VL dot products at a time (one
- * accumulator a key, reduced together), the softmax of the chunk, then the weighted sum of its rows of v in column strips
- * that stay in registers. Rows of F16 and Q8_0 are widened once for a pack. What a chunk gives - its maximum, the sum of its
- * weights, the sum of its values - goes to shared scratch.
+ * accumulator a key and head, reduced together), the softmax of the chunk, then the weighted sum of its rows of v in column
+ * strips that stay in registers. Rows of F16 and Q8_0 are widened once for a pack. Rows are read from one end to the other: 16 of
+ * them read side by side took three times as long from memory, since the hardware did not run ahead. What a chunk gives - its
+ * maximum, the sum of its weights, the sum of its values - goes to shared scratch.
  * Phase 1. Unit: (head, query). Adds the chunks up in their order. A chunk's keys depend on their positions alone, so results
  * depend neither on the cut into units nor on the other queries. Counting units reads the spans, which is safe: no operator
  * makes integers, so they are inputs of the graph and stand before it runs.
@@ -17,20 +18,20 @@
 #define PART_HEAD 16 /* floats ahead of the values of a chunk's part: maximum, sum */
 
 typedef struct few_work {
-    float *q, *s, *k;   /* [PACK][d], [PACK][CHUNK], [VL][d]: the keys scored next, widened */
+    float *q, *s;       /* [PACK][d], [PACK][CHUNK] */
     int32_t *bucket;    /* by clamped distance */
 } few_work;
 
 static size_t few_cut(const mm__call *c, float *mem, few_work *w)
 {
-    const int64_t d = c->in[1].shape.d[2], len[] = {PACK * d, PACK * CHUNK, VL * d, bias_len(c)};
-    void *at[4];
+    const int64_t d = c->in[1].shape.d[2], len[] = {PACK * d, PACK * CHUNK, bias_len(c)};
+    void *at[3];
     size_t n = 0;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 3; i++) {
         at[i] = mem ? mem + n : NULL;
         n += ((size_t)len[i] + 15) & ~(size_t)15;
     }
-    if (w) *w = (few_work){at[0], at[1], at[2], at[3]};
+    if (w) *w = (few_work){at[0], at[1], at[2]};
     return n;
 }
 
@@ -87,75 +88,66 @@ static float *few_part(const few_shape *f, float *parts, int64_t head, int64_t t
     return parts + ((head * f->queries + t) * f->most + chunk) * f->part;
 }
 
-/* s[j] = q . k_j for n keys from `first` on; -inf up to the next multiple of VL. */
-static inline __attribute__((always_inline)) void few_scores(mm__dtype type, rows k, int64_t first, int64_t n, const float *q, int64_t d, float *s)
+/* acc[h * per_head + r] = the lanes of q_h . k_r, for `at_once` keys from row r on, none above `last`: these are read side by
+ * side, so that q is loaded once for them, and otherwise one behind the other, as they lie in memory. */
+static inline __attribute__((always_inline)) void few_dots(mm__dtype type, rows k, int64_t from, int64_t last, const float *q, int64_t d,
+                                                           const int n_heads, const int per_head, const int r, const int at_once, vf *acc)
 {
-    for (int64_t j = 0; j < n; j += VL) {
-        vf acc[VL];
-        int64_t i = 0;
-        for (int a = 0; a < VL; a++) acc[a] = v_set(0.0f);
-        if (j + VL <= n) {
-            for (; i + VL <= d; i += VL) {
-                const vf x = v_load(q + i);
-                for (int a = 0; a < VL; a++) acc[a] = v_fma(x, row_load(type, k, first + j + a, i, VL), acc[a]);
-            }
-            if (i < d)
-                for (int a = 0; a < VL; a++) acc[a] = v_fma(v_load_n(q + i, d - i), row_load(type, k, first + j + a, i, d - i), acc[a]);
-            v_store(s + j, v_sum_each(acc));
-            continue;
+    for (int64_t i = 0; i < d; i += VL) {
+        vf x[2];
+#pragma GCC unroll 2
+        for (int a = 0; a < at_once; a++) x[a] = row_load(type, k, from + r + a < last ? from + r + a : last, i, d - i);
+#pragma GCC unroll 4
+        for (int h = 0; h < n_heads; h++) {
+            const vf y = d - i >= VL ? v_load(q + h * d + i) : v_load_n(q + h * d + i, d - i);
+#pragma GCC unroll 2
+            for (int a = 0; a < at_once; a++) acc[h * per_head + r + a] = v_fma(y, x[a], acc[h * per_head + r + a]);
         }
-        for (; i < d; i += VL)
-            for (int64_t a = 0; a < n - j; a++) {
-                const int64_t len = d - i < VL ? d - i : VL;
-                acc[a] = v_fma(v_load_n(q + i, len), row_load(type, k, first + j + a, i, len), acc[a]);
-            }
-        v_store(s + j, v_set(-INFINITY));
-        v_store_n(s + j, v_sum_each(acc), n - j);
     }
 }
 
-/* The scores of n keys from `first` on for n_heads heads: s[h][..]. */
-static inline __attribute__((always_inline)) void few_scores_of(mm__dtype type, rows k, int64_t first, int64_t n, const few_work *w, int64_t d, int n_heads)
+/* The scores of n keys from `first` on for n_heads heads: s[h][..], -inf up to the next multiple of VL. VL sums at a time are
+ * added up together: of as many keys as there are lanes for each head. */
+static inline __attribute__((always_inline)) void few_scores(mm__dtype type, rows k, int64_t first, int64_t n, const few_work *w, int64_t d,
+                                                             const int n_heads)
 {
-    if (type == MM__F32 || n_heads == 1) {
-        for (int h = 0; h < n_heads; h++) few_scores(type, k, first, n, w->q + h * d, d, w->s + h * CHUNK);
-        return;
+    const int per_head = n_heads == 1 ? VL : n_heads == 2 ? VL / 2 : VL / 4, at_once = n_heads == 1 ? 1 : 2;
+    for (int64_t j = 0; j < n; j += per_head) {
+        vf acc[VL];
+        float sums[VL];
+#pragma GCC unroll 16
+        for (int a = 0; a < VL; a++) acc[a] = v_set(0.0f);
+#pragma GCC unroll 16
+        for (int r = 0; r < per_head; r += at_once) few_dots(type, k, first + j, first + n - 1, w->q, d, n_heads, per_head, r, at_once, acc);
+        v_store(sums, v_sum_each(acc));
+        for (int h = 0; h < n_heads; h++) memcpy(w->s + h * CHUNK + j, sums + h * per_head, (size_t)per_head * sizeof *sums);
     }
-    const rows wide = {(const uint8_t *)w->k, d * (int64_t)sizeof(float)};
-    for (int64_t j = 0; j < n; j += VL) {
-        const int64_t some = n - j < VL ? n - j : VL;
-        for (int64_t a = 0; a < some; a++)
-            for (int64_t i = 0; i < d; i += VL) {
-                const int64_t len = d - i < VL ? d - i : VL;
-                if (len == VL) v_store(w->k + a * d + i, row_load(type, k, first + j + a, i, VL));
-                else v_store_n(w->k + a * d + i, row_load(type, k, first + j + a, i, len), len);
-            }
-        for (int h = 0; h < n_heads; h++) few_scores(MM__F32, wide, 0, some, w->q + h * d, d, w->s + h * CHUNK + j);
-    }
+    for (int h = 0; h < n_heads; h++)
+        for (int64_t j = n; j % VL; j++) w->s[h * CHUNK + j] = -INFINITY;
 }
 
 /* o[h][i ..] = sum_j s[h][j] v_j[i ..], `strip` vectors of columns for n_heads heads; `len` columns when strip is 1. */
 static inline __attribute__((always_inline)) void few_strip(mm__dtype type, rows v, int64_t first, int64_t n, const float *s, float *const *o,
                                                             int64_t i, const int n_heads, const int strip, int64_t len)
 {
-    vf acc[PACK][4], x[4];
+    vf acc[PACK][8], x[8];
 #pragma GCC unroll 4
     for (int h = 0; h < n_heads; h++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int a = 0; a < strip; a++) acc[h][a] = v_set(0.0f);
     for (int64_t j = 0; j < n; j++) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int a = 0; a < strip; a++) x[a] = row_load(type, v, first + j, i + a * VL, strip > 1 ? VL : len);
 #pragma GCC unroll 4
         for (int h = 0; h < n_heads; h++) {
             const vf p = v_set(s[h * CHUNK + j]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (int a = 0; a < strip; a++) acc[h][a] = v_fma(p, x[a], acc[h][a]);
         }
     }
 #pragma GCC unroll 4
     for (int h = 0; h < n_heads; h++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int a = 0; a < strip; a++) {
             if (strip > 1) v_store(o[h] + i + a * VL, acc[h][a]);
             else v_store_n(o[h] + i, acc[h][a], len);
@@ -166,7 +158,7 @@ static inline __attribute__((always_inline)) void few_strip(mm__dtype type, rows
 static inline __attribute__((always_inline)) void few_values(mm__dtype type, rows v, int64_t first, int64_t n, const float *s, float *const *o,
                                                              const int n_heads, int64_t dv)
 {
-    const int strip = VL == 16 || n_heads == 1 ? 4 : 2;
+    const int strip = (VL == 16 ? 8 : 4) / (n_heads == 1 ? 1 : 2);
     int64_t i = 0;
     for (; i + strip * VL <= dv; i += strip * VL) few_strip(type, v, first, n, s, o, i, n_heads, strip, VL);
     for (; i < dv; i += VL) few_strip(type, v, first, n, s, o, i, n_heads, 1, dv - i < VL ? dv - i : VL);
@@ -219,7 +211,7 @@ static inline __attribute__((always_inline)) void few_chunk(const mm__call *c, c
         for (int64_t i = 0; i < d; i++) w->q[h * d + i] = src[i] * c->args.scale;
         o[h] = few_part(f, parts, head + h, t, chunk) + PART_HEAD;
     }
-    few_scores_of(type, k, lo, n, w, d, n_heads);
+    few_scores(type, k, lo, n, w, d, n_heads);
     for (int h = 0; h < n_heads; h++) {
         few_adjust(c, w, w->s + h * CHUNK, lo, n, t, head + h);
         few_weigh(w->s + h * CHUNK, n, o[h] - PART_HEAD);
