@@ -68,7 +68,7 @@ static steps convert_row(const float *x, uint8_t *codes, int32_t *minus)
         sum = vi_add(sum, q[i]);
         _mm_storeu_si128((__m128i *)(void *)(codes + i * V_LANES), _mm512_cvtepi32_epi8(q[i]));
     }
-    *minus = -128 * _mm512_reduce_add_epi32(sum);
+    *minus = s.size > 0 ? -128 * _mm512_reduce_add_epi32(sum) : 0; /* codes of a block with NaN are anything, and so is their sum */
     return s;
 }
 
