@@ -99,10 +99,10 @@ verdict "... and kernels with probes" "$(grep -q '^kv_write .*kv_write.*GB/s' "$
 verdict "... and keeps ratios" "$(grep -q 'kv_write / one thread' "$tmp/baseline" && grep -q 'tiny / mm exact / decode_tps' "$tmp/baseline" || cat "$tmp/baseline")"
 sed -i 's|\("kv_write / one thread": \)[0-9.]*|\1900|' "$tmp/baseline"
 bench --only kernels --match kv_write --check
-verdict "... and notices a loss" "$([ $status -eq 1 ] && grep -q 'warning: kv_write / one thread: .* was 900' "$tmp/out" || echo "status $status: $(tail -2 "$tmp/out" "$tmp/err")")"
+verdict "... and notices a loss" "$([ $status -eq 1 ] && grep -q 'warning: kv_write / one thread: .* was 900' "$tmp/out" || echo "status $status: $(tail -n 2 "$tmp/out" "$tmp/err")")"
 sed -i 's|\("kv_write / one thread": \)[0-9.]*|\10.001|; s|\("kv_write / all threads": \)[0-9.]*|\10.001|' "$tmp/baseline"
 bench --only kernels --match kv_write --check
-verdict "... and none where there is none" "$([ $status -eq 0 ] || echo "status $status: $(tail -2 "$tmp/out" "$tmp/err")")"
+verdict "... and none where there is none" "$([ $status -eq 0 ] || echo "status $status: $(tail -n 2 "$tmp/out" "$tmp/err")")"
 bench --llama /nope
 verdict "a peer that is not there" "$([ "$(wc -l <"$tmp/err")" -eq 1 ] && grep -q "/nope: no such program" "$tmp/err" || head -c 300 "$tmp/err")"
 PIP_NO_INDEX=1 "${PYTHON:-python3}" examples/demo/fetch.py --models "$tmp/models" >"$tmp/out" 2>"$tmp/err"

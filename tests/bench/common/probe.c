@@ -17,8 +17,8 @@
 #define MOST_RUNS 256
 
 /* What a loop leaves behind, so that it is computed. */
-static volatile float sink_f;
-static volatile int sink_i;
+static _Thread_local volatile float sink_f; /* one a thread: all threads run a loop at once */
+static _Thread_local volatile int sink_i;
 static const volatile float seed_f = 0.37f;
 static const volatile int seed_i = 0x01020304;
 
