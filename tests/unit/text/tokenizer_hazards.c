@@ -87,14 +87,14 @@ static void families_keep_control(void **state)
     }
 }
 
-/* One megabyte of one character: linear stages, n log n merging. A quarter of that under a sanitizer, which looks at all
+/* One megabyte of one character: linear stages, n log n merging. A sixteenth of that under a sanitizer, which looks at all
  * the rest of a text whenever memmem is called with it. */
 static void runs_stay_cheap(void **state)
 {
     static const char *const names[] = {"gpt2", "llama", "llama_spm_bf16", "gemma3", "t5", "clip", "bert"};
     static const char letters[] = {'a', ' ', '\n', '7', '!', '\'', '\xCC'};
     const double slow = slowdown();
-    const size_t n = (size_t)1 << (slow > 1 ? 18 : 20);
+    const size_t n = (size_t)1 << (slow > 1 ? 16 : 20);
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         char dir[256];
         mm_error err = {.size = sizeof err};
