@@ -19,18 +19,19 @@ def answer(command):
 
 
 class LlamaBench:
-    """llama.cpp's llama-bench on a GGUF: random tokens, one repetition after a warm-up."""
+    """llama.cpp's llama-bench on a GGUF: random tokens, one repetition after a warm-up; it decodes after the prompt, as we do."""
 
-    def __init__(self, program, model, threads, prompt, gen, depth=0):
+    def __init__(self, program, model, threads, prompt, gen):
         self.name = "llama.cpp"
-        self.command = [program, "-m", model, "-t", str(threads), "-p", str(prompt), "-n", str(gen), "-r", "1", "-o", "json"]
-        if depth:
-            self.command += ["-d", str(depth)]
+        self.command = [program, "-m", model, "-t", str(threads), "-r", "1", "-o", "json"]
+        self.prefill = ["-p", str(prompt), "-n", "0"]
+        self.decode = ["-p", "0", "-n", str(gen), "-d", str(prompt)]
+
+    def speed(self, work):
+        return json.loads(answer(self.command + work)[0])[0]["avg_ts"]
 
     def run(self):
-        rows = json.loads(answer(self.command)[0])
-        return {"prefill_tps": max(r["avg_ts"] for r in rows if r["n_gen"] == 0),
-                "decode_tps": max(r["avg_ts"] for r in rows if r["n_gen"])}
+        return {"prefill_tps": self.speed(self.prefill), "decode_tps": self.speed(self.decode)}
 
     def close(self):
         pass
