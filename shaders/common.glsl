@@ -2,9 +2,16 @@
 // the shader's own. Buffers are bindings 0 to 7 of set 0, in the order in which the recording function binds them (kern.h).
 
 // Variants: SUBGROUPS is defined where invocations of a subgroup may add up without shared memory, F16_MATH where F16 is a
-// type to compute with. What the device must report for them: src/backend/vulkan/device.h.
+// type to compute with, MATRIX_UNITS where subgroups multiply matrices of it. What the device must report for them:
+// src/backend/vulkan/device.h.
 #ifdef SUBGROUPS
 #extension GL_KHR_shader_subgroup_arithmetic : require
+#endif
+#ifdef MATRIX_UNITS
+#define F16_MATH
+#extension GL_NV_cooperative_matrix : require
+#extension GL_KHR_memory_scope_semantics : require
+#extension GL_KHR_shader_subgroup_basic : require
 #endif
 #ifdef F16_MATH
 #extension GL_EXT_shader_explicit_arithmetic_types_float16 : require

@@ -1,5 +1,5 @@
-// What the LINEAR shaders share: the push constants, and what happens to a sum. Bindings 0 (y), 1 (x) and 4 (w) are the
-// includer's.
+// What the LINEAR shaders share: the push constants, and what happens to a sum. Bindings 0 (y) and 1 (x) are the includer's,
+// weights.glsl has W.
 
 layout(binding = 2) readonly buffer Bias { float bias[]; };
 layout(binding = 3) readonly buffer Residual { float residual[]; };
@@ -7,7 +7,8 @@ layout(push_constant) uniform P {
     uint y_off, y_stride, x_off, x_stride, bias_off, has_bias, residual_off, residual_stride, has_residual;
     uint w_stride, w_off[3], begin[2]; // bytes; a stack of up to three weights, of which begin tells where the others begin
     uint act, T, N, K, column;         // the stack's first row makes this column of the result
-    uint share;                        // linear_vec's
+    uint quads;                        // not 0 where rows of x begin at multiples of four elements, and K is one
+    uint share, together;              // linear_vec's
 };
 
 // Where row n of the stack begins.

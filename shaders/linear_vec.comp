@@ -3,78 +3,110 @@
 #extension GL_EXT_control_flow_attributes : require
 #include "common.glsl"
 #include "act.glsl"
-layout(binding = 4) readonly buffer W { uint w[]; };
+#define WEIGHTS 4
 #include "weights.glsl"
-// LINEAR for one row of x at a time, where reading W is all the work: out[n] = act(sum_k x[k] W[n, k] + bias[n]) + residual[n].
-// A team of invocations goes along ROWS rows of W, 32 elements each at a time, for which an invocation keeps its 32 elements
-// of x. The fewer rows W has, the larger the recording function makes teams, up to a whole workgroup, and the fewer rows it
-// gives them: K is split so that there are workgroups enough, and the parts need no second dispatch to meet.
+// LINEAR for few rows of x, where reading W is all the work (linear_team.glsl). What is read in one step is read before any of it
+// is used, without branches between, so that its way from memory is waited for once.
+//
+// Of a quantised row an invocation unpacks 32 neighbours, whose scale is looked up once. The elements of x that belong to them
+// would be far apart for the invocations of a team, so the workgroup brings x into shared memory first, in order. Of other types
+// an invocation takes pieces of eight elements, so that what a team reads of W lies together, too.
 
-layout(constant_id = 1) const uint ROWS = 4; // no more than a team has invocations
+#include "linear_team.glsl"
 
-layout(binding = 0) writeonly buffer Out { float y[]; };
-layout(binding = 1) readonly buffer X { float x[]; };
-#include "linear.glsl"
+// Only the loops over elements are unrolled: unrolling rows too takes drivers seconds to compile. Rows behind the last are the
+// last again.
+#if TYPE <= BF16
+const uint PIECES = 4; // of an invocation in one step
 
-shared float part[ROWS * gl_WorkGroupSize.x];
-
-// Adds 32 products of each of ROWS rows from row n on to this invocation's parts. Rows behind the last are the last again.
-// Only the loops over elements are unrolled: unrolling rows too takes drivers seconds to compile.
-void multiply(uint n, uint at, uint k)
+// Piece q of a row of x.
+void piece_of_x(uint t, uint q, out vec4 first, out vec4 second)
 {
-    float xs[32], v[32];
-    [[unroll]] for (uint i = 0; i < 32; i++) xs[i] = x[at + min(k + i, K - 1)];
+    first = four_of_x(t, q * 8);
+    second = four_of_x(t, q * 8 + 4);
+}
+
+void piece_of_w(uint row, uint q, out vec4 first, out vec4 second) { piece(block_of(row, q / 4 * 32, K), q % 4, first, second); }
+
+// Adds PIECES pieces from number q on, WIDTH apart.
+void multiply(uint n, uint t0, uint q)
+{
+    vec4 v[2 * PIECES], xs[2 * PIECES];
     [[dont_unroll]] for (uint r = 0; r < ROWS; r++) {
-        float s = 0.0;
-        unpack(weight_row(min(n + r, N - 1)), k, K, v);
-        [[unroll]] for (uint i = 0; i < 32; i++) s += v[i] * xs[i];
-        part[r * gl_WorkGroupSize.x + gl_LocalInvocationID.x] += s;
-    }
-}
-
-// With SUBGROUPS a team is a subgroup; else it is `share` neighbours, whose parts meet in log2(share) steps.
-#ifdef SUBGROUPS
-#define TEAM gl_SubgroupID
-#define TEAMS gl_NumSubgroups
-#define LANE gl_SubgroupInvocationID
-#define WIDTH gl_SubgroupSize
-#else
-#define TEAM (gl_LocalInvocationID.x / share)
-#define TEAMS (gl_WorkGroupSize.x / share)
-#define LANE (gl_LocalInvocationID.x % share)
-#define WIDTH share
-#endif
-
-// Row n + r of the stack times row t of x is what the team's parts r add up to.
-void finish(uint n, uint t)
-{
-    uint me = gl_LocalInvocationID.x, row_step = gl_WorkGroupSize.x;
-#ifdef SUBGROUPS
-    float mine = 0.0;
-    for (uint r = 0; r < ROWS; r++) {
-        float all = subgroupAdd(part[r * row_step + me]);
-        if (LANE == r) mine = all;
-    }
-#else
-    barrier();
-    for (uint far = share / 2; far > 0; far /= 2) {
-        for (uint r = 0; r < ROWS && LANE < far; r++) part[r * row_step + me] += part[r * row_step + me + far];
-        barrier();
-    }
-    float mine = part[min(LANE, ROWS - 1) * row_step + TEAM * share];
-#endif
-    if (LANE < ROWS && n + LANE < N) put(n + LANE, t, mine);
-}
-
-void main()
-{
-    uint me = gl_LocalInvocationID.x, row_step = gl_WorkGroupSize.x, group_rows = TEAMS * ROWS;
-    for (uint t = gl_WorkGroupID.y; t < T; t += gl_NumWorkGroups.y)
-        for (uint n0 = gl_WorkGroupID.x * group_rows; n0 < N; n0 += gl_NumWorkGroups.x * group_rows) {
-            uint n = n0 + TEAM * ROWS;
-            for (uint r = 0; r < ROWS; r++) part[r * row_step + me] = 0.0;
-            for (uint k = LANE * 32; k < K; k += WIDTH * 32) multiply(n, x_off + t * x_stride, k);
-            finish(n, t);
-            barrier();
+        uint row = weight_row(min(n + r, N - 1));
+        [[unroll]] for (uint i = 0; i < PIECES; i++) piece_of_w(row, q + i * WIDTH, v[2 * i], v[2 * i + 1]);
+        [[dont_unroll]] for (uint t = 0; t < together; t++) {
+            float s = 0.0;
+            if (r == 0 || together > 1) // else they are there already
+                [[unroll]] for (uint i = 0; i < PIECES; i++) piece_of_x(min(t0 + t, T - 1), q + i * WIDTH, xs[2 * i], xs[2 * i + 1]);
+            [[unroll]] for (uint i = 0; i < 2 * PIECES; i++) s += dot(v[i], xs[i]);
+            SUM(r, t) += s;
         }
+    }
 }
+
+// The same for one piece, at the end of rows.
+void multiply_one(uint n, uint t0, uint q)
+{
+    vec4 v[2], xs[2];
+    for (uint r = 0; r < ROWS; r++) {
+        piece_of_w(weight_row(min(n + r, N - 1)), q, v[0], v[1]);
+        for (uint t = 0; t < together; t++) {
+            piece_of_x(min(t0 + t, T - 1), q, xs[0], xs[1]);
+            SUM(r, t) += dot(v[0], xs[0]) + dot(v[1], xs[1]);
+        }
+    }
+}
+
+void multiply_all(uint n, uint t)
+{
+    uint q = LANE, pieces = (K + 31) / 32 * 4, step = PIECES * WIDTH;
+    for (; q - LANE + step <= pieces; q += step) multiply(n, t, q);
+    for (; q < pieces; q += WIDTH) multiply_one(n, t, q);
+}
+#else
+const uint X_BLOCKS = 64; // of 32 elements: together * WIDTH, or less
+const uint X_PITCH = 9;   // the ninth keeps the blocks of neighbours in different banks
+const uint X_FOURS = X_BLOCKS * 8 / gl_WorkGroupSize.x; // that an invocation brings
+
+shared vec4 xs[X_BLOCKS * X_PITCH];
+
+// Adds row r's products with this invocation's block.
+void add(uint r, vec4 v[8])
+{
+    [[dont_unroll]] for (uint t = 0; t < together; t++) {
+        uint at = (t * WIDTH + LANE) * X_PITCH;
+        float s = 0.0;
+        [[unroll]] for (uint i = 0; i < 8; i++) s += dot(v[i], xs[at + i]);
+        SUM(r, t) += s;
+    }
+}
+
+void multiply(uint n, uint t0, uint k)
+{
+    vec4 v[8], mine[X_FOURS];
+    uint bits = findMSB(WIDTH * 8), block = min(k + LANE * 32, K - 32); // WIDTH is a power of two
+    [[unroll]] for (uint i = 0; i < X_FOURS; i++) {
+        uint e = i * gl_WorkGroupSize.x + gl_LocalInvocationID.x, t = e >> bits;
+        mine[i] = four_of_x(t < together ? t0 + t : T, k + (e & (1 << bits) - 1) * 4);
+    }
+    unpack(weight_row(min(n, N - 1)), block, K, v);
+    barrier();
+    [[unroll]] for (uint i = 0; i < X_FOURS; i++) {
+        uint e = i * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+        xs[e / 8 * X_PITCH + e % 8] = mine[i];
+    }
+    barrier();
+    if (k + LANE * 32 >= K) return;
+    add(0, v);
+    [[dont_unroll]] for (uint r = 1; r < ROWS; r++) {
+        unpack(weight_row(min(n + r, N - 1)), block, K, v);
+        add(r, v);
+    }
+}
+
+void multiply_all(uint n, uint t)
+{
+    for (uint k = 0; k < K; k += WIDTH * 32) multiply(n, t, k);
+}
+#endif

@@ -2,8 +2,9 @@
  * lost for another, and nothing is shared between engines but the driver.
  *
  * Needed: Vulkan 1.1, a compute queue, eight storage buffers a stage, 128 bytes of push constants, workgroups of 128
- * invocations and 16 KiB of shared memory, which every driver of a GPU has. Used where reported: sums over subgroups, and
- * computing with F16 (VK_KHR_shader_float16_int8). Not needed: 16-bit or 8-bit storage, descriptor indexing. */
+ * invocations and 16 KiB of shared memory, which every driver of a GPU has. Used where reported: sums over subgroups,
+ * computing with F16 (VK_KHR_shader_float16_int8), matrices of it (VK_NV_cooperative_matrix), products of bytes
+ * (VK_KHR_shader_integer_dot_product), 32 KiB of shared memory. Not needed: 16-bit or 8-bit storage, descriptor indexing. */
 #ifndef MM__VK_DEVICE_H
 #define MM__VK_DEVICE_H
 
@@ -38,6 +39,7 @@ typedef struct mm__vk_device {
     VkPhysicalDevice physical;
     VkDevice device;
     VkQueue queue;
+    size_t libraries;          /* of the process, before there was this device */
     uint32_t family;           /* of the queue */
     mm__vk_limits limits;
     VkPhysicalDeviceMemoryProperties memory;

@@ -127,6 +127,13 @@ uint32_t mm__vk_bind(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v, uin
     return (uint32_t)(at / 4);
 }
 
+/* The power of two, up to 16, at whose multiples blocks of a type begin; even, for of single values rows may begin anywhere. */
+static uint64_t step_of(mm__dtype t)
+{
+    const uint64_t bytes = mm__dtype_info_of(t)->bytes, step = bytes & (~bytes + 1);
+    return step > 16 ? 16 : step;
+}
+
 void mm__vk_bind_together(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *w, int n, int64_t *at)
 {
     mm__vk_window window;
@@ -137,7 +144,7 @@ void mm__vk_bind_together(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *w
     }
     j->job.bind[j->job.n_bind++] = window;
     for (int i = 0; i < n; i++) {
-        if (from[i] % 2) j->bad = "a weight begins at an odd byte";
+        if (from[i] % step_of(w[i].dtype)) j->bad = "a weight begins where shaders cannot read it";
         at[i] = (int64_t)from[i];
     }
 }
@@ -186,12 +193,14 @@ void mm__vk_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v)
     for (int i = 0; i < 3; i++) mm__vk_u32(j, i < leading ? v->stride[i] : 0);
 }
 
-void mm__vk_flat_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v)
+uint32_t mm__vk_flat_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v)
 {
+    const uint32_t off = mm__vk_bind(r, j, v, NULL);
     uint32_t stride;
-    mm__vk_u32(j, mm__vk_bind(r, j, v, NULL));
+    mm__vk_u32(j, off);
     if (!mm__vk_flat(v, &stride)) j->bad = "the rows of a view are not equally far apart";
     mm__vk_u32(j, stride);
+    return off;
 }
 
 void mm__vk_weights(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *w)

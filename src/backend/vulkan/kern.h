@@ -20,8 +20,7 @@
 
 #include "stream.h"
 
-#define MM__VK_VEC_ROWS 2      /* rows of x up to which LINEAR reads its weights by linear_vec */
-#define MM__VK_SMALL_TILE 8    /* rows of x up to which linear_mat has a tile of so many */
+#define MM__VK_VEC_ROWS 8      /* rows of x up to which LINEAR reads its weights by linear_vec */
 #define MM__VK_LANES 128       /* invocations of a workgroup where nothing speaks for another number */
 
 typedef struct mm__vk_recorder {
@@ -76,9 +75,10 @@ void mm__vk_begin(mm__vk_draft *j, mm__vk_shader_id shader, uint32_t lanes);
 uint32_t mm__vk_bind(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v, uint32_t *odd);
 /* Binds an F32 or I32 view and pushes where its rows are: offset, n1, n2, s0, s1, s2, in elements. */
 void mm__vk_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v);
-/* Binds a view whose rows are equally far apart and pushes offset and distance. */
-void mm__vk_flat_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v);
-/* As mm__vk_bind for up to three weights of one type through one binding; at[i] gets the byte at which each begins. */
+/* Binds a view whose rows are equally far apart and pushes offset and distance; returns the offset. */
+uint32_t mm__vk_flat_view(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *v);
+/* As mm__vk_bind for up to three weights of one type through one binding; at[i] gets the byte at which each begins: a multiple
+ * of what the bytes of a block are one of, up to 16 (shaders/weights.glsl). */
 void mm__vk_bind_together(mm__vk_recorder *r, mm__vk_draft *j, const mm__view *w, int n, int64_t *at);
 /* Whether one binding can show them all. */
 bool mm__vk_together(mm__vk_recorder *r, const mm__view *w, int n);

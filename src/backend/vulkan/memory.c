@@ -55,7 +55,7 @@ static bool choose_types(mm__vk_memory *m, uint32_t allowed)
         return false;
     m->visible[MM__VK_STAGING] = true;
     if (!find_type(p, allowed, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, own)) *own = m->type[MM__VK_STAGING];
-    if (find_type(p, allowed, host | VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, &both) && heap_bytes(p, both) >= heap_bytes(p, *own)) *own = both;
+    if (!m->staged && find_type(p, allowed, host | VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, &both) && heap_bytes(p, both) >= heap_bytes(p, *own)) *own = both;
     m->visible[MM__VK_OWN] = !m->staged && (p->memoryTypes[*own].propertyFlags & host) == host;
     m->quick = m->visible[MM__VK_OWN] && (p->memoryTypes[*own].propertyFlags & VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
     return true;

@@ -225,11 +225,17 @@ static mm_status run_case(mm__vulkan *v, const mm__vk_kern *k, proof_case *p, do
 
 void mm__vk_family_name(const mm__vk_family *f, char *buf, size_t cap)
 {
+    static const struct { unsigned bit; const char *name; } variants[] = {
+        {MM__VULKAN_SUBGROUPS, "subgroups"}, {MM__VULKAN_F16, "F16"}, {MM__VULKAN_DOT, "bytes"}, {MM__VULKAN_MATRIX, "matrix units"}, {MM__VULKAN_WIDE, "wide"}};
     static const char *const rows[MM__VK_ROWS] = {", one row", ", few rows", ", many rows"};
     const char *kinds = recipe_of(f->op) ? recipe_of(f->op)->kinds : "";
     const bool counted = f->op == MM__OP_LINEAR || f->op == MM__OP_ATTENTION;
-    snprintf(buf, cap, "%s%s%s%s%s", mm__op_name(f->op), strchr(kinds, 'w') ? " " : "", strchr(kinds, 'w') ? mm__dtype_info_of(f->type)->name : "",
-             counted ? rows[f->rows] : "", f->with & MM__VULKAN_SUBGROUPS ? ", subgroups" : f->with & MM__VULKAN_F16 ? ", F16" : "");
+    snprintf(buf, cap, "%s%s%s%s", mm__op_name(f->op), strchr(kinds, 'w') ? " " : "", strchr(kinds, 'w') ? mm__dtype_info_of(f->type)->name : "",
+             counted ? rows[f->rows] : "");
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+        const size_t at = strlen(buf);
+        if (f->with & variants[i].bit) snprintf(buf + at, cap - at, ", %s", variants[i].name);
+    }
 }
 
 mm__vk_proof *mm__vk_proof_of(mm__vulkan *v, const mm__vk_family *f) { return &v->proofs[f->op][f->type][f->rows][f->with]; }
@@ -239,7 +245,7 @@ static int verdict_of(mm__vulkan *v, const mm__vk_family *f) { return atomic_loa
 static void settle(mm__vulkan *v, const mm__vk_family *f, mm__vk_verdict verdict, double error)
 {
     mm__vk_proof *p = mm__vk_proof_of(v, f);
-    p->error = error;
+    p->error = (float)error;
     atomic_store_explicit(&p->verdict, (int)verdict, memory_order_release);
 }
 
@@ -308,7 +314,7 @@ mm_status mm__vk_prove(mm__vulkan *v, const mm__vk_kern *k, const mm__vk_family 
 static int families_of(const mm__call *c, unsigned with, mm__vk_family out[3])
 {
     const int64_t rows = mm__vk_has(c, 0) ? c->op == MM__OP_ATTENTION ? c->in[0].shape.d[0] : mm__view_rows(&c->in[0]) : 1;
-    const mm__vk_rows class = rows <= MM__VK_VEC_ROWS ? MM__VK_ONE : rows <= MM__VK_SMALL_TILE ? MM__VK_FEW : MM__VK_MANY;
+    const mm__vk_rows class = rows <= 1 ? MM__VK_ONE : rows <= MM__VK_VEC_ROWS ? MM__VK_FEW : MM__VK_MANY;
     int n = 0;
     if (c->op == MM__OP_LINEAR) {
         for (int i = 3; i < 6; i++)
@@ -350,8 +356,7 @@ mm__vk_family mm__vk_family_numbered(unsigned i)
 
 bool mm__vk_family_at(const mm__vulkan *v, unsigned index, mm__vk_family *out, const mm__vk_kern **k)
 {
-    mm__vk_limits all = v->device.limits;
-    all.forced = all.has;
+    mm__vk_limits one = v->device.limits;
     for (unsigned i = 0; i < MM__VK_FAMILIES; i++) {
         const mm__vk_family f = mm__vk_family_numbered(i);
         const recipe *r = recipe_of(f.op);
@@ -359,7 +364,8 @@ bool mm__vk_family_at(const mm__vulkan *v, unsigned index, mm__vk_family *out, c
         if (!r || (!strchr(r->kinds, 'w') && f.type != MM__F32)) continue;
         if (f.rows != MM__VK_ONE && f.op != MM__OP_LINEAR && f.op != MM__OP_ATTENTION) continue;
         if (!lay_out(&f, v->base.exact, &p) || !(*k = mm__vk_pick(&v->device.limits, &p.call))) continue;
-        if (f.with && (!(*k)->uses || (*k)->uses(&all, &p.call) != f.with)) continue;
+        one.has = one.forced = f.with; /* so that it is used where there is such a shader */
+        if (f.with && ((f.with & ~v->device.limits.has) || !(*k)->uses || (*k)->uses(&one, &p.call) != f.with)) continue;
         if (index-- > 0) continue;
         *out = f;
         return true;

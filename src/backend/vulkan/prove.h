@@ -2,7 +2,7 @@
  * a family - an operator, the type of its weights or cache, and whether it has few or many rows - is preceded by a small case of
  * that family, whose result is compared with the oracle of the operator (op/ref). A family that differs by more than its kernel
  * allows is off from then on: its calls run on the processor, and the log says which family and by how much. Variants of a
- * kernel (subgroups, F16) are families of their own; where one is off, the kernel that needs no variant takes over.
+ * kernel (subgroups, F16, bytes, matrix units, wide tiles) are families of their own; where one is off, the kernel that needs no variant takes over.
  *
  * A family that cannot be tried (no memory, a device that is lost) stays untried, and is used: what hinders the case hinders the
  * call, too, and that reports it. Verdicts last as long as the device is open, or as its cache (cache.h). Thread-safe. */
@@ -13,7 +13,8 @@
 
 #define MM__VK_TOLERANCE 1e-7  /* squared error over squared signal, where a kernel does not say otherwise */
 #define MM__VK_F16_TOLERANCE 1e-5 /* of products of F16 numbers */
-#define MM__VK_VARIANTS 4      /* sets of MM__VULKAN_*, which are the index */
+#define MM__VK_DOT_TOLERANCE 1e-4 /* of products of bytes: rounding to 127 steps alone makes 1.5e-5 of even values */
+#define MM__VK_VARIANTS 32     /* sets of MM__VULKAN_*, which are the index */
 
 struct mm__vulkan;
 
@@ -26,7 +27,7 @@ typedef enum mm__vk_rows { MM__VK_ONE, MM__VK_FEW, MM__VK_MANY, MM__VK_ROWS } mm
 
 typedef struct mm__vk_proof {
     atomic_int verdict;
-    double error;              /* of the case; written before the verdict */
+    float error;               /* of the case; written before the verdict */
 } mm__vk_proof;
 
 typedef mm__vk_proof mm__vk_proofs[MM__N_OP][MM__N_DTYPE][MM__VK_ROWS][MM__VK_VARIANTS];
@@ -55,7 +56,8 @@ void mm__vk_family_name(const mm__vk_family *f, char *buf, size_t cap);
 mm__vk_proof *mm__vk_proof_of(struct mm__vulkan *v, const mm__vk_family *f);
 static inline double mm__vk_tolerance(const mm__vk_kern *k, unsigned with)
 {
-    return with & MM__VULKAN_F16 ? MM__VK_F16_TOLERANCE : k->tolerance > 0.0 ? k->tolerance : MM__VK_TOLERANCE;
+    if (with & MM__VULKAN_DOT) return MM__VK_DOT_TOLERANCE;
+    return with & (MM__VULKAN_F16 | MM__VULKAN_MATRIX) ? MM__VK_F16_TOLERANCE : k->tolerance > 0.0 ? k->tolerance : MM__VK_TOLERANCE;
 }
 
 #endif

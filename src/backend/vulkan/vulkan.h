@@ -8,6 +8,9 @@
 /* What shaders use only where the device reports it, and nothing needs. */
 #define MM__VULKAN_SUBGROUPS 1u /* sums over a subgroup */
 #define MM__VULKAN_F16 2u       /* F16 as a type to compute with */
+#define MM__VULKAN_MATRIX 4u    /* matrices of F16 that a subgroup multiplies */
+#define MM__VULKAN_DOT 16u      /* sums of four products of bytes, beside sums over a subgroup */
+#define MM__VULKAN_WIDE 8u      /* room for wide tiles: workgroups of 256 and 32 KiB of shared memory */
 
 /* What tests change; zeros: the device's own limits. */
 typedef struct mm__vulkan_options {

@@ -60,5 +60,9 @@ bool mm__os_list(const char *dir, void (*each)(void *arg, const char *name), voi
 void *mm__os_library(const char *name);
 void *mm__os_symbol(void *library, const char *name);
 void mm__os_library_close(void *library); /* NULL allowed */
+/* How many libraries the process has loaded; those that were loaded since there were `before` stay loaded from now on, whoever
+ * closes them. For libraries, and what they load in their turn, that cannot be loaded any number of times. */
+size_t mm__os_libraries(void);
+void mm__os_libraries_keep(size_t before);
 
 #endif

@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <locale.h>
 #include <pthread.h>
 #include <signal.h>
@@ -383,6 +384,38 @@ bool mm__os_list(const char *dir, void (*each)(void *arg, const char *name), voi
 
 void *mm__os_library(const char *name) { return dlopen(name, RTLD_NOW | RTLD_LOCAL); }
 void *mm__os_symbol(void *library, const char *name) { return dlsym(library, name); }
+
+/* The list of loaded libraries, the newest last. */
+typedef struct place_in_list {
+    size_t wanted, at;
+    char *path;                /* gets the wanted one's; NULL: all are counted */
+    size_t cap;
+} place_in_list;
+
+static int visit(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    place_in_list *p = arg;
+    const bool found = p->path && p->at == p->wanted;
+    if (found) snprintf(p->path, p->cap, "%s", info->dlpi_name ? info->dlpi_name : "");
+    p->at++;
+    return found;
+}
+
+size_t mm__os_libraries(void)
+{
+    place_in_list all = {0};
+    dl_iterate_phdr(visit, &all);
+    return all.at;
+}
+
+void mm__os_libraries_keep(size_t before)
+{
+    char path[4096];
+    for (place_in_list p = {before, 0, path, sizeof path}; dl_iterate_phdr(visit, &p); p = (place_in_list){p.wanted + 1, 0, path, sizeof path}) {
+        void *library = *path ? dlopen(path, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) : NULL;
+        if (library) dlclose(library);
+    }
+}
 
 void mm__os_library_close(void *library)
 {

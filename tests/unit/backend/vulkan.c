@@ -19,7 +19,7 @@ static uint64_t empty; /* what the account itself takes */
 static double worst[MM__N_OP];
 static double bound = 1e-9; /* of the NMSE; two digits better than what is promised */
 
-/* Products of F16 numbers, which devices that have them use unasked, only where a test asks for them. */
+/* Products of rounded numbers, which devices that have them use unasked, only where a test asks for them. */
 static mm__backend *open_device(const mm__vulkan_options *wanted)
 {
     mm__vulkan_options o = wanted ? *wanted : (mm__vulkan_options){0};
@@ -31,6 +31,7 @@ static mm__backend *open_device(const mm__vulkan_options *wanted)
         return NULL;
     }
     if (!(o.with & MM__VULKAN_F16)) o.without |= MM__VULKAN_F16;
+    if (!(o.with & MM__VULKAN_DOT)) o.without |= MM__VULKAN_DOT;
     assert_int_equal(mm__cpu_create(mem, NULL, NULL, 1, NULL, true, &cpu, &err), MM_OK);
     if (mm__vulkan_create(mem, NULL, ":0", cpu, true, &o, &b, &err) != MM_OK) fail_msg("%s", err.text);
     return b;
@@ -56,7 +57,7 @@ static void run_on_device(mm__backend *b, maker *m, mm__call *c, bool in_place)
     mm__call d = *c;
     mm_error err = {.size = sizeof err};
     for (int i = 0; i < MM__MAX_IN; i++)
-        if (c->in[i].data) d.in[i] = on_device(b, &arenas[i], &c->in[i], 4 * (size_t)pick(m, 0, 20));
+        if (c->in[i].data) d.in[i] = on_device(b, &arenas[i], &c->in[i], (mm__dtype_is_quant(c->in[i].dtype) ? 16 : 4) * (size_t)pick(m, 0, 20));
     d.out = in_place ? d.in[0] : on_device(b, &arenas[MM__MAX_IN], &c->out, 4 * (size_t)pick(m, 0, 20));
     const size_t scratch = b->ops->scratch(b, &d);
     if (scratch && b->ops->arena_reserve(b, &work, scratch, &err) != MM_OK) fail_msg("%s", err.text);
@@ -244,6 +245,7 @@ static void limits_forced_down(void **state)
         {.staged = true},         {.submit_work = 1.0}, {.binding_bytes = 4096}, {.block_bytes = 1024},
         {.shared_bytes = 16384},  {.parts = 3},         {.parts = 3, .binding_bytes = 16384}, {.with = MM__VULKAN_SUBGROUPS},
         {.with = MM__VULKAN_SUBGROUPS, .parts = 3, .submit_work = 1.0}, {.with = MM__VULKAN_SUBGROUPS, .busy = 512}, {.busy = 24},
+        {.with = MM__VULKAN_WIDE, .busy = 1},
         {.without = MM__VULKAN_SUBGROUPS | MM__VULKAN_F16, .parts = 2, .shared_bytes = 16384, .submit_work = 1.0},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -257,19 +259,46 @@ static void limits_forced_down(void **state)
     }
 }
 
-/* Products of F16 numbers, where the caller does not ask for exact ones: another order of error, and another shader. */
-static void f16_products(void **state)
+/* Products of rounded numbers, where the caller does not ask for exact ones: another order of error, and another shader. False: the
+ * device has nothing of the kind. */
+static bool rounded_products(const mm__vulkan_options *o, double allowed)
 {
     const double before = bound;
-    mm__backend *b = open_device(&(mm__vulkan_options){.with = MM__VULKAN_F16});
-    if (!b) return;
-    bound = 1e-5;
+    mm__backend *b = open_device(o);
+    if (!b) return false;
+    bound = allowed;
     worst[MM__OP_LINEAR] = 0.0;
     every_weight_type(b, CASES / 3);
     bound = before;
-    print_message("LINEAR     NMSE %.2g with F16 products\n", worst[MM__OP_LINEAR]);
-    assert_true(worst[MM__OP_LINEAR] > before); /* the shader in question ran */
+    print_message("LINEAR     NMSE %.2g with rounded factors\n", worst[MM__OP_LINEAR]);
     mm__backend_destroy(b);
+    return worst[MM__OP_LINEAR] > before;
+}
+
+static void f16_products(void **state)
+{
+    mm__device d;
+    const bool ran = rounded_products(&(mm__vulkan_options){.with = MM__VULKAN_F16, .without = MM__VULKAN_MATRIX}, 1e-5);
+    const bool wide = rounded_products(&(mm__vulkan_options){.with = MM__VULKAN_F16 | MM__VULKAN_WIDE, .without = MM__VULKAN_MATRIX}, 1e-5);
+    assert_true(!mm__vulkan_device(0, &d) || (ran && wide));
+}
+
+/* As f16_products, by the matrix units of devices that have some; emulated ones have none. */
+static void matrix_products(void **state)
+{
+    const bool ran = rounded_products(&(mm__vulkan_options){.with = MM__VULKAN_MATRIX | MM__VULKAN_F16}, 1e-5);
+    const bool wide = rounded_products(&(mm__vulkan_options){.with = MM__VULKAN_MATRIX | MM__VULKAN_F16 | MM__VULKAN_WIDE}, 1e-5);
+    assert_true(ran == wide);
+}
+
+/* Products of bytes, of few rows. Rounding x to 127 steps costs 4e-5 of normal values; more where a tanh of large sums changes its
+ * sign. */
+static void byte_products(void **state)
+{
+    mm__device d;
+    const bool ran = rounded_products(&(mm__vulkan_options){.with = MM__VULKAN_DOT}, 2e-3);
+    const bool busy = rounded_products(&(mm__vulkan_options){.with = MM__VULKAN_DOT, .busy = 1}, 2e-3);
+    assert_true(!mm__vulkan_device(0, &d) || (ran && busy));
 }
 
 /* Weights, tables and results larger than a binding are cut, not left to the processor. */
@@ -344,7 +373,7 @@ int main(void)
         cmocka_unit_test(devices_are_named),
         cmocka_unit_test(shaders_equal_their_oracles),
         cmocka_unit_test(limits_forced_down),
-        cmocka_unit_test(f16_products),
+        cmocka_unit_test(f16_products), cmocka_unit_test(matrix_products), cmocka_unit_test(byte_products),
         cmocka_unit_test(large_tensors_are_cut),
         cmocka_unit_test(stacks_are_one_dispatch),
     };

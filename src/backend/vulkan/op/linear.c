@@ -3,10 +3,10 @@
  * by rows, that is, columns of the result; x and the result by their rows. */
 #include "../kern.h"
 
-enum {
-    ROWS = 4,                              /* of W that an invocation of linear_vec has at most */
-    BN = 64                                /* rows of W of a workgroup of linear_mat */
-};
+/* What linear_vec.comp has room for: rows of W, sums, blocks of x of a team's invocations; of linear_dot.comp, rows of x. */
+enum { ROWS = 4, MAX_SUMS = 8, X_BLOCKS = 64, DOT_X_ROWS = 4 };
+
+enum { WIDE_PART = 8 };        /* wide tiles must be an eighth of the workgroups that keep a device busy */
 
 typedef struct shaders { int vec, mat; } shaders;
 
@@ -38,30 +38,38 @@ static bool accepts(const mm__vk_limits *l, const mm__call *c)
     return mm__vk_flat(&c->out, NULL) && mm__vk_flat(&c->in[0], NULL) && mm__vk_flat(&c->in[2], NULL);
 }
 
-/* How linear_vec divides its work: `share` invocations, a team, go along `rows` rows of W. */
-typedef struct team { uint32_t share, rows; } team;
+/* ---- few rows of x ---- */
+
+/* How linear_vec divides its work: `share` invocations, a team, go along `rows` rows of W and `together` rows of x. */
+typedef struct team { uint32_t share, rows, together; } team;
 
 /* Whether a device would have less to do than it can, with workgroups of such teams for n rows of W. */
 static bool too_few(const mm__vk_limits *l, int64_t n, team t) { return l->parts > 1 || n * t.share / (MM__VK_LANES * t.rows) < l->busy; }
+
+static team fewer_rows(const mm__vk_limits *l, int64_t n, team t)
+{
+    while (t.rows > 1 && too_few(l, n, t)) t.rows /= 2;
+    return t;
+}
 
 /* A share that leaves few without work at the rows' end. Where W has so few rows that workgroups would be few, K is split
  * further: teams become larger, then have fewer rows, for each of which x is read again; then larger still. */
 static team team_of(const mm__vk_limits *l, int64_t n, int64_t k)
 {
     const int64_t pieces = (k + 31) / 32;
-    team t = {16, ROWS};
+    team t = {16, ROWS, 1};
     while (t.share > 4 && (pieces + t.share - 1) / t.share * t.share > pieces + pieces / 8) t.share /= 2;
     while (t.share < 32 && pieces >= 2 * t.share && too_few(l, n, t)) t.share *= 2;
-    while (t.rows > 1 && too_few(l, n, t)) t.rows /= 2;
-    while (t.share < MM__VK_LANES && pieces >= 2 * t.share && too_few(l, n, t)) t.share *= 2;
+    t = fewer_rows(l, n, t);
+    while (t.share < X_BLOCKS && pieces >= 2 * t.share && too_few(l, n, t)) t.share *= 2;
     return t;
 }
 
-/* A team that is a subgroup. */
-static team subgroup_team(const mm__vk_limits *l, int64_t n)
+/* As many rows of x as there is room for, and as the team has invocations to end their sums with. */
+static team with_x(team t, int64_t rows, uint32_t most)
 {
-    team t = {l->subgroup, ROWS};
-    while (t.rows > 1 && too_few(l, n, t)) t.rows /= 2;
+    const uint32_t sums = (t.share < MAX_SUMS ? t.share : MAX_SUMS) / t.rows;
+    while (t.together < rows && 2 * t.together <= most && 2 * t.together <= sums) t.together *= 2;
     return t;
 }
 
@@ -72,14 +80,78 @@ static bool subgroups_suit(const mm__vk_limits *l, const mm__call *c)
     return team_of(l, mm__view_cols(&c->out), k).share <= size && (pieces + size - 1) / size * size <= pieces + pieces / 8;
 }
 
-static unsigned uses(const mm__vk_limits *l, const mm__call *c)
+/* Bytes where the caller does not ask for exact products, except where a processor emulates them. */
+static bool dot_suits(const mm__vk_limits *l, const mm__call *c)
 {
-    if (mm__view_rows(&c->in[0]) > MM__VK_VEC_ROWS) return c->exact || (l->emulated && !(l->forced & MM__VULKAN_F16)) ? 0 : l->has & MM__VULKAN_F16;
+    for (int i = 3; i < 6; i++)
+        if (mm__vk_has(c, i) && !mm__dtype_is_quant(c->in[i].dtype)) return false;
+    return (l->has & MM__VULKAN_DOT) && !c->exact && (!l->emulated || l->forced & MM__VULKAN_DOT);
+}
+
+static unsigned vec_uses(const mm__vk_limits *l, const mm__call *c)
+{
+    if (dot_suits(l, c)) return MM__VULKAN_DOT;
+    if (l->subgroup > X_BLOCKS) return 0;
     return l->forced & MM__VULKAN_SUBGROUPS || subgroups_suit(l, c) ? l->has & MM__VULKAN_SUBGROUPS : 0;
 }
 
-/* Rows of x that a workgroup of linear_mat takes: two kinds only, for each has to be compiled by the driver. */
-static uint32_t tile_rows(int64_t t) { return t <= MM__VK_SMALL_TILE ? MM__VK_SMALL_TILE : 32; }
+static void divide_vec(mm__vk_recorder *r, mm__vk_draft *j, int64_t t, int64_t n, int64_t k)
+{
+    const mm__vk_limits *l = &r->stream->device->limits;
+    const bool dot = r->with & MM__VULKAN_DOT, subgroups = dot || r->with & MM__VULKAN_SUBGROUPS;
+    const team alone = subgroups ? fewer_rows(l, n, (team){l->subgroup, ROWS, 1}) : team_of(l, n, k);
+    const team by = with_x(alone, t, dot ? DOT_X_ROWS : X_BLOCKS / alone.share);
+    const uint32_t rows = MM__VK_LANES / by.share * by.rows;
+    mm__vk_spec(j, 1, by.rows);
+    mm__vk_u32(j, by.share);
+    mm__vk_u32(j, by.together);
+    mm__vk_groups(r, j, (n + rows - 1) / rows, (t + by.together - 1) / by.together, 1);
+}
+
+/* ---- many rows of x ---- */
+
+/* Rows of W and of x of a workgroup of linear_mat, and elements of K in one step. */
+typedef struct tile { uint32_t n, t, k; } tile;
+
+static tile tile_of(unsigned with)
+{
+    const uint32_t k = with & MM__VULKAN_MATRIX ? 64 : 32;
+    return with & MM__VULKAN_WIDE ? (tile){128, 64, k} : (tile){64, 32, k};
+}
+
+static int64_t tiles(tile by, int64_t t, int64_t n) { return (n + by.n - 1) / by.n * ((t + by.t - 1) / by.t); }
+
+/* Products of numbers rounded to F16 where the caller does not ask for exact ones, except where a processor emulates them; wide
+ * tiles where these are enough for a device, whose workgroups are larger then. */
+static unsigned mat_uses(const mm__vk_limits *l, const mm__call *c)
+{
+    const unsigned halves = MM__VULKAN_F16 | MM__VULKAN_MATRIX, wide = l->has & MM__VULKAN_WIDE;
+    const bool rounds = !c->exact && (!l->emulated || l->forced & halves), forced = l->forced & wide;
+    const bool suits = !l->emulated && tiles(tile_of(wide), mm__view_rows(&c->in[0]), mm__view_cols(&c->out)) >= l->busy / WIDE_PART;
+    const unsigned with = !rounds ? 0 : l->has & MM__VULKAN_MATRIX ? MM__VULKAN_MATRIX : l->has & MM__VULKAN_F16;
+    return with | (forced || suits ? wide : 0);
+}
+
+
+static void divide_mat(mm__vk_recorder *r, mm__vk_draft *j, int64_t t, int64_t n)
+{
+    const tile by = tile_of(r->with);
+    mm__vk_spec(j, 0, r->with & MM__VULKAN_MATRIX ? by.n : by.n / 8 * (by.t / 4));
+    mm__vk_spec(j, 1, by.t);
+    mm__vk_spec(j, 2, by.n);
+    mm__vk_spec(j, 3, by.k);
+    mm__vk_groups(r, j, (n + by.n - 1) / by.n, (t + by.t - 1) / by.t, 1);
+}
+
+static unsigned uses(const mm__vk_limits *l, const mm__call *c)
+{
+    return mm__view_rows(&c->in[0]) > MM__VK_VEC_ROWS ? mat_uses(l, c) : vec_uses(l, c);
+}
+
+/* ---- both ---- */
+
+/* The variants of either shader, in the order of variants.def. */
+static int variant_of(unsigned with) { return with & (MM__VULKAN_MATRIX | MM__VULKAN_DOT) ? 2 : with & (MM__VULKAN_F16 | MM__VULKAN_SUBGROUPS) ? 1 : 0; }
 
 /* Up to three weights of one type, one below the other. */
 typedef struct stack {
@@ -106,20 +178,23 @@ static void push_stack(mm__vk_recorder *r, mm__vk_draft *j, const stack *s)
     for (int i = 0; i < 2; i++) mm__vk_u32(j, begin[i]);
 }
 
+/* Whether x, whose first element is word `off` of its binding, can be read by fours. */
+static bool by_fours(const mm__view *x, uint32_t off)
+{
+    uint32_t stride;
+    return mm__vk_flat(x, &stride) && off % 4 == 0 && stride % 4 == 0 && mm__view_cols(x) % 4 == 0;
+}
+
 /* Multiplies with a stack whose first row makes column `column` of the result. */
 static mm_status multiply(mm__vk_recorder *r, const mm__call *c, const stack *s, int64_t column, mm_error *err)
 {
     const int64_t t = mm__view_rows(&c->in[0]), k = mm__view_cols(&c->in[0]), n = stack_rows(s);
     const shaders shader = shaders_of(s->w[0].dtype);
-    const mm__vk_limits *l = &r->stream->device->limits;
     const bool vec = t <= MM__VK_VEC_ROWS;
-    const team by = r->with & MM__VULKAN_SUBGROUPS ? subgroup_team(l, n) : team_of(l, n, k);
-    const uint32_t bt = tile_rows(t), rows = MM__VK_LANES / by.share * by.rows;
     mm__vk_draft j;
-    mm__vk_begin(&j, (mm__vk_shader_id)(vec ? shader.vec : shader.mat) + (r->with ? 1 : 0), vec ? MM__VK_LANES : BN / 8 * (bt / 4));
-    mm__vk_spec(&j, 1, vec ? by.rows : bt);
+    mm__vk_begin(&j, (mm__vk_shader_id)((vec ? shader.vec : shader.mat) + variant_of(r->with)), MM__VK_LANES);
     mm__vk_flat_view(r, &j, &c->out);
-    mm__vk_flat_view(r, &j, &c->in[0]);
+    const uint32_t x_off = mm__vk_flat_view(r, &j, &c->in[0]);
     mm__vk_u32(&j, mm__vk_bind(r, &j, &c->in[1], NULL));
     mm__vk_u32(&j, mm__vk_has(c, 1));
     mm__vk_flat_view(r, &j, &c->in[2]);
@@ -130,9 +205,9 @@ static mm_status multiply(mm__vk_recorder *r, const mm__call *c, const stack *s,
     mm__vk_u32(&j, n);
     mm__vk_u32(&j, k);
     mm__vk_u32(&j, column);
-    mm__vk_u32(&j, by.share);
-    if (vec) mm__vk_groups(r, &j, (n + rows - 1) / rows, t, 1);
-    else mm__vk_groups(r, &j, (n + BN - 1) / BN, (t + bt - 1) / bt, 1);
+    mm__vk_u32(&j, by_fours(&c->in[0], x_off));
+    if (vec) divide_vec(r, &j, t, n, k);
+    else divide_mat(r, &j, t, n);
     return mm__vk_emit(r, &j, (double)t * (double)n * (double)k, err);
 }
 
