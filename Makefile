@@ -344,7 +344,7 @@ check-gpu:
 bench-check: BENCH_FLAGS := --check
 bench bench-check: $(BUILD)/mm $(BENCH)
 	@$(PYTHON) tests/bench/bench.py --mm $(BUILD)/mm --kernels $(BUILD)/bench_kernels --json $(BUILD)/bench.json $(BENCH_FLAGS) \
-	    $(if $(REPS),--reps '$(REPS)') $(if $(ONLY),--only '$(ONLY)') $(if $(MATCH),--match '$(MATCH)') $(if $(MADE),--made '$(MADE)') \
+	    $(if $(DEVICE),--device '$(DEVICE)') $(if $(REPS),--reps '$(REPS)') $(if $(ONLY),--only '$(ONLY)') $(if $(MATCH),--match '$(MATCH)') $(if $(MADE),--made '$(MADE)') \
 	    $(if $(PEER_LLAMA)$(PEER),--llama '$(or $(PEER_LLAMA),$(PEER))') $(if $(PEER_WHISPER),--whisper '$(PEER_WHISPER)') \
 	    $(if $(PEER_PYTHON),--python '$(PEER_PYTHON)')
 

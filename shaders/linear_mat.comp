@@ -5,7 +5,7 @@
 #include "act.glsl"
 #define WEIGHTS 4
 #include "weights.glsl"
-// LINEAR for many rows of x. A workgroup computes a tile of BN rows of W by BT rows of x; along K it goes in steps of BK, for
+// LINEAR for many rows of x. A workgroup computes a tile of BN rows of W by BT rows of x; along K it goes in steps of 32, for
 // which it unpacks its part of W and copies its part of x into shared memory, both with k as the fast axis. An invocation has
 // 8 x 4 sums in registers, of columns that lie BN / 8 apart, so that neighbours read neighbouring rows of shared memory: twelve
 // loads of four numbers for 128 multiply-adds.
@@ -15,7 +15,7 @@
 
 layout(constant_id = 1) const uint BT = 32; // a multiple of 32
 layout(constant_id = 2) const uint BN = 64; // a multiple of 64
-layout(constant_id = 3) const uint BK = 32; // a multiple of 32: elements of K in one step
+const uint BK = 32, OUT_ROWS = 32;          // elements of K in one step; rows that pass through shared memory at a time
 
 layout(binding = 0) writeonly buffer Out { float y[]; };
 layout(binding = 1) readonly buffer X { float x[]; };
@@ -23,33 +23,27 @@ layout(binding = 1) readonly buffer X4 { vec4 x4[]; };
 #include "linear.glsl"
 
 // A factor is four elements of k. The pitch spreads rows over the banks of shared memory; of matrices, rows begin at multiples of
-// 16 bytes. OUT_ROWS of the tile pass through shared memory at a time.
-#define FACTORS_OF_K (BK / 4)
+// 16 bytes.
 #ifdef F16_MATH
-#define PITCH (FACTORS_OF_K + 2)
+#define PITCH 10u
 #define halves_of(v) f16vec4(clamp(v, -65504.0, 65504.0))
-#else
-#define PITCH (FACTORS_OF_K + 1)
-#endif
-#if defined(MATRIX_UNITS)
+#ifdef MATRIX_UNITS
 #define FACTORS uvec2
-#define OUT_ROWS 16u
 FACTORS factors(vec4 v)
 {
     f16vec4 h = halves_of(v);
     return FACTORS(packFloat2x16(h.xy), packFloat2x16(h.zw));
 }
-#define SUM_AT(at) uintBitsToFloat(ws[(at) / 2][(at) % 2])
-#elif defined(F16_MATH)
+#else
 #define FACTORS f16vec4
-#define OUT_ROWS 32u
 #define factors(v) halves_of(v)
+#endif
 shared float sums[OUT_ROWS * BN];
 #define PUT_SUM(at, v) sums[at] = v
 #define SUM_AT(at) sums[at]
 #else
 #define FACTORS vec4
-#define OUT_ROWS 32u
+#define PITCH 9u
 #define factors(v) (v)
 #define PUT_SUM(at, v) ws[(at) / 4][(at) % 4] = v
 #define SUM_AT(at) ws[(at) / 4][(at) % 4]
@@ -58,8 +52,7 @@ shared FACTORS ws[BN * PITCH];
 shared FACTORS xs[BT * PITCH];
 
 // What an invocation brings of either: all is read before any of it is stored, so that its way from memory is waited for once.
-const uint PIECES_OF_K = BK / 8;
-const uint W_PIECES = BN * PIECES_OF_K / gl_WorkGroupSize.x, X_FOURS = BT * FACTORS_OF_K / gl_WorkGroupSize.x;
+const uint W_PIECES = BN * 4 / gl_WorkGroupSize.x, X_FOURS = BT * 8 / gl_WorkGroupSize.x;
 
 vec4 four_of_x(uint t, uint k)
 {
@@ -72,33 +65,31 @@ vec4 four_of_x(uint t, uint k)
     return v;
 }
 
-// Of blocks behind the last, which is read again, x has zeros.
 void load(uint n0, uint t0, uint k)
 {
     vec4 first[W_PIECES], second[W_PIECES], fours[X_FOURS];
     [[unroll]] for (uint i = 0; i < W_PIECES; i++) {
-        uint e = i * gl_WorkGroupSize.x + gl_LocalInvocationID.x, p = e % PIECES_OF_K;
-        uint block = min(k + p / 4 * 32, (K - 1) / 32 * 32);
-        piece(block_of(weight_row(min(n0 + e / PIECES_OF_K, N - 1)), block, K), p % 4, first[i], second[i]);
+        uint e = i * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
+        piece(block_of(weight_row(min(n0 + e / 4, N - 1)), k, K), e % 4, first[i], second[i]);
     }
     [[unroll]] for (uint i = 0; i < X_FOURS; i++) {
         uint e = i * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-        fours[i] = four_of_x(t0 + e / FACTORS_OF_K, k + e % FACTORS_OF_K * 4);
+        fours[i] = four_of_x(t0 + e / 8, k + e % 8 * 4);
     }
     [[unroll]] for (uint i = 0; i < W_PIECES; i++) {
-        uint e = i * gl_WorkGroupSize.x + gl_LocalInvocationID.x, p = e % PIECES_OF_K, to = e / PIECES_OF_K * PITCH + p / 4 * 8;
-        ws[to + FIRST_OF(p % 4) / 4] = factors(first[i]);
-        ws[to + SECOND_OF(p % 4) / 4] = factors(second[i]);
+        uint e = i * gl_WorkGroupSize.x + gl_LocalInvocationID.x, p = e % 4, to = e / 4 * PITCH;
+        ws[to + FIRST_OF(p) / 4] = factors(first[i]);
+        ws[to + SECOND_OF(p) / 4] = factors(second[i]);
     }
     [[unroll]] for (uint i = 0; i < X_FOURS; i++) {
         uint e = i * gl_WorkGroupSize.x + gl_LocalInvocationID.x;
-        xs[e / FACTORS_OF_K * PITCH + e % FACTORS_OF_K] = factors(fours[i]);
+        xs[e / 8 * PITCH + e % 8] = factors(fours[i]);
     }
 }
 
 #ifdef MATRIX_UNITS
 #define FRAGMENT(bits) fcoopmatNV<bits, gl_ScopeSubgroup, 16, 16>
-const uint MAX_DOWN = 4; // matrices along t, of OUT_ROWS each
+const uint MAX_DOWN = 4; // matrices along t
 
 FRAGMENT(32) tile_sums[MAX_DOWN][2];
 
@@ -110,7 +101,7 @@ void clear_sums()
 void multiply()
 {
     uint n = gl_SubgroupID * 32;
-    [[unroll]] for (uint k = 0; k < FACTORS_OF_K; k += 4) {
+    [[unroll]] for (uint k = 0; k < BK / 4; k += 4) {
         FRAGMENT(16) a, b[2];
         [[unroll]] for (uint j = 0; j < 2; j++) coopMatLoadNV(b[j], ws, (n + 16 * j) * PITCH + k, PITCH, true);
         [[unroll]] for (uint i = 0; i < MAX_DOWN; i++)
@@ -124,8 +115,8 @@ void multiply()
 void share_sums(uint t)
 {
     [[unroll]] for (uint i = 0; i < MAX_DOWN; i++)
-        if (16 * i == t)
-            [[unroll]] for (uint j = 0; j < 2; j++) coopMatStoreNV(tile_sums[i][j], ws, (gl_SubgroupID * 32 + 16 * j) / 2, BN / 2, false);
+        if (16 * i >= t && 16 * i < t + OUT_ROWS && 16 * i < BT)
+            [[unroll]] for (uint j = 0; j < 2; j++) coopMatStoreNV(tile_sums[i][j], sums, (16 * i - t) * BN + gl_SubgroupID * 32 + 16 * j, BN, false);
 }
 #else
 float tile_sums[4][8];
@@ -140,7 +131,7 @@ void clear_sums()
 
 void multiply()
 {
-    [[dont_unroll]] for (uint k = 0; k < FACTORS_OF_K; k++) { // drivers take seconds to compile it unrolled
+    [[dont_unroll]] for (uint k = 0; k < BK / 4; k++) { // drivers take seconds to compile it unrolled
         vec4 b[4];
         [[unroll]] for (uint j = 0; j < 4; j++) b[j] = vec4(xs[(MY_T + j) * PITCH + k]);
         [[unroll]] for (uint c = 0; c < 8; c++) {

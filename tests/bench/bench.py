@@ -43,12 +43,16 @@ LONG_TEXT = "/usr/share/common-licenses/GPL-3"
 LONG_WORDS = 1500
 
 
+def on(o):
+    return ["--device", o.device] if o.device else []
+
+
 class Ours:
     """One repetition of mm bench, after its own warm-up."""
 
     def __init__(self, o, model, *options, precision="fast"):
         self.name = "mm" if precision == "fast" else "mm exact"
-        self.command = [o.mm, "bench", *model, "--json", "--reps", "1", "--threads", str(o.threads), "--precision", precision, *options]
+        self.command = [o.mm, "bench", *model, "--json", "--reps", "1", "--threads", str(o.threads), "--precision", precision, *on(o), *options]
 
     def run(self):
         return {k: v for k, v in json.loads(peers.answer(self.command)[0]).items() if k.endswith(("_tps", "_ms", "_mb"))}
@@ -62,7 +66,7 @@ class OursTranscribe:
 
     def __init__(self, o, model, recording, load_ms):
         self.name, self.load_ms = "mm", load_ms
-        self.command = [o.mm, "transcribe", model, recording, "--threads", str(o.threads), "--language", "en"]
+        self.command = [o.mm, "transcribe", model, recording, "--threads", str(o.threads), "--language", "en", *on(o)]
 
     def run(self):
         start = os.times().elapsed
@@ -123,7 +127,7 @@ def transcribe_workload(o):
     recording = ten_minutes(o)
     if not recording:
         return []
-    load = json.loads(peers.answer([o.mm, "bench", WHISPER, "--json", "--reps", "1"])[0])["load_ms"]
+    load = json.loads(peers.answer([o.mm, "bench", WHISPER, "--json", "--reps", "1", *on(o)])[0])["load_ms"]
     sides = [OursTranscribe(o, WHISPER, recording, load)]
     cli = program(o.whisper, "whisper-cli")
     if cli:
@@ -305,7 +309,8 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mm", required=True)
     parser.add_argument("--kernels")
-    parser.add_argument("--only", default="kernels,models,scaling,context")
+    parser.add_argument("--only")
+    parser.add_argument("--device", help="which our models run on; kernels and scaling are the processor's")
     parser.add_argument("--match", default="")
     parser.add_argument("--reps", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -315,7 +320,7 @@ def parse():
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--update", action="store_true")
     o = parser.parse_args()
-    o.only = o.only.split(",")
+    o.only = (o.only or ("models,context" if o.device else "kernels,models,scaling,context")).split(",")
     for value, name in ((o.llama, "llama-bench"), (o.whisper, "whisper-bench")):
         if value and not program(value, name):
             sys.exit("bench: %s: no such program as %s there; tests/bench/peers.sh makes it" % (value, name))

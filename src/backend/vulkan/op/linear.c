@@ -110,14 +110,10 @@ static void divide_vec(mm__vk_recorder *r, mm__vk_draft *j, int64_t t, int64_t n
 
 /* ---- many rows of x ---- */
 
-/* Rows of W and of x of a workgroup of linear_mat, and elements of K in one step. */
-typedef struct tile { uint32_t n, t, k; } tile;
+/* Rows of W and of x of a workgroup of linear_mat. */
+typedef struct tile { uint32_t n, t; } tile;
 
-static tile tile_of(unsigned with)
-{
-    const uint32_t k = with & MM__VULKAN_MATRIX ? 64 : 32;
-    return with & MM__VULKAN_WIDE ? (tile){128, 64, k} : (tile){64, 32, k};
-}
+static tile tile_of(unsigned with) { return with & MM__VULKAN_WIDE ? (tile){128, 64} : (tile){64, 32}; }
 
 static int64_t tiles(tile by, int64_t t, int64_t n) { return (n + by.n - 1) / by.n * ((t + by.t - 1) / by.t); }
 
@@ -139,7 +135,6 @@ static void divide_mat(mm__vk_recorder *r, mm__vk_draft *j, int64_t t, int64_t n
     mm__vk_spec(j, 0, r->with & MM__VULKAN_MATRIX ? by.n : by.n / 8 * (by.t / 4));
     mm__vk_spec(j, 1, by.t);
     mm__vk_spec(j, 2, by.n);
-    mm__vk_spec(j, 3, by.k);
     mm__vk_groups(r, j, (n + by.n - 1) / by.n, (t + by.t - 1) / by.t, 1);
 }
 
